@@ -1,0 +1,106 @@
+//! What is measured in one round of one scenario.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::ledger::Passage;
+
+/// The figures of one round of one scenario.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figures {
+    /// Events that were measured; those of the warm-up are not among them.
+    pub(crate) events: usize,
+    /// From the first event sent to the last answer; for a client alone there is no such thing.
+    pub(crate) accepted_per_s: Option<f64>,
+    /// From the first event sent to the last arrival.
+    pub(crate) delivered_per_s: f64,
+    /// From an event sent to its answer.
+    pub(crate) sent_to_answer_us: Spread,
+    /// From an event sent to its arrival.
+    pub(crate) sent_to_arrival_us: Spread,
+    /// From the answer to the arrival; 0 where the arrival came first.
+    pub(crate) answer_to_arrival_us: Spread,
+    /// Processor time for each event: of the server, or of the client alone.
+    pub(crate) cpu_us_per_event: f64,
+    /// The same of those who send to the doors.
+    pub(crate) load_cpu_us_per_event: Option<f64>,
+    /// The same of the receiver.
+    pub(crate) receiver_cpu_us_per_event: f64,
+    /// The part of the machine that programs other than these have used meanwhile.
+    pub(crate) others_cpu_share: f64,
+    /// What the store has done; a client alone has none.
+    pub(crate) store: Option<Store>,
+    /// Arrivals of what had arrived before.
+    pub(crate) arrived_twice: usize,
+}
+
+/// What the server's store has done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Store {
+    /// Bytes that the server made the kernel write, for each event.
+    pub(crate) written_bytes_per_event: f64,
+    /// How often the journal was synced.
+    pub(crate) syncs: f64,
+    /// Frames appended to the journal.
+    pub(crate) frames: f64,
+    /// The most memory the server had resident, in MiB.
+    pub(crate) peak_rss_mib: f64,
+}
+
+/// Percentiles of lengths of time, in microseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of lengths in nanoseconds.
+    pub(crate) fn of_nanos(mut lengths: Vec<u64>) -> Self {
+        lengths.sort_unstable();
+        let at = |percent: usize| {
+            let place = lengths.len().saturating_sub(1) * percent / 100;
+            lengths.get(place).map_or(0.0, |nanos| *nanos as f64 / 1e3)
+        };
+        Self { p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+/// Processor times of one round.
+pub(crate) struct Cpu {
+    /// Of the server, or of the client alone.
+    pub(crate) subject: Duration,
+    /// Of those who send to the doors.
+    pub(crate) load: Option<Duration>,
+    pub(crate) receiver: Duration,
+    pub(crate) others: Duration,
+    /// What the machine had to give: all its cores, all the time.
+    pub(crate) available: Duration,
+}
+
+impl Figures {
+    /// Out of the times of the events.
+    pub(crate) fn new(passages: &[Passage], cpu: &Cpu, store: Option<Store>, arrived_twice: usize) -> Self {
+        let first_sent = passages.iter().map(|passage| passage.sent).min().unwrap_or_default();
+        let last = |time: fn(&Passage) -> u64| passages.iter().map(time).max().unwrap_or_default();
+        let per_s = |end: u64| passages.len() as f64 / (end.saturating_sub(first_sent).max(1) as f64 / 1e9);
+        let spread = |length: fn(&Passage) -> u64| Spread::of_nanos(passages.iter().map(length).collect());
+        let per_event = |time: Duration| time.as_secs_f64() * 1e6 / passages.len().max(1) as f64;
+        Self {
+            events: passages.len(),
+            accepted_per_s: cpu.load.map(|_| per_s(last(|passage| passage.answered))),
+            delivered_per_s: per_s(last(|passage| passage.arrived)),
+            sent_to_answer_us: spread(|passage| passage.answered.saturating_sub(passage.sent)),
+            sent_to_arrival_us: spread(|passage| passage.arrived.saturating_sub(passage.sent)),
+            answer_to_arrival_us: spread(|passage| passage.arrived.saturating_sub(passage.answered)),
+            cpu_us_per_event: per_event(cpu.subject),
+            load_cpu_us_per_event: cpu.load.map(per_event),
+            receiver_cpu_us_per_event: per_event(cpu.receiver),
+            others_cpu_share: cpu.others.as_secs_f64() / cpu.available.as_secs_f64().max(1e-9),
+            store,
+            arrived_twice,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The server process.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::api::{Connection, refused};
+use crate::event::application;
+use crate::signature::SECRET;
+use crate::{Failure, event};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
+/// How long a start, and an end, may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Log lines that are kept to explain a failure.
+const COMPLAINTS: usize = 20;
+
+/// A line of the server's log.
+#[derive(Deserialize)]
+struct Entry {
+    level: String,
+    /// In the line that says that it is ready.
+    #[serde(flatten)]
+    addresses: Option<Addresses>,
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    api: SocketAddr,
+    metrics: SocketAddr,
+    ingest_socket: PathBuf,
+}
+
+/// A server on a data directory of its own. Dropping it ends it at once.
+pub(crate) struct Server {
+    child: Child,
+    /// Where the HTTP API listens.
+    pub(crate) api: SocketAddr,
+    /// The ingest socket.
+    pub(crate) ingest_socket: PathBuf,
+    /// Access to the API.
+    pub(crate) token: String,
+    metrics: SocketAddr,
+    complaints: Arc<Mutex<Vec<String>>>,
+    /// Goes after the process.
+    _data: TempDir,
+}
+
+impl Server {
+    /// Starts one on free ports; its data directory is made in `dir`.
+    pub(crate) fn start(dir: &Path) -> Result<Self, Failure> {
+        let data = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let mut command = command(data.path());
+        command.arg("serve").stderr(Stdio::piped());
+        for setting in [
+            "api.listen=127.0.0.1:0",
+            "metrics.listen=127.0.0.1:0",
+            "dispatch.allow_networks=127.0.0.0/8",
+            "log.format=json",
+        ] {
+            command.args(["--set", setting]);
+        }
+        let mut child = command.spawn()?;
+        let complaints = Arc::new(Mutex::new(Vec::new()));
+        let ready = match child.stderr.take() {
+            Some(log) => read_log(log, Arc::clone(&complaints))?,
+            None => return Err("the server has no standard error".into()),
+        };
+        let Ok(ready) = ready.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            return Err(format!("the server did not start{}", told(&complaints)).into());
+        };
+        let Addresses { api, metrics, ingest_socket } = ready;
+        let token = token(data.path())?;
+        Ok(Self { child, api, ingest_socket, token, metrics, complaints, _data: data })
+    }
+
+    /// The process's id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Makes applications, each with one endpoint at `receiver`.
+    pub(crate) async fn register(&self, applications: usize, receiver: SocketAddr) -> Result<(), Failure> {
+        let mut api = Connection::open(self.api, &self.token).await?;
+        for uid in (0..applications).map(application) {
+            api.create("/api/v1/app", json!({ "name": uid, "uid": uid })).await?;
+            let endpoint = json!({ "url": format!("http://{receiver}/hook"), "secret": SECRET });
+            api.create(&format!("/api/v1/app/{uid}/endpoint"), endpoint).await?;
+        }
+        api.create("/api/v1/event-type", json!({ "name": event::TYPE, "description": "for the benchmark" })).await
+    }
+
+    /// Present values of metrics; 0 for one that was not counted yet.
+    pub(crate) async fn metrics<const N: usize>(&self, names: [&str; N]) -> Result<[f64; N], Failure> {
+        let mut connection = Connection::open(self.metrics, "").await?;
+        let (status, body) = connection.call(http::Method::GET, "/metrics", vec![]).await?;
+        if !status.is_success() {
+            return Err(refused("/metrics", status, &body));
+        }
+        let text = String::from_utf8_lossy(&body);
+        let value = |line: &str, name| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+        Ok(names.map(|name| text.lines().find_map(|line| value(line, name)).unwrap_or_default()))
+    }
+
+    /// Waits until a counter has come so far.
+    pub(crate) async fn has_counted(&self, name: &str, goal: f64) -> Result<(), Failure> {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        while self.metrics([name]).await? < [goal] {
+            look.tick().await;
+        }
+        Ok(())
+    }
+
+    /// The last warnings and errors that the server has logged, for an error's text.
+    pub(crate) fn complaints(&self) -> String {
+        told(&self.complaints)
+    }
+
+    /// Has it stop as a person would, and waits for that.
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or("the server has no process id")?;
+        kill_process(pid, Signal::TERM)?;
+        let (ended, end) = mpsc::channel();
+        let child = &mut self.child;
+        thread::scope(|scope| {
+            // A thread of its own, because waiting for a process knows no limit of time.
+            scope.spawn(move || ended.send(child.wait()));
+            let status = end.recv_timeout(PATIENCE);
+            if status.is_err() {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            match status {
+                Ok(Ok(status)) if status.success() => Ok(()),
+                Ok(Ok(status)) => Err(format!("the server ended with {status}{}", told(&self.complaints)).into()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err("the server did not stop in time".into()),
+            }
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program, with nothing from this process's surroundings.
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().current_dir(data).arg("--data-dir").arg(data).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn token(data: &Path) -> Result<String, Failure> {
+    let done = command(data).args(["token", "create"]).stdout(Stdio::piped()).output()?;
+    if !done.status.success() {
+        return Err(format!("token create: {}", String::from_utf8_lossy(&done.stderr)).into());
+    }
+    Ok(String::from_utf8(done.stdout)?.trim().to_owned())
+}
+
+/// Reads the log to its end. Gives the line that says that the server is ready.
+fn read_log(log: ChildStderr, complaints: Arc<Mutex<Vec<String>>>) -> Result<mpsc::Receiver<Addresses>, Failure> {
+    let (ready, told) = mpsc::channel();
+    let body = move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            match serde_json::from_str(&line) {
+                Ok(Entry { addresses: Some(addresses), .. }) => drop(ready.send(addresses)),
+                Ok(Entry { level, .. }) if level == "INFO" => {}
+                // Lines that are no JSON are the program's last words.
+                Ok(_) | Err(_) => {
+                    let mut kept = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+                    if kept.len() < COMPLAINTS {
+                        kept.push(line);
+                    }
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("server-log".into()).spawn(body)?;
+    Ok(told)
+}
+
+fn told(complaints: &Mutex<Vec<String>>) -> String {
+    let kept = complaints.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.iter().map(|line| format!("\n  {line}")).collect()
+}

@@ -1,0 +1,118 @@
+//! One scenario with a server: a new one on a new data directory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::figures::{Cpu, Figures, Store};
+use crate::ledger::Ledger;
+use crate::receiver::Receiver;
+use crate::scenario::{Load, Scenario, Setting, Subject};
+use crate::server::Server;
+use crate::usage::{Usage, machine_cpu};
+use crate::{http_door, machine, socket_door};
+
+/// All that takes part.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    setting: &'a Setting,
+    server: Server,
+    receiver: Receiver,
+    ledger: Arc<Ledger>,
+}
+
+/// What was used up to a moment.
+struct Account {
+    at: Instant,
+    server: Usage,
+    own_cpu: Duration,
+    receiver_cpu: Duration,
+    machine_cpu: Duration,
+    syncs: f64,
+    frames: f64,
+}
+
+/// Starts a server, sends, waits until all has arrived, and stops the server.
+pub(crate) fn measure(scenario: &Scenario, setting: &Setting) -> Result<Figures, Failure> {
+    let total = scenario.warm_up() + scenario.events;
+    let ledger = Arc::new(Ledger::new(total));
+    let receiver = Receiver::start(Arc::clone(&ledger))?;
+    let server = Server::start(&setting.dir)?;
+    let stage = Stage { scenario, setting, server, receiver, ledger };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let progress = || format!("{} of {total} events have arrived", stage.ledger.arrivals());
+    let figures = runtime.block_on(setting.in_time(stage.play(), progress));
+    let figures = figures.map_err(|failure| format!("{failure}{}", stage.server.complaints()))?;
+    stage.server.stop()?;
+    Ok(figures)
+}
+
+impl Stage<'_> {
+    async fn play(&self) -> Result<Figures, Failure> {
+        self.server.register(self.scenario.applications, self.receiver.address).await?;
+        let (warm_up, measured) = self.scenario.loads(self.setting.body_bytes);
+        self.deliver(&warm_up).await?;
+        let before = self.account().await?;
+        let load = measured();
+        self.deliver(&load).await?;
+        let after = self.account().await?;
+        if self.ledger.arrived_wrong() > 0 {
+            return Err(format!("{} requests without a good signature", self.ledger.arrived_wrong()).into());
+        }
+        let (cpu, store) = after.since(&before, self.scenario.events);
+        let passages = self.ledger.passages(load.numbers);
+        Ok(Figures::new(&passages, &cpu, Some(store), self.ledger.arrived_twice()))
+    }
+
+    /// Sends, and waits until all has arrived and its outcomes are on record.
+    async fn deliver(&self, load: &Load) -> Result<(), Failure> {
+        match self.scenario.subject {
+            Subject::Socket => {
+                socket_door::send(&self.server.ingest_socket, self.setting.window, load, &self.ledger).await?;
+            }
+            _ => {
+                let Server { api, token, .. } = &self.server;
+                http_door::send(*api, token, self.setting.connections, load, &self.ledger).await?;
+            }
+        }
+        self.ledger.all_arrived(load.numbers.end).await;
+        self.server.has_counted("postrider_deliveries_delivered_total", load.numbers.end as f64).await
+    }
+
+    async fn account(&self) -> Result<Account, Failure> {
+        let [syncs, frames] =
+            self.server.metrics(["postrider_sync_seconds_count", "postrider_journal_frames_total"]).await?;
+        Ok(Account {
+            at: Instant::now(),
+            server: Usage::of(self.server.pid())?,
+            own_cpu: Usage::of(std::process::id())?.cpu,
+            receiver_cpu: self.receiver.thread.cpu()?,
+            machine_cpu: machine_cpu()?,
+            syncs,
+            frames,
+        })
+    }
+}
+
+impl Account {
+    fn since(&self, before: &Self, events: usize) -> (Cpu, Store) {
+        let spent = |of: fn(&Self) -> Duration| of(self).saturating_sub(of(before));
+        let (subject, own) = (spent(|account| account.server.cpu), spent(|account| account.own_cpu));
+        let receiver = spent(|account| account.receiver_cpu);
+        let written = self.server.written_bytes.saturating_sub(before.server.written_bytes);
+        let cpu = Cpu {
+            subject,
+            load: Some(own.saturating_sub(receiver)),
+            receiver,
+            others: spent(|account| account.machine_cpu).saturating_sub(subject + own),
+            available: machine::cores_for(self.at - before.at),
+        };
+        let store = Store {
+            written_bytes_per_event: written as f64 / events.max(1) as f64,
+            syncs: self.syncs - before.syncs,
+            frames: self.frames - before.frames,
+            peak_rss_mib: self.server.peak_rss_bytes as f64 / f64::from(1 << 20),
+        };
+        (cpu, store)
+    }
+}

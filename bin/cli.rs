@@ -1,0 +1,222 @@
+//! What can be asked on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::{self, Loaded, Sources};
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Events in, signed webhooks out; nothing lost in between.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postrider",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Try it:   postrider demo
+Keep it:  postrider serve
+
+Exit codes: 0 clean, 1 runtime failure, 64 bad usage or configuration, 70 store damaged or poisoned, \
+75 data directory in use."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command knows.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Global {
+    /// The configuration file [default: postrider.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "For every command")]
+    config: Option<PathBuf>,
+    /// The server's data directory [default: ./postrider-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "For every command")]
+    data_dir: Option<String>,
+    /// Sets any key of the configuration; may be given many times
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = pair, help_heading = "For every command")]
+    set: Vec<(String, String)>,
+    /// Print JSON for programs
+    #[arg(long, global = true, help_heading = "For every command")]
+    json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(commands::serve::Serve),
+    Demo(commands::demo::Demo),
+    #[command(flatten)]
+    Ask(Ask),
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    Salvage(commands::salvage::Salvage),
+    CheckConfig(commands::check_config::CheckConfig),
+    #[command(subcommand, hide = true)]
+    Docs(commands::docs::Docs),
+}
+
+/// The commands that talk to a server, or to one that calls.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ask {
+    #[command(subcommand)]
+    App(commands::app::App),
+    #[command(subcommand)]
+    Endpoint(commands::endpoint::EndpointCommand),
+    #[command(subcommand)]
+    EventType(commands::event_type::EventType),
+    Send(commands::send::Send),
+    #[command(subcommand)]
+    Message(commands::message::Message),
+    #[command(subcommand)]
+    Delivery(commands::delivery::Delivery),
+    #[command(subcommand)]
+    DeadLetter(commands::dead_letter::DeadLetter),
+    Pause(commands::pause::Pause),
+    Resume(commands::pause::Resume),
+    Listen(commands::listen::Listen),
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first.
+    ///
+    /// # Errors
+    /// They are wrong, or ask for help.
+    pub(crate) fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut cli = Self::try_parse_from(&arguments)?;
+        cli.global.set = every_set(&arguments)?;
+        Ok(cli)
+    }
+
+    /// Where this command prints to.
+    pub(crate) fn output(&self) -> Output {
+        Output { json: self.global.json }
+    }
+}
+
+impl Global {
+    /// Where the configuration comes from.
+    pub(crate) fn sources(&self) -> Sources {
+        let data_dir = self.data_dir.iter().map(|dir| ("--data-dir".into(), "data_dir".into(), dir.clone()));
+        let set = self.set.iter().map(|(key, value)| ("--set".into(), key.clone(), value.clone()));
+        Sources { file: self.config.clone(), env: std::env::vars_os().collect(), flags: set.chain(data_dir).collect() }
+    }
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// All that is wrong with it, with the exit code for that.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        config::load(&self.sources()).map_err(|problems| {
+            Failure::usage(problems).hint("docs/configuration.md, or `postrider docs configuration`, lists every key")
+        })
+    }
+}
+
+/// Every `--set`, before and after the command's name: of those that stand at
+/// different levels the parser would keep the last level's and forget the others.
+/// No value of a flag begins with two hyphens, so each of these words is one.
+fn every_set(arguments: &[OsString]) -> Result<Vec<(String, String)>, clap::Error> {
+    let mut words = arguments.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let mut pairs = vec![];
+    while let Some(word) = words.next() {
+        let given = if word == "--set" { words.next() } else { word.strip_prefix("--set=") };
+        let Some(given) = given else { continue };
+        pairs.push(pair(given).map_err(|what| Cli::command().error(ErrorKind::ValueValidation, what))?);
+    }
+    Ok(pairs)
+}
+
+/// Reads `KEY=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must have the form KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+/// Reads a length of time such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = |_| format!("`{text}` is no length of time such as `30d`, `12h` or `90s`");
+    let span: jiff::Span = text.parse().map_err(wrong)?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    std::time::Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Cli, clap::Error> {
+        Cli::read(arguments.split(' ').map(OsString::from).collect())
+    }
+
+    fn each(command: &clap::Command, path: &str, look: &mut dyn FnMut(&clap::Command, &str)) {
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            look(sub, &path);
+            each(sub, &path, look);
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example_that_parses() {
+        each(&Cli::command(), "postrider", &mut |command, path| {
+            assert!(command.get_about().is_some(), "{path} has no sentence");
+            if command.has_subcommands() {
+                return;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = help.lines().map(str::trim).find(|line| line.contains(path));
+            let example = example.unwrap_or_else(|| panic!("{path} has no example: {help}"));
+            let words = words(&example[example.find(path).unwrap_or(0)..]);
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("the example of {path} does not parse: {error}");
+            }
+        });
+    }
+
+    /// Splits as a shell does, as far as the examples need it: single quotes, and pipes at the end.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![];
+        for (i, part) in line.split('\'').enumerate() {
+            if i % 2 == 1 {
+                words.push(part.to_owned());
+            } else {
+                words.extend(part.split_whitespace().take_while(|w| !matches!(*w, "|" | ">" | "<")).map(str::to_owned));
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn flags_come_in_the_order_in_which_they_count() {
+        let cli = read("postrider --set data_dir=a --set=x=1 docs --set y=2 configuration --data-dir b --set z==")
+            .expect("good arguments");
+        let flags = cli.global.sources().flags;
+        let keys: Vec<_> = flags.iter().map(|(flag, key, value)| format!("{flag} {key} {value}")).collect();
+        assert_eq!(keys, ["--set data_dir a", "--set x 1", "--set y 2", "--set z =", "--data-dir data_dir b"]);
+        assert!(read("postrider --set x docs --set y=2 configuration").is_err());
+    }
+
+    #[test]
+    fn lengths_of_time_have_units() {
+        assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
+        for text in ["", "30", "soon", "-1h", "1 fortnight"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

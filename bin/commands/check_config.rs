@@ -1,0 +1,36 @@
+//! `postrider check-config`.
+
+use clap::Args;
+
+use super::Context;
+use crate::config::{self, Problems};
+use crate::exit::Failure;
+use crate::wiring;
+
+/// Checks the configuration and prints what would be in effect, secrets redacted
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postrider check-config --config /etc/postrider.toml")]
+pub(crate) struct CheckConfig {}
+
+impl CheckConfig {
+    /// Does it.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let loaded = context.load()?;
+        let problems = wiring::problems(&loaded.config);
+        if !problems.is_empty() {
+            return Err(Failure::usage(Problems(problems)));
+        }
+        match context.output.json {
+            true => context.output.line(config::effective_json(&loaded))?,
+            false => context.output.text(config::effective(&loaded))?,
+        }
+        for warning in wiring::unreachable(&loaded.config) {
+            context.output.note(format!("warning: {warning}"));
+        }
+        context.output.note("the configuration is fine");
+        Ok(())
+    }
+}

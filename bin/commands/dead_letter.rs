@@ -1,0 +1,139 @@
+//! `postrider dead-letter`: what was given up, and how it goes out again.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::delivery::{Filter, attempts_made, standing};
+use super::{Context, PageArgs};
+use crate::client::{Answer, Client, Path};
+use crate::exit::Failure;
+use crate::output::{Table, data, field, more, time};
+
+/// How often the progress of a replay is asked for.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Dead letters: deliveries that were given up; each stays until someone replays it, or for `retention.dead_letters`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetter {
+    /// Lists dead letters, of one application or of all
+    #[command(after_help = "Examples:\n  postrider dead-letter list\n  \
+                            postrider dead-letter list --app shop --endpoint main")]
+    List {
+        /// The application, by id or uid
+        #[arg(long)]
+        app: Option<String>,
+        /// Only to this endpoint, by id or uid
+        #[arg(long, requires = "app")]
+        endpoint: Option<String>,
+        /// Only of this event type; may be given many times
+        #[arg(long = "event-type", value_name = "TYPE")]
+        event_types: Vec<String>,
+        /// Died before this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        before: Option<jiff::Timestamp>,
+        /// Died after this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        after: Option<jiff::Timestamp>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Sends one dead letter again, or all that match, each with a fresh retry schedule
+    #[command(
+        after_help = "Examples:\n  postrider dead-letter replay --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa main\n  \
+                            postrider dead-letter replay --app shop --endpoint main --all"
+    )]
+    Replay {
+        /// The message; without it, all that match are meant
+        #[arg(requires = "to")]
+        message: Option<String>,
+        /// The endpoint, by id or uid
+        #[arg(value_name = "ENDPOINT")]
+        to: Option<String>,
+        #[command(flatten)]
+        filter: Filter,
+        /// Really all that match
+        #[arg(long, required_unless_present = "message", conflicts_with = "message")]
+        all: bool,
+        /// Do not wait until all are on their way
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+impl DeadLetter {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server is not there, or refuses.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self {
+            Self::List { app: Some(app), endpoint, event_types, before, after, page } => {
+                let filter = Filter { app, endpoint, event_types, before, after };
+                let path = filter.onto(page.onto(Path::new(["app", &filter.app, "dead-letter"])?));
+                context.output.answer(&client.get(path).await?, list)
+            }
+            Self::List { app: None, event_types, before, after, page, .. } => {
+                let filter = Filter { app: String::new(), endpoint: None, event_types, before, after };
+                let path = filter.onto(page.onto(Path::new(["dead-letter"])?));
+                context.output.answer(&client.get(path).await?, list)
+            }
+            Self::Replay { message: Some(message), to: Some(to), filter, .. } => {
+                let path = Path::new(["app", &filter.app, "msg", &message, "delivery", &to, "replay"])?;
+                client.post(path, &json!({})).await?;
+                context.output.note(format!("{message} goes out to {to} again"));
+                Ok(())
+            }
+            Self::Replay { filter, no_wait, .. } => {
+                let path = Path::new(["app", &filter.app, "dead-letter", "replay"])?;
+                let task = client.post(path, &filter.body()).await?;
+                let task = if no_wait { task } else { finished(context, &client, task).await? };
+                context.output.answer(&task, |task| {
+                    format!("task {} replayed {} ({})\n", field(task, "id"), replayed(task), status(task))
+                })
+            }
+        }
+    }
+}
+
+/// Waits for the end of a replay and says how far it is. Interrupting this
+/// command does not end the replay.
+async fn finished(context: &Context, client: &Client, mut task: Answer) -> Result<Answer, Failure> {
+    let id = field(&task, "id");
+    let mut said = String::new();
+    while status(&task) != "finished" {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        task = client.get(Path::new(["task", &id])?).await?;
+        let so_far = replayed(&task);
+        if so_far != said {
+            context.output.note(format!("replayed {so_far} so far"));
+            said = so_far;
+        }
+    }
+    Ok(task)
+}
+
+fn status(task: &Value) -> String {
+    field(task, "status")
+}
+
+fn replayed(task: &Value) -> String {
+    task.get("data").map(|data| field(data, "replayed")).unwrap_or_default()
+}
+
+fn list(answer: &Value) -> String {
+    let mut table = Table::new(["message", "endpoint", "event type", "died", "attempts", "state"]);
+    for letter in data(answer) {
+        table.row([
+            field(letter, "msgId"),
+            field(letter, "endpointId"),
+            field(letter, "eventType"),
+            time(letter, "endedAt"),
+            attempts_made(letter),
+            standing(letter),
+        ]);
+    }
+    format!("{table}{}", more(answer))
+}

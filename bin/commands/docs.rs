@@ -1,0 +1,27 @@
+//! `postrider docs`: documentation that is made from the code.
+
+use clap::Subcommand;
+
+use super::Context;
+use crate::config;
+use crate::exit::Failure;
+
+/// Prints documentation that is made from the code
+#[derive(Debug, Subcommand)]
+pub(crate) enum Docs {
+    /// Prints docs/configuration.md
+    #[command(after_help = "Example:\n  postrider docs configuration > docs/configuration.md")]
+    Configuration,
+}
+
+impl Docs {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Configuration => context.output.text(config::documentation()),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! `postrider endpoint`: where an application's webhooks go.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::app::without_nulls;
+use super::message::{newest, outcome};
+use super::{Context, PageArgs};
+use crate::cli::{duration, pair};
+use crate::client::{Answer, Client, Path};
+use crate::exit::Failure;
+use crate::output::{Table, card, data, field, more, time, with_unit};
+
+/// Endpoints: the URLs that an application's webhooks go to
+#[derive(Debug, Subcommand)]
+pub(crate) enum EndpointCommand {
+    /// Registers an endpoint and prints it with its signing secret
+    #[command(after_help = "Example:\n  postrider endpoint create --app shop --url https://example.com/hook \
+                            --event-type order.paid")]
+    Create {
+        /// The application, by id or uid
+        #[arg(long)]
+        app: String,
+        /// Where to, `https://` or `http://`
+        #[arg(long)]
+        url: String,
+        /// Its signing secret, `whsec_...`; one is made if none is given
+        #[arg(long)]
+        secret: Option<String>,
+        /// Register it switched off
+        #[arg(long)]
+        disabled: bool,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Lists an application's endpoints
+    #[command(after_help = "Example:\n  postrider endpoint list --app shop")]
+    List {
+        /// The application, by id or uid
+        #[arg(long)]
+        app: String,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Shows an endpoint
+    #[command(after_help = "Example:\n  postrider endpoint get --app shop main")]
+    Get(Which),
+    /// Changes what is given, leaves the rest
+    #[command(after_help = "Example:\n  postrider endpoint update --app shop main --url https://example.com/new")]
+    Update {
+        #[command(flatten)]
+        which: Which,
+        /// The new URL
+        #[arg(long)]
+        url: Option<String>,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Deletes an endpoint; what waits for it is cancelled
+    #[command(after_help = "Example:\n  postrider endpoint delete --app shop main")]
+    Delete(Which),
+    /// Prints an endpoint's signing secret
+    #[command(after_help = "Example:\n  postrider endpoint secret --app shop main")]
+    Secret(Which),
+    /// Gives an endpoint a new secret; the old one signs on for a day
+    #[command(after_help = "Example:\n  postrider endpoint rotate --app shop main")]
+    Rotate {
+        #[command(flatten)]
+        which: Which,
+        /// The new secret, `whsec_...`; one is made if none is given
+        #[arg(long)]
+        secret: Option<String>,
+        /// How long the old one signs on, such as 1h; at most 7d
+        #[arg(long, value_parser = duration)]
+        grace: Option<std::time::Duration>,
+    },
+    /// Switches an endpoint on; what waited for it goes out
+    #[command(after_help = "Example:\n  postrider endpoint enable --app shop main")]
+    Enable(Which),
+    /// Switches an endpoint off; what comes for it waits
+    #[command(after_help = "Example:\n  postrider endpoint disable --app shop main")]
+    Disable(Which),
+}
+
+/// Which endpoint.
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// The application, by id or uid
+    #[arg(long)]
+    app: String,
+    /// The endpoint, by id or uid
+    endpoint: String,
+}
+
+/// What an endpoint's owner may choose.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Fields {
+    /// Your own id for it
+    #[arg(long)]
+    uid: Option<String>,
+    /// For people
+    #[arg(long)]
+    description: Option<String>,
+    /// Gets only this event type; may be given many times
+    #[arg(long = "event-type", value_name = "TYPE")]
+    event_types: Vec<String>,
+    /// Gets only messages of this channel; may be given many times
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    channels: Vec<String>,
+    /// Messages per second at most
+    #[arg(long, value_name = "PER_SECOND")]
+    throttle: Option<u32>,
+    /// Sent with each request; may be given many times
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    headers: Vec<(String, String)>,
+    /// Free for you; may be given many times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// The deadline of an attempt in milliseconds, 1000 to 30000
+    #[arg(long, value_name = "MS")]
+    timeout_ms: Option<u32>,
+}
+
+impl Fields {
+    fn body(self) -> Value {
+        fn given<T>(members: Vec<T>) -> Option<Vec<T>> {
+            Some(members).filter(|members| !members.is_empty())
+        }
+        let map = |pairs| given(pairs).map(|pairs| pairs.into_iter().collect::<BTreeMap<String, String>>());
+        without_nulls(json!({
+            "uid": self.uid,
+            "description": self.description,
+            "eventTypes": given(self.event_types),
+            "channels": given(self.channels),
+            "throttleRate": self.throttle,
+            "headers": map(self.headers),
+            "metadata": map(self.metadata),
+            "timeoutMs": self.timeout_ms,
+        }))
+    }
+}
+
+impl Which {
+    fn path(&self, rest: &[&'static str]) -> Result<Path, Failure> {
+        let base: [&str; 4] = ["app", &self.app, "endpoint", &self.endpoint];
+        Path::new(base.into_iter().chain(rest.iter().copied()))
+    }
+}
+
+impl EndpointCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server is not there, or refuses.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self {
+            Self::Create { app, url, secret, disabled, fields } => {
+                let given = json!({ "url": url, "secret": secret, "disabled": disabled.then_some(true) });
+                let body = merged(fields.body(), without_nulls(given));
+                let answer = client.post(Path::new(["app", &app, "endpoint"])?, &body).await?;
+                let answer = with_secret(&client, &app, answer).await?;
+                context.output.answer(&answer, show)
+            }
+            Self::List { app, page } => {
+                let answer = client.get(page.onto(Path::new(["app", &app, "endpoint"])?)).await?;
+                context.output.answer(&answer, list)
+            }
+            Self::Get(which) => {
+                let endpoint = client.get(which.path(&[])?).await?;
+                let last = match context.output.json || !is(&endpoint, "disabled") {
+                    true => Value::Null,
+                    false => last_attempt(&client, &which).await?,
+                };
+                context.output.answer(&endpoint, |endpoint| format!("{}{}", show(endpoint), show_last(&last)))
+            }
+            Self::Update { which, url, fields } => {
+                let body = merged(fields.body(), without_nulls(json!({ "url": url })));
+                if body.as_object().is_none_or(serde_json::Map::is_empty) {
+                    return Err(Failure::usage("nothing to change")
+                        .hint("name what changes, such as `--url`; `postrider endpoint update --help` lists all"));
+                }
+                context.output.answer(&client.patch(which.path(&[])?, &body).await?, show)
+            }
+            Self::Delete(which) => {
+                client.delete(which.path(&[])?).await?;
+                context.output.note(format!("deleted endpoint {}", which.endpoint));
+                Ok(())
+            }
+            Self::Secret(which) => {
+                let answer = client.get(which.path(&["secret"])?).await?;
+                context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
+            }
+            Self::Rotate { which, secret, grace } => {
+                let grace_s = grace.map(|grace| grace.as_secs());
+                let body = without_nulls(json!({ "key": secret, "gracePeriodSeconds": grace_s }));
+                client.post(which.path(&["secret", "rotate"])?, &body).await?;
+                let answer = client.get(which.path(&["secret"])?).await?;
+                context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
+            }
+            Self::Enable(which) => set_disabled(context, &client, &which, false).await,
+            Self::Disable(which) => set_disabled(context, &client, &which, true).await,
+        }
+    }
+}
+
+async fn set_disabled(context: &Context, client: &Client, which: &Which, disabled: bool) -> Result<(), Failure> {
+    let answer = client.patch(which.path(&[])?, &json!({ "disabled": disabled })).await?;
+    context.output.answer(&answer, show)
+}
+
+/// Who registers an endpoint needs its secret next.
+async fn with_secret(client: &Client, app: &str, endpoint: Answer) -> Result<Answer, Failure> {
+    let path = Path::new(["app", app, "endpoint", &field(&endpoint, "id"), "secret"])?;
+    let secret = client.get(path).await?;
+    Ok(merged(endpoint.clone(), json!({ "secret": field(&secret, "key") })).into())
+}
+
+/// An object with the members of another one over its own.
+pub(crate) fn merged(mut object: Value, more: Value) -> Value {
+    if let (Some(members), Value::Object(more)) = (object.as_object_mut(), more) {
+        members.extend(more);
+    }
+    object
+}
+
+fn show(endpoint: &Value) -> String {
+    card(&[
+        ("id", field(endpoint, "id")),
+        ("uid", field(endpoint, "uid")),
+        ("url", field(endpoint, "url")),
+        ("description", field(endpoint, "description")),
+        ("secret", field(endpoint, "secret")),
+        ("event types", field(endpoint, "eventTypes")),
+        ("channels", field(endpoint, "channels")),
+        ("throttle", with_unit(endpoint, "throttleRate", "a second")),
+        ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
+        ("metadata", field(endpoint, "metadata")),
+        ("state", state(endpoint).into()),
+        ("created", time(endpoint, "createdAt")),
+        ("updated", time(endpoint, "updatedAt")),
+    ])
+}
+
+/// The last attempt to reach an endpoint; null if none is known. An answer 410
+/// is what disables one.
+async fn last_attempt(client: &Client, which: &Which) -> Result<Value, Failure> {
+    newest(client, Path::new(["app", &which.app, "attempt", "endpoint", &which.endpoint])?).await
+}
+
+fn show_last(attempt: &Value) -> String {
+    match attempt.is_null() {
+        true => String::new(),
+        false => format!("last attempt at {}: {}\n", time(attempt, "timestamp"), outcome(attempt)),
+    }
+}
+
+fn is(endpoint: &Value, name: &str) -> bool {
+    endpoint.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn state(endpoint: &Value) -> &'static str {
+    match (is(endpoint, "disabled"), is(endpoint, "paused")) {
+        (true, true) => "disabled, paused",
+        (true, false) => "disabled",
+        (false, true) => "paused",
+        (false, false) => "enabled",
+    }
+}
+
+fn list(answer: &Value) -> String {
+    let mut table = Table::new(["id", "uid", "state", "event types", "url"]);
+    for endpoint in data(answer) {
+        let types = field(endpoint, "eventTypes");
+        table.row([
+            field(endpoint, "id"),
+            field(endpoint, "uid"),
+            state(endpoint).to_owned(),
+            if types.is_empty() { "all".to_owned() } else { types },
+            field(endpoint, "url"),
+        ]);
+    }
+    format!("{table}{}", more(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_given_is_changed() {
+        let fields = Fields { event_types: vec!["a.b".into()], timeout_ms: Some(2_000), ..Fields::default() };
+        let body = merged(fields.body(), json!({ "url": "https://a" }));
+        assert_eq!(body, json!({ "eventTypes": ["a.b"], "timeoutMs": 2000, "url": "https://a" }));
+        assert_eq!(Fields::default().body(), json!({}));
+    }
+
+    #[test]
+    fn a_disabled_endpoint_shows_what_it_answered_last() {
+        let attempt = json!({ "timestamp": "2026-01-02T03:04:05Z", "responseStatusCode": 410, "response": "gone" });
+        assert_eq!(show_last(&attempt), "last attempt at 2026-01-02 03:04:05Z: 410 gone\n");
+        assert_eq!(show_last(&Value::Null), "");
+        assert_eq!(state(&json!({ "disabled": true, "paused": true })), "disabled, paused");
+    }
+
+    #[test]
+    fn numbers_have_units() {
+        let shown = show(&json!({ "id": "ep_1", "throttleRate": 5, "timeoutMs": 2000 }));
+        assert_eq!(shown, "id        ep_1\nthrottle  5 a second\ntimeout   2000 ms\nstate     enabled\n");
+    }
+
+    #[test]
+    fn a_list_says_what_each_endpoint_gets() {
+        let answer = json!({ "done": true, "data": [
+            { "id": "ep_1", "uid": "main", "url": "https://a", "disabled": true, "eventTypes": null },
+            { "id": "ep_2", "uid": null, "url": "https://b", "disabled": false, "eventTypes": ["x", "y"] },
+        ]});
+        let expected = "ID    UID   STATE     EVENT TYPES  URL\n\
+                        ep_1  main  disabled  all          https://a\n\
+                        ep_2        enabled   x,y          https://b\n";
+        assert_eq!(list(&answer), expected);
+    }
+}

@@ -1,0 +1,190 @@
+//! `postrider message`: what was sent, and what became of it.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{Context, PageArgs};
+use crate::client::{Client, Path};
+use crate::exit::Failure;
+use crate::output::{Table, card, data, field, more, printable, time};
+
+/// Characters of an endpoint's answer that are shown.
+const ANSWER_CHARS: usize = 60;
+
+/// Messages: the events that were accepted
+#[derive(Debug, Subcommand)]
+pub(crate) enum Message {
+    /// Lists an application's messages, newest first
+    #[command(after_help = "Example:\n  postrider message list --app shop --event-type order.paid")]
+    List {
+        /// The application, by id or uid
+        #[arg(long)]
+        app: String,
+        /// Only this event type; may be given many times
+        #[arg(long = "event-type", value_name = "TYPE")]
+        event_types: Vec<String>,
+        /// Accepted before this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        before: Option<jiff::Timestamp>,
+        /// Accepted after this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        after: Option<jiff::Timestamp>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Shows a message with its payload
+    #[command(after_help = "Example:\n  postrider message get --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
+    Get(Which),
+    /// Lists the attempts to deliver a message, newest first
+    #[command(after_help = "Example:\n  postrider message attempts --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
+    Attempts {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+}
+
+/// Which message.
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// The application, by id or uid
+    #[arg(long)]
+    app: String,
+    /// The message, by its id or the sender's event id
+    message: String,
+}
+
+impl Message {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server is not there, or refuses.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self {
+            Self::List { app, event_types, before, after, page } => {
+                let types = Some(event_types.join(",")).filter(|types| !types.is_empty());
+                let path = page.onto(Path::new(["app", &app, "msg"])?);
+                let path = path.query("event_types", types).query("before", before).query("after", after);
+                let path = path.query("with_content", (!context.output.json).then_some(false));
+                context.output.answer(&client.get(path).await?, list)
+            }
+            Self::Get(Which { app, message }) => {
+                let answer = client.get(Path::new(["app", &app, "msg", &message])?).await?;
+                let payload = payload(&answer.text)?;
+                context.output.answer(&answer, |message| show(message, &payload))
+            }
+            Self::Attempts { which: Which { app, message }, page } => {
+                let path = page.onto(Path::new(["app", &app, "attempt", "msg", &message])?);
+                context.output.answer(&client.get(path).await?, attempts)
+            }
+        }
+    }
+}
+
+/// The payload as it was sent, not as a parsed value would be written.
+fn payload(message: &str) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Payload<'a> {
+        #[serde(borrow)]
+        payload: &'a RawValue,
+    }
+    Ok(serde_json::from_str::<Payload<'_>>(message)?.payload.get().to_owned())
+}
+
+fn show(message: &Value, payload: &str) -> String {
+    card(&[
+        ("id", field(message, "id")),
+        ("event id", field(message, "eventId")),
+        ("event type", field(message, "eventType")),
+        ("channels", field(message, "channels")),
+        ("accepted", time(message, "timestamp")),
+        ("payload", printable(payload)),
+    ])
+}
+
+fn list(answer: &Value) -> String {
+    let mut table = Table::new(["id", "event type", "event id", "accepted"]);
+    for message in data(answer) {
+        table.row([
+            field(message, "id"),
+            field(message, "eventType"),
+            field(message, "eventId"),
+            time(message, "timestamp"),
+        ]);
+    }
+    format!("{table}{}", more(answer))
+}
+
+/// The newest attempt of a list; null if there is none or it is not known yet.
+pub(crate) async fn newest(client: &Client, attempts: Path) -> Result<Value, Failure> {
+    let answer = match client.get(attempts.query("limit", Some(1))).await {
+        // What is asked for besides is known all the same.
+        Err(error) if error.is_rebuilding() => return Ok(Value::Null),
+        answer => answer?,
+    };
+    Ok(data(&answer).next().cloned().unwrap_or_default())
+}
+
+/// What came of an attempt: the answer's status, or how it failed without an answer.
+pub(crate) fn outcome(attempt: &Value) -> String {
+    let said: String = field(attempt, "response").chars().take(ANSWER_CHARS).collect();
+    match status(attempt) {
+        Some(status) => format!("{status} {said}").trim_end().to_owned(),
+        None => said,
+    }
+}
+
+fn status(attempt: &Value) -> Option<i64> {
+    attempt.get("responseStatusCode").and_then(Value::as_i64).filter(|status| *status > 0)
+}
+
+fn attempts(answer: &Value) -> String {
+    let mut table = Table::new(["ended", "endpoint", "status", "took", "trigger", "answer"]);
+    for attempt in data(answer) {
+        // Svix: 0 is scheduled by the retry schedule, 1 by a person.
+        let manual = attempt.get("triggerType").and_then(Value::as_i64) == Some(1);
+        table.row([
+            time(attempt, "timestamp"),
+            field(attempt, "endpointId"),
+            status(attempt).map_or_else(|| "none".to_owned(), |status| status.to_string()),
+            format!("{} ms", field(attempt, "responseDurationMs")),
+            if manual { "manual" } else { "schedule" }.to_owned(),
+            field(attempt, "response").chars().take(ANSWER_CHARS).collect(),
+        ]);
+    }
+    format!("{table}{}", more(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_payload_is_shown_as_it_was_sent() {
+        let text = r#"{"id":"msg_1","payload":{"b": 1.00,"a":[ ]},"timestamp":"x"}"#;
+        assert_eq!(payload(text).expect("a message"), r#"{"b": 1.00,"a":[ ]}"#);
+    }
+
+    #[test]
+    fn attempts_show_what_the_endpoint_said() {
+        let answer = json!({ "done": true, "data": [{
+            "timestamp": "2026-01-02T03:04:05Z", "endpointId": "ep_1", "responseStatusCode": 500,
+            "responseDurationMs": 12, "triggerType": 0, "response": "oh\nno",
+        }, {
+            "timestamp": "2026-01-02T03:04:00Z", "endpointId": "ep_1", "responseStatusCode": 0,
+            "responseDurationMs": 3, "triggerType": 1, "response": "connect",
+        }]});
+        let expected = "\
+            ENDED                 ENDPOINT  STATUS  TOOK   TRIGGER   ANSWER\n\
+            2026-01-02 03:04:05Z  ep_1      500     12 ms  schedule  oh\\nno\n\
+            2026-01-02 03:04:00Z  ep_1      none    3 ms   manual    connect\n";
+        assert_eq!(attempts(&answer), expected);
+        let outcomes: Vec<_> = data(&answer).map(outcome).collect();
+        assert_eq!(outcomes, ["500 oh\\nno", "connect"]);
+    }
+}

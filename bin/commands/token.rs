@@ -1,0 +1,58 @@
+//! `postrider token`: access to the HTTP API over TCP.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use postrider_model::id::OrgId;
+use postrider_model::time::Clock as _;
+use serde_json::json;
+
+use super::Context;
+use crate::cli::duration;
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+use crate::secrets;
+
+/// Tokens for the HTTP API over TCP; the sockets need none
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Prints a token; works beside a running server and without one
+    #[command(after_help = "Example:\n  postrider token create --ttl 90d\n  \
+                            curl -H \"Authorization: Bearer $(postrider token create)\" http://127.0.0.1:8071/api/v1/app")]
+    Create {
+        /// The tenant that it speaks for [default: the one of the sockets]
+        #[arg(long)]
+        org: Option<OrgId>,
+        /// How long it is valid, such as 12h or 30d
+        #[arg(long, default_value = "30d", value_parser = duration)]
+        ttl: Duration,
+    },
+}
+
+impl Token {
+    /// Does it.
+    ///
+    /// # Errors
+    /// There is no secret to sign with yet.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Create { org, ttl } = self;
+        if ttl.as_secs() == 0 {
+            return Err(Failure::usage("--ttl is less than a second: the token would be of no use")
+                .hint("name how long it is valid, such as `--ttl 12h`"));
+        }
+        let config = context.load()?.config;
+        let started_once = |what: &str| {
+            Failure::runtime(format!("data directory {} has no {what} yet", config.data_dir.display()))
+                .hint("start the server once with `postrider serve`; it makes one")
+                .hint("if it runs elsewhere, name its data directory: `--data-dir DIR` or POSTRIDER_DATA_DIR")
+        };
+        let secret = secrets::find_token_secret(&config)?.ok_or_else(|| started_once("secret for tokens"))?;
+        let org = match org {
+            Some(org) => org,
+            None => secrets::find_default_org(&config)?.ok_or_else(|| started_once("default organisation"))?,
+        };
+        let token = postrider_api::token::create(&secret, org, ttl, SystemClock::new().now());
+        let answer = json!({ "token": token, "org": org.to_string() });
+        context.output.answer(&answer.into(), |_| format!("{token}\n"))
+    }
+}

@@ -1,0 +1,52 @@
+//! Rules that concern several keys at once.
+
+use std::path::Path;
+
+use super::Config;
+
+/// Bytes of a socket's path without the closing zero: `sun_path` of unix(7).
+pub(super) const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+/// The rules that are broken: a key's name and a sentence each.
+pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
+    let mut broken = vec![];
+    let mut rule = |held: bool, key: &'static str, what: String| {
+        if !held {
+            broken.push((key, what));
+        }
+    };
+    let limits = &config.limits;
+    rule(
+        limits.line_bytes >= limits.body_bytes,
+        "limits.line_bytes",
+        format!("is {}, less than `limits.body_bytes` ({})", limits.line_bytes, limits.body_bytes),
+    );
+    rule(
+        config.journal.segment_bytes >= 4 * limits.body_bytes,
+        "journal.segment_bytes",
+        format!(
+            "is {}, less than four times `limits.body_bytes` ({})",
+            config.journal.segment_bytes, limits.body_bytes
+        ),
+    );
+    rule(
+        config.api.listen.port() == 0 || config.api.listen != config.metrics.listen,
+        "metrics.listen",
+        format!("is {}, the same as `api.listen`", config.metrics.listen),
+    );
+    let (api, ingest) = (config.api_socket(), config.ingest_socket());
+    rule(api != ingest, "ingest.socket", "is the same as `api.socket`".into());
+    for (key, path) in [("api.socket", api), ("ingest.socket", ingest)] {
+        rule(socket_path_bytes(&path) <= MAX_SOCKET_PATH_BYTES, key, too_long(&path));
+    }
+    broken
+}
+
+fn socket_path_bytes(path: &Path) -> usize {
+    path.as_os_str().len()
+}
+
+fn too_long(path: &Path) -> String {
+    let bytes = socket_path_bytes(path);
+    format!("`{}` has {bytes} bytes, a socket's path has at most {MAX_SOCKET_PATH_BYTES}", path.display())
+}

@@ -1,0 +1,170 @@
+//! Every key, once: name, type, default, bounds, meaning. A key that ends in
+//! `=> reload` takes effect at SIGHUP.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use postrider_model::endpoint::TIMEOUT_RANGE_MS;
+use postrider_model::id::OrgId;
+use postrider_model::retry::RetrySchedule;
+
+use super::table::{Key, Section, assign, settings};
+use super::value::{JwtSecret, LogFormat, LogLevel, Mode, Span, Value};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TEN_YEARS_S: u64 = 10 * 365 * 86_400;
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+settings! {
+    top {
+        /// The directory of the store. One server at a time uses it.
+        data_dir: PathBuf = PathBuf::from("./postrider-data");
+    }
+
+    /// The HTTP API.
+    api: Api {
+        /// Where the HTTP API listens. Requests need a token here.
+        listen: SocketAddr = loopback(8071);
+        /// The HTTP API's Unix socket; at most 107 bytes. If not set, `api.sock` in the data directory,
+        /// which is made for its owner only.
+        socket: Option<PathBuf> = None;
+        /// The permissions of the HTTP API's socket file. The data directory is made for its owner
+        /// only (0700), so a socket for other users must lie elsewhere: see `api.socket`.
+        socket_mode: Mode = Mode(0o600);
+        /// The group of the HTTP API's socket file, by name or number. If not set, the server's own.
+        socket_group: Option<String> = None;
+        /// User ids that may use the HTTP API's socket besides the server's own user and root.
+        /// The data directory is closed to them, so `api.socket` must lie elsewhere.
+        allow_uids: Vec<u32> = vec![];
+    }
+
+    /// Events from local programs, one JSON object a line.
+    ingest: Ingest {
+        /// The ingest socket; at most 107 bytes. If not set, `ingest.sock` in the data directory,
+        /// which is made for its owner only.
+        socket: Option<PathBuf> = None;
+        /// The permissions of the ingest socket file. The data directory is made for its owner
+        /// only (0700), so a socket for other users must lie elsewhere: see `ingest.socket`.
+        socket_mode: Mode = Mode(0o600);
+        /// The group of the ingest socket file, by name or number. If not set, the server's own.
+        socket_group: Option<String> = None;
+        /// User ids that may use the ingest socket besides the server's own user and root.
+        /// The data directory is closed to them, so `ingest.socket` must lie elsewhere.
+        allow_uids: Vec<u32> = vec![];
+    }
+
+    /// Figures for Prometheus.
+    metrics: Metrics {
+        /// Where `/metrics` is served, without a token.
+        listen: SocketAddr = loopback(8072);
+    }
+
+    /// Who may use the HTTP API over TCP.
+    auth: Auth {
+        /// The secret that tokens are signed with (HS256). If not set, one is made at the first start
+        /// and kept in the data directory, readable by its owner only.
+        jwt_secret: Option<JwtSecret> = None;
+        /// The tenant for which the sockets, the command line and a plain `token create` speak.
+        /// If not set, one is made at the first start and kept.
+        default_org: Option<OrgId> = None;
+    }
+
+    /// How requests to endpoints are made.
+    dispatch: Dispatch {
+        /// Refuse to connect to addresses that are not public: loopback, private networks, link-local, metadata services.
+        guard: bool = true;
+        /// Networks that may be reached although the guard would refuse them.
+        allow_networks: Vec<IpNet> = vec![];
+        /// The deadline of an attempt over resolving, connecting, TLS, headers and body, in milliseconds.
+        /// An endpoint may set its own.
+        timeout_ms: u64 = 15_000, in *TIMEOUT_RANGE_MS.start() as u64..=*TIMEOUT_RANGE_MS.end() as u64;
+        /// The part of the deadline that resolving, connecting and the TLS handshake may take, in milliseconds.
+        connect_timeout_ms: u64 = 5_000, in 100..=30_000;
+        /// Connections to one host and port at most.
+        connections_per_host: u64 = 256, in 1..=4_096;
+        /// A file of certificates in PEM form that are trusted besides the system's.
+        ca_file: Option<PathBuf> = None;
+    }
+
+    /// When a failed delivery is attempted again.
+    retry: Retry {
+        /// The delay before each attempt, in seconds, 1 to 100 of them. After the last the delivery is a dead letter.
+        /// Each is spread at random: by half of it up to 10 minutes, by a tenth above.
+        schedule: RetrySchedule = RetrySchedule::default() => reload;
+        /// The longest `Retry-After` that is honoured, in seconds.
+        retry_after_max_s: u64 = 86_400, in 1..=2_592_000;
+    }
+
+    /// The limit of everything that could grow. What is full waits, or refuses before accepting.
+    limits: Limits {
+        /// Bytes of one event's body.
+        body_bytes: u64 = MIB, in KIB..=64 * MIB;
+        /// Bytes of one line on the ingest socket.
+        line_bytes: u64 = 2 * MIB, in KIB..=128 * MIB;
+        /// Requests to endpoints in flight, in all.
+        in_flight: u64 = 4_096, in 1..=65_536;
+        /// Requests in flight to one endpoint.
+        in_flight_per_endpoint: u64 = 32, in 1..=4_096;
+        /// Requests in flight to all endpoints of one application; never more than `limits.in_flight`.
+        in_flight_per_application: u64 = 256, in 1..=65_536;
+        /// Client connections at each of the three doors.
+        client_connections: u64 = 1_024, in 1..=65_536;
+        /// Bytes of fresh bodies kept in memory; others are read from the journal.
+        fresh_body_bytes: u64 = 64 * MIB, in 0..=16 * GIB;
+        /// Pending deliveries of one application; above it, that application alone gets 429.
+        pending_per_application: u64 = 10_000_000, in 1..=1_000_000_000;
+        /// Endpoints of one application.
+        endpoints_per_application: u64 = 1_000, in 1..=100_000;
+        /// Idempotency keys and event ids of the last 24 hours that are remembered; further messages with a key are
+        /// answered `overloaded`. Each takes two bytes of memory.
+        idempotency_keys: u64 = 50_000_000, in 0..=1_000_000_000;
+        /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains.
+        lane_window: u64 = 10_000, in 1..=1_000_000;
+        /// Bytes read of an endpoint's answer.
+        response_read_bytes: u64 = 64 * KIB, in KIB..=16 * MIB;
+    }
+
+    /// How long things are kept.
+    retention: Retention {
+        /// How long a message is kept from its acceptance.
+        history: Span = Span::days(7), in 1..=TEN_YEARS_S;
+        /// How long a dead letter is kept from its death.
+        dead_letters: Span = Span::days(30), in 1..=TEN_YEARS_S;
+        /// How long a delivery may wait on a disabled or paused endpoint before it is a dead letter.
+        held: Span = Span::days(30), in 1..=TEN_YEARS_S;
+        /// How long nothing expires after a start and after the clock has jumped, so that a wrong clock
+        /// cannot empty the store.
+        grace: Span = Span(Duration::from_secs(3_600)), in 0..=86_400;
+        /// Bytes of the journal; delivered history goes first, oldest first. 0 means 80 % of the file system.
+        max_bytes: u64 = 0, in 0..=1 << 60;
+    }
+
+    /// The journal: the files that are the truth.
+    journal: Journal {
+        /// Bytes of one segment file, at least four times `limits.body_bytes`.
+        segment_bytes: u64 = 64 * MIB, in 64 * KIB..=GIB;
+        /// Milliseconds until the outcome of an attempt is synced to disk, if nothing else is synced before.
+        outcome_sync_ms: u64 = 50, in 0..=10_000;
+    }
+
+    /// What the server says on standard error.
+    log: Log {
+        /// Which lines are written.
+        level: LogLevel = LogLevel("info".into()) => reload;
+        /// How they are written; `auto` is for people on a terminal and JSON elsewhere.
+        format: LogFormat = LogFormat::Auto;
+    }
+
+    /// Ending.
+    stop: Stop {
+        /// Milliseconds that requests in flight get to end after SIGTERM or SIGINT.
+        drain_ms: u64 = 20_000, in 0..=600_000;
+    }
+}

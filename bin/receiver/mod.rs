@@ -1,0 +1,96 @@
+//! A receiver of webhooks, for `listen` and `demo`: verifies and answers.
+
+pub(crate) mod verify;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use postrider_model::secret::Secret;
+use postrider_model::time::Clock;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use self::verify::NotVerified;
+
+/// Bytes of a body at most.
+const BODY_LIMIT_BYTES: usize = 64 << 20;
+
+/// What arrived.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The request's method.
+    pub(crate) method: Method,
+    /// The request's path with its query.
+    pub(crate) path: String,
+    /// The request's headers.
+    pub(crate) headers: HeaderMap,
+    /// The request's body.
+    pub(crate) body: Bytes,
+    /// Whether its signature is right; `None` if no secret is known.
+    pub(crate) verified: Option<Result<(), NotVerified>>,
+}
+
+impl Arrival {
+    /// The message's id, if the request names one that can be read.
+    pub(crate) fn message_id(&self) -> Option<&str> {
+        self.headers.get("webhook-id").and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Says with which status to answer what arrived.
+pub(crate) type Handler = Arc<dyn Fn(&Arrival) -> StatusCode + Send + Sync>;
+
+/// Serves until it is dropped.
+///
+/// `secret` is asked anew for each request, so that a receiver can start before
+/// the endpoint that it stands for is registered.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    secret: Arc<dyn Fn() -> Option<Secret> + Send + Sync>,
+    clock: Arc<dyn Clock>,
+    handler: Handler,
+) {
+    // Dropping the set ends the connections together with the receiver.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        // Out of file descriptors, or the peer has left already.
+        let Ok((stream, _)) = accepted else { continue };
+        let (secret, clock, handler) = (Arc::clone(&secret), Arc::clone(&clock), Arc::clone(&handler));
+        let service = service_fn(move |request| answer(request, secret(), Arc::clone(&clock), Arc::clone(&handler)));
+        connections.spawn(async move {
+            let mut server = hyper::server::conn::http1::Builder::new();
+            // A connection that breaks is the sender's business, who tries again.
+            let _ = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    secret: Option<Secret>,
+    clock: Arc<dyn Clock>,
+    handler: Handler,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let status = match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
+        Err(_) => StatusCode::BAD_REQUEST,
+        Ok(body) => {
+            let body = body.to_bytes();
+            let verified = secret.map(|secret| verify::verify(&secret, &head.headers, &body, clock.now()));
+            let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+            handler(&Arrival { method: head.method, path, headers: head.headers, body, verified })
+        }
+    };
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    Ok(response)
+}

@@ -1,0 +1,290 @@
+//! Where every channel, thread and task is born, and in which order they end.
+//!
+//! ```text
+//!   HTTP (TCP, Unix) --+                          +--> [committer thread] --> journal
+//!   ingest socket -----+--> ports --> Outbox -----+
+//!                              |        ^         +--> [keeper thread]
+//!                              v        |
+//!                       [scheduler task] --Assignment--> [dispatcher task] --> endpoints
+//!                              ^                                |
+//!                              +------------ Outcome -----------+
+//! ```
+//!
+//! Start: lock the directory, bind the doors, read the store back, start its
+//! threads, then the scheduler and the dispatcher, and open the doors last.
+//! End: the other way round. Doors close to clients and requests in flight end
+//! side by side; then what is known is on record, and the store ends last.
+
+mod doors;
+mod group;
+mod health;
+pub(crate) mod meters;
+mod options;
+mod reload;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use postrider_api::Api;
+use postrider_dispatcher::Dispatcher;
+use postrider_dispatcher::guard::Guard;
+use postrider_model::command::{Command, Reply};
+use postrider_model::id::OrgId;
+use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
+use postrider_model::retry::RetrySchedule;
+use postrider_model::time::Clock;
+use postrider_outbox::{DirLock, Outbox, Salvaged};
+use postrider_scheduler::{Drained, Handle};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub(crate) use self::doors::unreachable;
+use self::doors::{Doors, Listeners, Rooms};
+use self::health::Checks;
+pub(crate) use self::reload::reload;
+use self::store::Threads;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::exit::{DISK_FULL_HINT, Failure};
+use crate::secrets;
+
+/// Assignments on their way to the dispatcher, which takes each at once.
+const ASSIGNMENTS: usize = 64;
+/// What the store gets to record what waits and to write a checkpoint.
+const STORE_STOP: Duration = Duration::from_secs(60);
+/// What an end gets that nobody asked for.
+const ABANDON: Duration = Duration::from_secs(5);
+
+/// A server that runs.
+pub(crate) struct Server {
+    doors: Doors,
+    checks: Arc<Checks>,
+    dispatch: Dispatch,
+    threads: Threads,
+    upkeep: JoinHandle<()>,
+    drain: Duration,
+    /// Given back last, when nothing works on the directory any more.
+    _lock: DirLock,
+}
+
+/// Scheduler and dispatcher.
+struct Dispatch {
+    scheduler: Handle,
+    scheduling: JoinHandle<Result<Drained, postrider_scheduler::Error>>,
+    dispatching: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server. When this returns it accepts and delivers.
+    ///
+    /// # Errors
+    /// The directory is in use, a port is taken, the store is damaged, or the system fails.
+    pub(crate) async fn start(config: &Config, paused: bool, recorder: PrometheusHandle) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let lock = store::lock(&config.data_dir)?;
+        let token_secret = secrets::find_or_make_token_secret(config)?;
+        let listeners = Listeners::bind(config).await?;
+        let dispatcher = Dispatcher::new(options::dispatcher(config)?, Arc::clone(&clock))?;
+
+        let opened = in_background(config, {
+            let clock = Arc::clone(&clock);
+            move |config| store::open(config, clock)
+        });
+        let opened = opened.await?;
+        let outbox = opened.outbox.clone();
+        let threads = Threads::start(opened)?;
+        let org = default_org(config, &outbox).await?;
+        if paused {
+            outbox.execute(Command::PauseDispatch { paused: true }).await?;
+        }
+        let dispatch = Dispatch::start(config, &outbox, dispatcher)?;
+
+        let checks = Arc::new(Checks::new(outbox.clone()));
+        let ports = ports(&outbox, &dispatch.scheduler, &checks);
+        let guard = Guard::new(config.dispatch.guard, config.dispatch.allow_networks.clone());
+        let api = Api {
+            ports: ports.clone(),
+            token_secret,
+            url_guard: Arc::new(move |url| guard.refuses_url(url).map(|refusal| refusal.to_string())),
+            clock,
+            limits: options::api_limits(config),
+        };
+        let render_metrics = health::renderer(config, outbox, dispatch.scheduler.clone(), recorder.clone());
+        listeners.log()?;
+        let rooms = Rooms { api, accept: ports.accept, health: ports.health, render_metrics, org };
+        Ok(Self {
+            doors: Doors::open(config, listeners, rooms),
+            checks,
+            dispatch,
+            threads,
+            upkeep: tokio::spawn(meters::upkeep(recorder)),
+            drain: options::drain(config),
+            _lock: lock,
+        })
+    }
+
+    /// Takes over another retry schedule.
+    pub(crate) fn set_retry_schedule(&self, schedule: RetrySchedule) {
+        self.dispatch.scheduler.set_retry_schedule(schedule);
+    }
+
+    /// Waits until a part ends by itself, which it never should.
+    pub(crate) async fn broken(&mut self) -> Failure {
+        tokio::select! {
+            failure = self.threads.broken() => failure,
+            failure = self.dispatch.broken() => failure,
+            failure = self.doors.broken() => failure,
+        }
+    }
+
+    /// Ends: takes nothing in any more, lets requests in flight end, records all.
+    ///
+    /// # Errors
+    /// Something could not be recorded.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        tracing::info!("stopping");
+        self.checks.end();
+        tokio::join!(self.doors.close_to_clients(), self.dispatch.stop(self.drain));
+        let stopped = self.threads.stop(STORE_STOP).await;
+        self.doors.close().await;
+        self.upkeep.abort();
+        if stopped.is_ok() {
+            tracing::info!("stopped");
+        }
+        stopped
+    }
+
+    /// Ends after a part has failed. Waits for little: what is on record stays,
+    /// and what is not was never answered.
+    pub(crate) async fn abandon(mut self) {
+        self.checks.end();
+        let ended = async {
+            tokio::join!(self.doors.close_to_clients(), self.dispatch.stop(Duration::ZERO));
+            self.threads.stop(ABANDON).await
+        };
+        if !matches!(tokio::time::timeout(ABANDON, ended).await, Ok(Ok(()))) {
+            tracing::warn!("not all parts have ended");
+        }
+    }
+}
+
+impl Dispatch {
+    fn start(config: &Config, outbox: &Outbox, dispatcher: Dispatcher) -> Result<Self, Failure> {
+        let (assignments, assigned) = mpsc::channel(ASSIGNMENTS);
+        let parts = postrider_scheduler::Parts {
+            store: Arc::new(outbox.clone()),
+            clock: outbox.clock(),
+            random: Box::new(random),
+            assignments,
+        };
+        let (service, scheduler) = postrider_scheduler::Service::new(options::scheduler(config), parts)?;
+        Ok(Self {
+            scheduler,
+            scheduling: tokio::spawn(service.run()),
+            dispatching: tokio::spawn(postrider_dispatcher::Service::new(dispatcher).run(assigned)),
+        })
+    }
+
+    async fn broken(&mut self) -> Failure {
+        let what = tokio::select! {
+            ended = &mut self.scheduling => match ended {
+                Ok(Err(error)) => error.to_string(),
+                _ => "the scheduler has ended by itself".to_owned(),
+            },
+            _ = &mut self.dispatching => "the dispatcher has ended by itself".to_owned(),
+        };
+        Failure::runtime(what).hint("the log above says more")
+    }
+
+    /// Starts nothing any more and lets what is in flight end, within a time.
+    async fn stop(&mut self, within: Duration) {
+        self.scheduler.stop(within);
+        if !self.scheduling.is_finished()
+            && let Ok(Ok(Drained { in_flight })) = (&mut self.scheduling).await
+            && in_flight > 0
+        {
+            tracing::warn!(in_flight, "requests did not end in time; they are made again after the next start");
+        }
+        self.dispatching.abort();
+    }
+}
+
+/// What a start would refuse of a configuration that is valid by itself: it
+/// names something that this machine does not have.
+pub(crate) fn problems(config: &Config) -> Vec<String> {
+    let [api_group, ingest_group] = doors::groups(config);
+    let found = [options::dispatcher(config).err(), api_group.err(), ingest_group.err()];
+    found.into_iter().flatten().map(|failure| failure.error).collect()
+}
+
+/// Makes a damaged store usable again.
+///
+/// # Errors
+/// A server works on the directory, there is no store in it, or the file system fails.
+pub(crate) fn salvage(config: &Config) -> Result<Salvaged, Failure> {
+    let _lock = store::lock(&config.data_dir)?;
+    store::salvage(config, &SystemClock::new())
+}
+
+/// Reads from disk on a thread that may block.
+async fn in_background<T: Send + 'static>(
+    config: &Config,
+    work: impl FnOnce(&Config) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || work(&config)).await?
+}
+
+/// The tenant of the sockets; made at the first start.
+async fn default_org(config: &Config, outbox: &Outbox) -> Result<OrgId, Failure> {
+    let reply = outbox.execute(Command::EnsureDefaultOrg { wish: config.auth.default_org }).await;
+    let reply = reply.map_err(|error| match error {
+        ControlError::Unavailable(Unavailable::DiskFull) => Failure::from(error).hint(DISK_FULL_HINT),
+        error => Failure::from(error),
+    })?;
+    let Reply::Org(org) = reply else {
+        return Err(Failure::runtime("the store did not name the default organisation"));
+    };
+    if let Some(wanted) = config.auth.default_org.filter(|wanted| *wanted != org) {
+        return Err(Failure::usage(format!("auth.default_org: is {wanted}, but this store was made for {org}")));
+    }
+    secrets::note_default_org(config, org)?;
+    Ok(org)
+}
+
+fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
+    let outbox = Arc::new(outbox.clone());
+    Ports {
+        accept: Arc::clone(&outbox) as _,
+        configure: Arc::clone(&outbox) as _,
+        query: Arc::clone(&outbox) as _,
+        control: outbox,
+        explain: Arc::new(scheduler.clone()),
+        health: Arc::clone(checks) as _,
+    }
+}
+
+/// Evenly in 0..1, for jitter.
+fn random() -> f64 {
+    // Without randomness the delays keep their middle.
+    getrandom::u64().map_or(0.5, |bits| (bits >> 11) as f64 / (1u64 << 53) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_does_not_have_is_named_all_at_once() {
+        let mut config = Config::default();
+        assert_eq!(problems(&config), Vec::<String>::new());
+        config.dispatch.ca_file = Some("/nonexistent".into());
+        config.api.socket_group = Some("no such group".into());
+        config.ingest.socket_group = Some("nor this".into());
+        let found = problems(&config);
+        let keys = found.iter().filter_map(|problem| problem.split(':').next()).collect::<Vec<_>>();
+        assert_eq!(keys, ["dispatch.ca_file", "api.socket_group", "ingest.socket_group"], "{found:?}");
+    }
+}

@@ -1,0 +1,145 @@
+//! What each part is told, out of the configuration.
+
+use std::time::Duration;
+
+use postrider_outbox::MasterKey;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// A limit as a size in memory; the bounds of the keys keep it exact.
+fn size(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// A limit as a number of 32 bits, which it has by its bounds.
+fn number(limit: u64) -> u32 {
+    u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+/// What everybody gets to end after a signal.
+pub(super) fn drain(config: &Config) -> Duration {
+    Duration::from_millis(config.stop.drain_ms)
+}
+
+/// What one door of the HTTP API may cost.
+pub(super) fn api_door(config: &Config) -> postrider_api::Options {
+    let usual = postrider_api::Options::default();
+    postrider_api::Options {
+        max_connections: size(config.limits.client_connections),
+        drain_timeout: usual.drain_timeout.min(drain(config)),
+        ..usual
+    }
+}
+
+/// What a request to the HTTP API may cost.
+pub(super) fn api_limits(config: &Config) -> postrider_api::Limits {
+    postrider_api::Limits { body_bytes: size(config.limits.body_bytes), ..Default::default() }
+}
+
+/// The ingest socket.
+pub(super) fn ingest(config: &Config) -> postrider_ingest::Options {
+    let usual = postrider_ingest::Options::default();
+    postrider_ingest::Options {
+        max_line_bytes: size(config.limits.line_bytes),
+        body_limit_bytes: size(config.limits.body_bytes),
+        max_connections: size(config.limits.client_connections),
+        allow_uids: config.ingest.allow_uids.clone(),
+        stop_wait: usual.stop_wait.min(drain(config)),
+        ..usual
+    }
+}
+
+/// The outbox.
+pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox::Options {
+    let (limits, retention, journal) = (&config.limits, &config.retention, &config.journal);
+    postrider_outbox::Options {
+        segment_bytes: number(journal.segment_bytes),
+        outcome_sync: Duration::from_millis(journal.outcome_sync_ms),
+        body_limit_bytes: size(limits.body_bytes),
+        lane_window: size(limits.lane_window),
+        fresh_body_bytes: size(limits.fresh_body_bytes),
+        pending_per_application: limits.pending_per_application,
+        endpoints_per_application: size(limits.endpoints_per_application),
+        idempotency_keys: size(limits.idempotency_keys),
+        max_in_flight: size(limits.in_flight),
+        default_timeout: Duration::from_millis(config.dispatch.timeout_ms),
+        retain_history: retention.history.0,
+        retain_dead_letters: retention.dead_letters.0,
+        retain_held: retention.held.0,
+        retention_grace: retention.grace.0,
+        max_bytes: Some(retention.max_bytes).filter(|bytes| *bytes > 0),
+        ..postrider_outbox::Options::new(&config.data_dir, master_key)
+    }
+}
+
+/// The scheduler.
+pub(super) fn scheduler(config: &Config) -> postrider_scheduler::Options {
+    postrider_scheduler::Options {
+        max_in_flight: number(config.limits.in_flight),
+        in_flight_per_endpoint: number(config.limits.in_flight_per_endpoint),
+        in_flight_per_application: number(config.limits.in_flight_per_application),
+        retry_schedule: config.retry.schedule.clone(),
+        retry_after_max: Duration::from_secs(config.retry.retry_after_max_s),
+        ..Default::default()
+    }
+}
+
+/// The dispatcher. Reads the file of extra certificates.
+pub(super) fn dispatcher(config: &Config) -> Result<postrider_dispatcher::Options, Failure> {
+    Ok(postrider_dispatcher::Options {
+        guard: config.dispatch.guard,
+        allow_networks: config.dispatch.allow_networks.clone(),
+        extra_roots: extra_roots(config)?,
+        connect_timeout: Duration::from_millis(config.dispatch.connect_timeout_ms),
+        response_read_bytes: size(config.limits.response_read_bytes),
+        pool_max_connections_per_host: size(config.dispatch.connections_per_host),
+        ..Default::default()
+    })
+}
+
+fn extra_roots(config: &Config) -> Result<Vec<Vec<u8>>, Failure> {
+    let Some(path) = &config.dispatch.ca_file else { return Ok(vec![]) };
+    let wrong = |error| Failure::usage(format!("dispatch.ca_file: failed to read {}: {error}", path.display()));
+    let certificates = CertificateDer::pem_file_iter(path).map_err(wrong)?;
+    let roots: Result<Vec<_>, _> = certificates.map(|found| found.map(|root| root.to_vec())).collect();
+    match roots.map_err(wrong)? {
+        none if none.is_empty() => {
+            Err(Failure::usage(format!("dispatch.ca_file: {} holds no certificate in PEM form", path.display())))
+        }
+        roots => Ok(roots),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut config = Config::default();
+        assert!(extra_roots(&config).expect("none is named").is_empty());
+        config.dispatch.ca_file = Some(file.path().to_owned());
+        assert_eq!(extra_roots(&config).expect_err("it is empty").exit, crate::exit::Exit::Usage);
+        config.dispatch.ca_file = Some("/nonexistent".into());
+        assert_eq!(extra_roots(&config).expect_err("it is not there").exit, crate::exit::Exit::Usage);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_parts() {
+        let config = Config::default();
+        assert_eq!(api_door(&config), postrider_api::Options::default());
+        assert_eq!(api_limits(&config), postrider_api::Limits::default());
+        let (ours, theirs) = (ingest(&config), postrider_ingest::Options::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+        let (ours, theirs) = (dispatcher(&config).expect("no file"), postrider_dispatcher::Options::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+        assert_eq!(scheduler(&config), postrider_scheduler::Options::default());
+        let key = MasterKey::new([0; 32]);
+        let (ours, theirs) = (outbox(&config, key.clone()), postrider_outbox::Options::new(&config.data_dir, key));
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+}

@@ -1,0 +1,208 @@
+//! The store: the directory's lock, its key, the outbox, and the two threads
+//! that work for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use postrider_model::time::Clock;
+use postrider_outbox::disk::{Disk, RealDisk};
+use postrider_outbox::index::{Index, IndexOptions};
+use postrider_outbox::journal;
+use postrider_outbox::{CommitError, DirLock, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged};
+use tokio::sync::oneshot;
+
+use super::options;
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+use crate::secrets;
+
+/// Takes the data directory for this process.
+pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
+    DirLock::acquire(data_dir).map_err(|error| match error {
+        LockError::InUse { .. } => Failure::new(Exit::InUse, error)
+            .hint("one server at a time works on a data directory; `--data-dir DIR` names another"),
+        LockError::Io { .. } => Failure::from(error),
+    })
+}
+
+/// Reads the store back. Takes as long as the journal after the last checkpoint is.
+pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
+    let options = options::outbox(config, master_key(&config.data_dir)?);
+    let index = Index::open(&IndexOptions::new(config.data_dir.join("index")))?;
+    let opened = postrider_outbox::open(options, Arc::new(RealDisk), clock, index);
+    let opened = opened.map_err(|error| not_opened(error, &config.data_dir))?;
+    let report = &opened.report;
+    tracing::info!(records = report.records, torn_bytes = report.torn_bytes, clean = report.clean, "store opened");
+    Ok(opened)
+}
+
+/// Makes a damaged store usable again. The caller has locked it.
+pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Failure> {
+    let key = secrets::find_store_key(&config.data_dir)?.ok_or_else(|| {
+        Failure::runtime(format!("{} holds no store with its key", config.data_dir.display()))
+            .hint("name the data directory with `--data-dir DIR`")
+    })?;
+    let options = options::outbox(config, MasterKey::new(*key));
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    postrider_outbox::salvage(&options, &disk, clock).map_err(|error| match error.is_damage() {
+        true => Failure { exit: Exit::Damaged, ..Failure::from(error) },
+        false => not_opened(error, &config.data_dir),
+    })
+}
+
+fn master_key(data_dir: &Path) -> Result<MasterKey, Failure> {
+    let is_new = !data_dir.join("journal").exists();
+    Ok(MasterKey::new(*secrets::find_or_make_store_key(data_dir, is_new)?))
+}
+
+fn not_opened(error: OpenError, data_dir: &Path) -> Failure {
+    let (exit, hint) = match &error {
+        // Salvaging would drop what this program only does not know.
+        OpenError::Newer { .. } | OpenError::Journal(journal::OpenError::Version { .. }) => (
+            Exit::Failure,
+            "a newer postrider has written to this store: start that version again; nothing is damaged".to_owned(),
+        ),
+        OpenError::Journal(journal::OpenError::ForeignStore { .. }) => (
+            Exit::Damaged,
+            format!(
+                "{} and the journal belong together: restore both from the same backup",
+                data_dir.join("store.key").display()
+            ),
+        ),
+        error if error.is_damage() => (
+            Exit::Damaged,
+            format!(
+                "copy the directory, then `postrider salvage --data-dir {}` keeps what can be read and says what is \
+                 lost",
+                data_dir.display()
+            ),
+        ),
+        _ => return Failure::from(error),
+    };
+    Failure { exit, ..Failure::from(error) }.hint(hint)
+}
+
+/// The threads that work for the outbox.
+pub(super) struct Threads {
+    outbox: Outbox,
+    /// `None` once it has ended.
+    committer: Option<oneshot::Receiver<Result<(), CommitError>>>,
+    /// `None` once it has ended.
+    keeper: Option<oneshot::Receiver<()>>,
+}
+
+impl Threads {
+    /// Starts them.
+    pub(super) fn start(opened: Opened) -> Result<Self, Failure> {
+        let Opened { outbox, committer, keeper, .. } = opened;
+        let committer = thread("committer", move || committer.run())?;
+        let keeper = thread("keeper", move || keeper.run())?;
+        Ok(Self { outbox, committer: Some(committer), keeper: Some(keeper) })
+    }
+
+    /// Waits until a thread ends by itself, which it never should.
+    pub(super) async fn broken(&mut self) -> Failure {
+        tokio::select! {
+            ended = end(&mut self.committer) => commit_failed(ended),
+            _ = end(&mut self.keeper) => {
+                Failure::runtime("the store's housekeeping has ended").hint("the log above says more")
+            }
+        }
+    }
+
+    /// Lets them record what waits, leave a checkpoint and end.
+    pub(super) async fn stop(mut self, within: Duration) -> Result<(), Failure> {
+        self.outbox.stop();
+        let ended = async {
+            if self.keeper.is_some() {
+                // It leaves nothing behind that matters.
+                let _ = end(&mut self.keeper).await;
+            }
+            match self.committer {
+                // How it ended was told already.
+                None => Ok(()),
+                Some(_) => match end(&mut self.committer).await {
+                    Ok(Ok(())) => Ok(()),
+                    ended => Err(commit_failed(ended)),
+                },
+            }
+        };
+        match tokio::time::timeout(within, ended).await {
+            Ok(committed) => committed,
+            Err(_) => Err(Failure::runtime(format!("the store did not end within {} s", within.as_secs()))),
+        }
+    }
+}
+
+/// Waits for the end of a thread; for ever if that was told already.
+async fn end<T>(thread: &mut Option<oneshot::Receiver<T>>) -> Result<T, oneshot::error::RecvError> {
+    let Some(running) = thread else { return std::future::pending().await };
+    let ended = running.await;
+    *thread = None;
+    ended
+}
+
+/// A failed write or sync (W8), or a panic: what is on disk is not known.
+fn commit_failed(ended: Result<Result<(), CommitError>, oneshot::error::RecvError>) -> Failure {
+    let failure = match ended {
+        Ok(Err(error)) => Failure::from(error),
+        Ok(Ok(())) => Failure::runtime("the committer has ended by itself"),
+        Err(_) => Failure::runtime("the committer has panicked"),
+    };
+    Failure { exit: Exit::Damaged, ..failure }
+        .hint("what was answered is kept; check the disk and its file system, then start again")
+}
+
+/// Starts a thread; the receiver gives its result, or an error if it panics.
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
+    let (ended, result) = oneshot::channel();
+    let body = move || {
+        // If nobody waits for the result the process is ending.
+        let _ = ended.send(work());
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body)?;
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_model::position::Position;
+
+    use super::*;
+    use crate::exit::DISK_FULL_HINT;
+
+    fn refused(error: OpenError) -> (Exit, String) {
+        let failure = not_opened(error, Path::new("/srv/p"));
+        (failure.exit, failure.hints.join("; "))
+    }
+
+    #[test]
+    fn only_damage_is_to_be_salvaged() {
+        let detail = "unknown kind 99".to_owned();
+        let (exit, hint) = refused(OpenError::Newer { position: Position::ZERO, detail });
+        assert_eq!(exit, Exit::Failure);
+        assert!(hint.contains("newer postrider") && !hint.contains("salvage"), "{hint}");
+        let (exit, hint) = refused(OpenError::Damaged { what: "segment 3".into(), why: "it is needed" });
+        assert_eq!(exit, Exit::Damaged);
+        assert!(hint.contains("postrider salvage --data-dir /srv/p"), "{hint}");
+    }
+
+    #[test]
+    fn a_store_that_was_put_together_wrongly_says_what_belongs_together() {
+        let (exit, hint) = refused(OpenError::Journal(journal::OpenError::ForeignStore { path: "/srv/p/x".into() }));
+        assert_eq!(exit, Exit::Damaged);
+        assert!(hint.contains("/srv/p/store.key") && !hint.contains("salvage"), "{hint}");
+    }
+
+    #[test]
+    fn a_full_disk_at_start_says_what_helps() {
+        let source = rustix::io::Errno::NOSPC.into();
+        let failed = journal::OpenError::Io { action: "write", path: "/srv/p/journal/x".into(), source };
+        assert_eq!(refused(OpenError::Journal(failed)), (Exit::Failure, DISK_FULL_HINT.to_owned()));
+    }
+}

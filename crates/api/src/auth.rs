@@ -1,0 +1,115 @@
+//! Who asks, and what they may reach.
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use postrider_model::config::AppEntry;
+use postrider_model::id::{AppId, OrgId};
+
+use crate::Context;
+use crate::error::ApiError;
+use crate::token::{self, Subject};
+
+/// The door that a request came through. The server puts it beside each
+/// request; without it a request is treated as one from TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// TCP: a token is needed.
+    Tcp,
+    /// A Unix socket.
+    Unix {
+        /// The peer's user is one of those that need no token.
+        trusted: bool,
+    },
+}
+
+/// On whose behalf a request is made. A handler can reach nothing without one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    org: OrgId,
+    /// The one application that the caller may reach, if it is not the whole tenant.
+    only: Option<AppId>,
+    /// The tenant is that of the operator.
+    is_default_org: bool,
+}
+
+impl FromRequestParts<Context> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        let mut default_org = None;
+        context.ports.configure.with_config(&mut |config| default_org = config.default_org());
+        let door = parts.extensions.get().copied().unwrap_or(Door::Tcp);
+        let (org, only) = match (parts.headers.get(AUTHORIZATION), door) {
+            (Some(header), _) => match bearer(context, header.as_bytes())? {
+                Subject::Org(org) => (org, None),
+                Subject::Application { org, app } => (org, Some(app)),
+            },
+            (None, Door::Unix { trusted: true }) => {
+                (default_org.ok_or_else(|| ApiError::internal(&"there is no default organisation"))?, None)
+            }
+            (None, Door::Unix { trusted: false } | Door::Tcp) => {
+                return Err(ApiError::unauthorized("the header `authorization: Bearer <token>` is missing"));
+            }
+        };
+        Ok(Self { org, only, is_default_org: Some(org) == default_org })
+    }
+}
+
+fn bearer(context: &Context, header: &[u8]) -> Result<Subject, ApiError> {
+    let refused = || ApiError::unauthorized("the token is not valid or has expired");
+    let (scheme, token) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused());
+    }
+    token::verify(&context.token_secret, token.trim(), context.clock.now()).map_err(|error| {
+        tracing::debug!(%error, "token refused");
+        refused()
+    })
+}
+
+impl Caller {
+    /// The tenant, for those who may only read what all of its applications share.
+    pub(crate) const fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// The tenant, if the caller speaks for the whole of it.
+    pub(crate) fn whole_org(&self) -> Result<OrgId, ApiError> {
+        match self.only {
+            None => Ok(self.org),
+            Some(_) => Err(ApiError::forbidden("a token of an application may not do this")),
+        }
+    }
+
+    /// Fine if the caller runs this service: it speaks for the default tenant,
+    /// as the Unix socket and a plain `token create` do.
+    pub(crate) fn operator(&self) -> Result<(), ApiError> {
+        if self.is_default_org && self.only.is_none() {
+            return Ok(());
+        }
+        Err(ApiError::forbidden("only the operator may do this"))
+    }
+
+    /// Shows an application to `look`, if the caller may reach it. Of one that
+    /// it may not reach it learns no more than of one that is not there.
+    pub(crate) fn app<T>(
+        &self,
+        context: &Context,
+        id_or_uid: &str,
+        mut look: impl FnMut(&AppEntry) -> T,
+    ) -> Result<T, ApiError> {
+        let mut seen = None;
+        context.ports.configure.with_config(&mut |config| {
+            let entry = config.find_app(self.org, id_or_uid);
+            let entry = entry.filter(|entry| self.only.is_none_or(|only| only == entry.app.id));
+            seen = entry.map(&mut look);
+        });
+        seen.ok_or_else(|| ApiError::not_found("application"))
+    }
+
+    /// The id of an application that the caller may reach.
+    pub(crate) fn app_id(&self, context: &Context, id_or_uid: &str) -> Result<AppId, ApiError> {
+        self.app(context, id_or_uid, |entry| entry.app.id)
+    }
+}

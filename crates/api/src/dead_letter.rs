@@ -1,0 +1,76 @@
+//! Dead letters: what was given up, to be seen and to be replayed.
+
+use std::collections::HashSet;
+
+use axum::extract::State;
+use http::StatusCode;
+use postrider_model::id::AppId;
+use postrider_model::ports::DeliveryFilter;
+
+use crate::Context;
+use crate::auth::Caller;
+use crate::delivery::DeliveryOut;
+use crate::error::ApiError;
+use crate::extract::{Json, Params, Path};
+use crate::filter::{self, FilterIn};
+use crate::page::{Cursor, List, Order, PageQuery};
+use crate::task::TaskOut;
+
+pub(crate) async fn list(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    params: Params,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
+    let filter = filter::of_params(&context, &caller, &app, &params).await?;
+    answer(&context, query, filter, None).await
+}
+
+/// Those of all applications of the tenant.
+pub(crate) async fn list_all(
+    State(context): State<Context>,
+    caller: Caller,
+    params: Params,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let org = caller.whole_org()?;
+    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
+    let (event_types, before, after) = (params.event_types()?, params.before()?, params.after()?);
+    let filter = DeliveryFilter { event_types, before, after, ..DeliveryFilter::default() };
+    let mut apps = HashSet::new();
+    context.ports.configure.with_config(&mut |config| {
+        apps = config.apps().filter(|entry| entry.app.org == org).map(|entry| entry.app.id).collect();
+    });
+    answer(&context, query, filter, Some(apps)).await
+}
+
+/// A page of dead letters. The store knows no tenants, so those of other
+/// tenants are left out here; a page may become shorter by that, and still
+/// says where to go on.
+async fn answer(
+    context: &Context,
+    query: PageQuery,
+    filter: DeliveryFilter,
+    only: Option<HashSet<AppId>>,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let request = query.request.clone();
+    let mut page = context.read(move |store| Ok(store.dead_letters(&filter, &request)?)).await?;
+    if let Some(apps) = only {
+        page.items.retain(|letter| apps.contains(&letter.app));
+    }
+    let explain = &*context.ports.explain;
+    Ok(axum::Json(query.answer(&page, |_| None, |letter| DeliveryOut::new(letter, explain))))
+}
+
+/// Replays those that match, as a task.
+pub(crate) async fn replay_where(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    Json(filter): Json<FilterIn>,
+) -> Result<(StatusCode, axum::Json<TaskOut>), ApiError> {
+    let filter = filter.resolve(&context, &caller, &app).await?;
+    let id = context.ports.control.replay_where(filter).await?;
+    let task = context.ports.control.task(id).ok_or_else(|| ApiError::internal(&"a task is gone at once"))?;
+    Ok((StatusCode::ACCEPTED, axum::Json(TaskOut::from(task))))
+}

@@ -1,0 +1,195 @@
+//! Deliveries: what waits, why, and how to end it.
+
+use axum::extract::State;
+use http::StatusCode;
+use postrider_model::delivery::{DeliveryState, Trigger};
+use postrider_model::id::{AppId, EndpointId, MessageId};
+use postrider_model::ports::{Delivery, Explain, Wait};
+use serde::Serialize;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::extract::{Json, Params, Path};
+use crate::filter::{self, FilterIn};
+use crate::page::{Cursor, List, Order, PageQuery};
+use crate::{Context, message, time};
+
+/// A delivery as it is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeliveryOut {
+    app_id: AppId,
+    msg_id: MessageId,
+    endpoint_id: EndpointId,
+    event_type: String,
+    accepted_at: String,
+    /// `scheduled`, `delivered`, `dead` or `cancelled`.
+    state: &'static str,
+    /// The attempt that it waits for, or the last one made; 0 if none was.
+    attempt: u16,
+    /// When the next attempt is due, if it waits for one.
+    due_at: Option<String>,
+    /// `scheduled` or `manual`, if it waits.
+    trigger: Option<&'static str>,
+    /// When it ended, if it has.
+    ended_at: Option<String>,
+    /// Why it is dead, if it is.
+    reason: Option<&'static str>,
+    /// Why it waits, if it does and that is known.
+    waits: Option<WaitOut>,
+}
+
+/// Why a delivery is not in flight.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WaitOut {
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_flight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+}
+
+impl From<Wait> for WaitOut {
+    fn from(wait: Wait) -> Self {
+        let because = |reason| Self { reason, ..Self::default() };
+        match wait {
+            Wait::InFlight => because("in_flight"),
+            Wait::NotDue { due } => Self { until: Some(time::text(due)), ..because("not_due") },
+            Wait::Held(hold) => because(hold.as_str()),
+            Wait::LanePaused { until } => Self { until: Some(time::text(until)), ..because("lane_paused") },
+            Wait::LaneBusy { in_flight, limit } => {
+                Self { in_flight: Some(in_flight), limit: Some(limit), ..because("lane_busy") }
+            }
+            Wait::OrderKey => because("order_key"),
+            Wait::BehindWindow => because("behind_window"),
+        }
+    }
+}
+
+impl DeliveryOut {
+    pub(crate) fn new(delivery: &Delivery, explain: &dyn Explain) -> Self {
+        let mut out = Self {
+            app_id: delivery.app,
+            msg_id: delivery.message,
+            endpoint_id: delivery.key.endpoint,
+            event_type: delivery.event_type.clone(),
+            accepted_at: time::text(delivery.accepted),
+            state: "scheduled",
+            attempt: 0,
+            due_at: None,
+            trigger: None,
+            ended_at: None,
+            reason: None,
+            waits: None,
+        };
+        let (at, attempt) = match delivery.state {
+            DeliveryState::Scheduled(scheduled) => {
+                let wait = delivery.held.map(Wait::Held).or_else(|| explain.why(delivery.key));
+                out.waits = wait.map(WaitOut::from);
+                out.due_at = Some(time::text(scheduled.due));
+                out.trigger = Some(match scheduled.trigger {
+                    Trigger::Scheduled => "scheduled",
+                    Trigger::Manual => "manual",
+                });
+                out.attempt = scheduled.attempt;
+                return out;
+            }
+            DeliveryState::Delivered { at, attempt } => {
+                out.state = "delivered";
+                (at, attempt)
+            }
+            DeliveryState::Dead { at, reason, attempt } => {
+                out.state = "dead";
+                out.reason = Some(reason.as_str());
+                (at, attempt)
+            }
+            DeliveryState::Cancelled { at, attempt } => {
+                out.state = "cancelled";
+                (at, attempt)
+            }
+        };
+        out.attempt = attempt;
+        out.ended_at = Some(time::text(at));
+        out
+    }
+}
+
+pub(crate) async fn list(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    params: Params,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
+    let filter = filter::of_params(&context, &caller, &app, &params).await?;
+    let request = query.request.clone();
+    let page = context.read(move |store| Ok(store.pending(&filter, &request)?)).await?;
+    let explain = &*context.ports.explain;
+    Ok(axum::Json(query.answer(&page, |_| None, |delivery| DeliveryOut::new(delivery, explain))))
+}
+
+pub(crate) async fn list_of_message(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, message)): Path<(String, String)>,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let app = caller.app_id(&context, &app)?;
+    let deliveries = context.read(move |store| {
+        let message = message::find(store, app, &message)?.id;
+        Ok(store.deliveries_of(app, message)?)
+    });
+    let explain = &*context.ports.explain;
+    let deliveries = deliveries.await?;
+    Ok(axum::Json(List::whole(deliveries.iter().map(|delivery| DeliveryOut::new(delivery, explain)).collect())))
+}
+
+pub(crate) async fn cancel(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String, String)>,
+) -> Result<StatusCode, ApiError> {
+    caller.whole_org()?;
+    let (app, message, endpoint) = names(&context, &caller, path).await?;
+    context.ports.control.cancel(app, message, endpoint).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn replay(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let (app, message, endpoint) = names(&context, &caller, path).await?;
+    context.ports.control.replay(app, message, endpoint).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn names(
+    context: &Context,
+    caller: &Caller,
+    (app, message, endpoint): (String, String, String),
+) -> Result<(AppId, MessageId, EndpointId), ApiError> {
+    let (app, endpoint) = caller.endpoint(context, &app, &endpoint, |found| (found.app, found.id))?;
+    Ok((app, message::find_id(context, app, message).await?, endpoint))
+}
+
+/// How many deliveries were cancelled.
+#[derive(Serialize)]
+pub(crate) struct Cancelled {
+    cancelled: u64,
+}
+
+pub(crate) async fn cancel_where(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    Json(filter): Json<FilterIn>,
+) -> Result<axum::Json<Cancelled>, ApiError> {
+    caller.whole_org()?;
+    let filter = filter.resolve(&context, &caller, &app).await?;
+    let cancelled = context.ports.control.cancel_where(filter).await?;
+    Ok(axum::Json(Cancelled { cancelled }))
+}

@@ -1,0 +1,60 @@
+//! The operator's view of the whole: pause, resume, status.
+
+use axum::extract::State;
+use http::StatusCode;
+use postrider_model::command::Command;
+use serde::Serialize;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::{Context, time};
+
+pub(crate) async fn pause(State(context): State<Context>, caller: Caller) -> Result<StatusCode, ApiError> {
+    set_paused(&context, caller, true).await
+}
+
+pub(crate) async fn resume(State(context): State<Context>, caller: Caller) -> Result<StatusCode, ApiError> {
+    set_paused(&context, caller, false).await
+}
+
+async fn set_paused(context: &Context, caller: Caller, paused: bool) -> Result<StatusCode, ApiError> {
+    caller.operator()?;
+    context.ports.configure.execute(Command::PauseDispatch { paused }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What the tenant has, and what is wrong.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    applications: usize,
+    endpoints: usize,
+    endpoints_disabled: usize,
+    endpoints_paused: usize,
+    event_types: usize,
+    /// Since when all dispatch is paused, if it is.
+    dispatch_paused_at: Option<String>,
+    ready: bool,
+    /// Empty for all but the operator.
+    problems: Vec<String>,
+}
+
+pub(crate) async fn status(State(context): State<Context>, caller: Caller) -> Result<axum::Json<Status>, ApiError> {
+    let org = caller.whole_org()?;
+    let problems = context.ports.health.readiness().problems;
+    let mut status = Status { ready: problems.is_empty(), ..Status::default() };
+    if caller.operator().is_ok() {
+        status.problems = problems;
+    }
+    context.ports.configure.with_config(&mut |config| {
+        for entry in config.apps().filter(|entry| entry.app.org == org) {
+            status.applications += 1;
+            status.endpoints += entry.endpoint_count();
+            status.endpoints_disabled += entry.endpoints().filter(|endpoint| endpoint.disabled.is_some()).count();
+            status.endpoints_paused += entry.endpoints().filter(|endpoint| endpoint.paused.is_some()).count();
+        }
+        status.event_types = config.event_types(org).count();
+        status.dispatch_paused_at = config.dispatch_paused().map(time::text);
+    });
+    Ok(axum::Json(status))
+}

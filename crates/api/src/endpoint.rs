@@ -1,0 +1,327 @@
+//! Endpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use postrider_model::command::{Command, Reply, Write};
+use postrider_model::endpoint::{Endpoint, EndpointFields};
+use postrider_model::id::EndpointId;
+use postrider_model::secret::Secret;
+use postrider_model::validate;
+use serde::{Deserialize, Serialize};
+
+use crate::application::created_or_ok;
+use crate::auth::Caller;
+use crate::endpoint_secret::parse_secret;
+use crate::error::ApiError;
+use crate::extract::{Json, Params, Path};
+use crate::input::{Field, Problems, set};
+use crate::page::{Cursor, List, Order, PageQuery};
+use crate::{Context, UrlGuard, time};
+
+/// An endpoint as it is asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct EndpointIn {
+    url: Field<String>,
+    uid: Field<String>,
+    description: Field<String>,
+    event_types: Field<BTreeSet<String>>,
+    filter_types: Field<BTreeSet<String>>,
+    channels: Field<BTreeSet<String>>,
+    throttle_rate: Field<u32>,
+    rate_limit: Field<u32>,
+    metadata: Field<BTreeMap<String, String>>,
+    headers: Field<BTreeMap<String, String>>,
+    timeout_ms: Field<u32>,
+    disabled: Field<bool>,
+    secret: Field<String>,
+}
+
+/// What a request asks to be written.
+struct Asked {
+    edit: Box<dyn FnOnce(&mut EndpointFields) + Send>,
+    disabled: Option<bool>,
+    secret: Option<Secret>,
+    /// The field in which the event types came.
+    event_types_name: &'static str,
+}
+
+impl EndpointIn {
+    /// The whole of its fields, for an endpoint that is made or replaced.
+    /// `path` is the uid by which the request names it, if it does.
+    fn whole(self, path: Option<String>, guard: &UrlGuard) -> Result<Asked, ApiError> {
+        let mut problems = Problems::default();
+        let event_types_name = self.event_types_name();
+        let url = self.url.required("url", &mut problems);
+        check_url(&url, guard, &mut problems);
+        let secret = parse_secret("secret", self.secret.nullable(), &mut problems);
+        let description = self.description.given("description", &mut problems).unwrap_or_default();
+        let metadata = self.metadata.given("metadata", &mut problems).unwrap_or_default();
+        let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
+        let headers = self.headers.change();
+        let timeout_ms = self.timeout_ms.change();
+        let uid = self.uid.nullable().or(path);
+        let event_types = self.event_types.or(self.filter_types).nullable();
+        let channels = self.channels.nullable();
+        let throttle_per_second = self.throttle_rate.or(self.rate_limit).nullable();
+        problems.finish()?;
+        let edit = Box::new(move |fields: &mut EndpointFields| {
+            let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
+            let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
+            *fields = EndpointFields {
+                url,
+                description,
+                uid,
+                event_types,
+                channels,
+                throttle_per_second,
+                headers,
+                metadata,
+                timeout_ms,
+            };
+        });
+        Ok(Asked { edit, disabled, secret, event_types_name })
+    }
+
+    /// The change that it asks for, and nothing else.
+    fn patch(self, guard: &UrlGuard) -> Result<Asked, ApiError> {
+        let mut problems = Problems::default();
+        self.refuse_secret(&mut problems);
+        let event_types_name = self.event_types_name();
+        let url = self.url.given("url", &mut problems);
+        if let Some(url) = &url {
+            check_url(url, guard, &mut problems);
+        }
+        let description = self.description.given("description", &mut problems);
+        let metadata = self.metadata.given("metadata", &mut problems);
+        let disabled = self.disabled.given("disabled", &mut problems);
+        let uid = self.uid.change();
+        let event_types = self.event_types.or(self.filter_types).change();
+        let channels = self.channels.change();
+        let throttle = self.throttle_rate.or(self.rate_limit).change();
+        let headers = self.headers.change();
+        let timeout_ms = self.timeout_ms.change();
+        problems.finish()?;
+        let edit = Box::new(move |fields: &mut EndpointFields| {
+            set(&mut fields.url, url);
+            set(&mut fields.description, description);
+            set(&mut fields.metadata, metadata);
+            set(&mut fields.uid, uid);
+            set(&mut fields.event_types, event_types);
+            set(&mut fields.channels, channels);
+            set(&mut fields.throttle_per_second, throttle);
+            set(&mut fields.headers, headers.map(Option::unwrap_or_default));
+            set(&mut fields.timeout_ms, timeout_ms);
+        });
+        Ok(Asked { edit, disabled, secret: None, event_types_name })
+    }
+
+    /// Refuses a secret where there may be one already: changing it is a
+    /// rotation, after which the old one signs for a while.
+    fn refuse_secret(&self, problems: &mut Problems) {
+        if matches!(self.secret, Field::Value(_)) {
+            let problem = "cannot be changed here; use the operation `secret/rotate`";
+            problems.check("secret", Err(problem.to_owned()));
+        }
+    }
+
+    fn event_types_name(&self) -> &'static str {
+        if self.event_types.is_absent() && !self.filter_types.is_absent() { "filterTypes" } else { "eventTypes" }
+    }
+}
+
+/// Asks the guard about a URL that has the right form; the form itself is the
+/// model's matter.
+fn check_url(url: &str, guard: &UrlGuard, problems: &mut Problems) {
+    if let Some(reason) = validate::endpoint_url(url).ok().and_then(|url| guard(&url)) {
+        problems.check("url", Err(reason));
+    }
+}
+
+/// An endpoint as it is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointOut {
+    id: EndpointId,
+    uid: Option<String>,
+    url: String,
+    description: String,
+    event_types: Option<BTreeSet<String>>,
+    filter_types: Option<BTreeSet<String>>,
+    channels: Option<BTreeSet<String>>,
+    throttle_rate: Option<u32>,
+    rate_limit: Option<u32>,
+    metadata: BTreeMap<String, String>,
+    disabled: bool,
+    paused: bool,
+    timeout_ms: Option<u32>,
+    version: u32,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<&Endpoint> for EndpointOut {
+    fn from(endpoint: &Endpoint) -> Self {
+        let fields = endpoint.fields.clone();
+        Self {
+            id: endpoint.id,
+            uid: fields.uid,
+            url: fields.url,
+            description: fields.description,
+            filter_types: fields.event_types.clone(),
+            event_types: fields.event_types,
+            channels: fields.channels,
+            throttle_rate: fields.throttle_per_second,
+            rate_limit: fields.throttle_per_second,
+            metadata: fields.metadata,
+            disabled: endpoint.disabled.is_some(),
+            paused: endpoint.paused.is_some(),
+            timeout_ms: fields.timeout_ms,
+            version: 1,
+            created_at: time::text(endpoint.created),
+            updated_at: time::text(endpoint.updated),
+        }
+    }
+}
+
+impl Caller {
+    /// Shows an endpoint to `look`, if the caller may reach it.
+    pub(crate) fn endpoint<T>(
+        &self,
+        context: &Context,
+        app: &str,
+        id_or_uid: &str,
+        mut look: impl FnMut(&Endpoint) -> T,
+    ) -> Result<T, ApiError> {
+        let found = self.app(context, app, |entry| entry.find_endpoint(id_or_uid).map(|found| look(found)))?;
+        found.ok_or_else(|| ApiError::not_found("endpoint"))
+    }
+}
+
+pub(crate) async fn list(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    params: Params,
+) -> Result<axum::Json<List<EndpointOut>>, ApiError> {
+    let query = PageQuery::read(&params, Cursor::Endpoint, Order::Ascending)?;
+    let list = caller.app(&context, &app, |entry| {
+        let key = |endpoint: &&std::sync::Arc<Endpoint>| endpoint.id.as_bytes().to_vec();
+        let page = query.cut(entry.endpoints(), key);
+        query.answer(&page, |endpoint| Some(key(endpoint)), |endpoint| EndpointOut::from(&***endpoint))
+    });
+    list.map(axum::Json)
+}
+
+pub(crate) async fn create(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    Json(input): Json<EndpointIn>,
+) -> Result<Response, ApiError> {
+    let asked = input.whole(None, &context.url_guard)?;
+    execute(&context, &caller, &app, String::new(), Write::Create, asked).await
+}
+
+pub(crate) async fn get(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+) -> Result<axum::Json<EndpointOut>, ApiError> {
+    caller.endpoint(&context, &app, &endpoint, |found| EndpointOut::from(found)).map(axum::Json)
+}
+
+pub(crate) async fn put(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+    Json(input): Json<EndpointIn>,
+) -> Result<Response, ApiError> {
+    let is_id = endpoint.starts_with(EndpointId::PREFIX);
+    if is_id {
+        // An id is made by us, so none can be created by naming it.
+        caller.endpoint(&context, &app, &endpoint, |_| ())?;
+    }
+    let mut problems = Problems::default();
+    input.refuse_secret(&mut problems);
+    problems.finish()?;
+    let path = Some(endpoint.clone()).filter(|_| !is_id);
+    let asked = input.whole(path, &context.url_guard)?;
+    execute(&context, &caller, &app, endpoint, Write::Upsert, asked).await
+}
+
+pub(crate) async fn patch(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+    Json(input): Json<EndpointIn>,
+) -> Result<Response, ApiError> {
+    let asked = input.patch(&context.url_guard)?;
+    execute(&context, &caller, &app, endpoint, Write::Update, asked).await
+}
+
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let app = caller.app_id(&context, &app)?.to_string();
+    let command = Command::DeleteEndpoint { org: caller.org(), app, endpoint };
+    context.ports.configure.execute(command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn pause(
+    state: State<Context>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<axum::Json<EndpointOut>, ApiError> {
+    set_paused(state, caller, path, true).await
+}
+
+pub(crate) async fn resume(
+    state: State<Context>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<axum::Json<EndpointOut>, ApiError> {
+    set_paused(state, caller, path, false).await
+}
+
+async fn set_paused(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+    paused: bool,
+) -> Result<axum::Json<EndpointOut>, ApiError> {
+    let org = caller.whole_org()?;
+    let command = Command::PauseEndpoint { org, app, endpoint, paused };
+    let (endpoint, _) = written(context.ports.configure.execute(command).await?)?;
+    Ok(axum::Json(endpoint))
+}
+
+async fn execute(
+    context: &Context,
+    caller: &Caller,
+    app: &str,
+    endpoint: String,
+    write: Write,
+    asked: Asked,
+) -> Result<Response, ApiError> {
+    let app = caller.app_id(context, app)?.to_string();
+    let Asked { edit, disabled, secret, event_types_name } = asked;
+    let command = Command::Endpoint { org: caller.org(), app, endpoint, write, secret, disabled, edit };
+    let reply = context.ports.configure.execute(command).await;
+    let reply = reply.map_err(|error| ApiError::from(error).renamed("filterTypes", event_types_name))?;
+    let (endpoint, created) = written(reply)?;
+    Ok((created_or_ok(created), axum::Json(endpoint)).into_response())
+}
+
+fn written(reply: Reply) -> Result<(EndpointOut, bool), ApiError> {
+    match reply {
+        Reply::Endpoint { endpoint, created } => Ok((EndpointOut::from(&*endpoint), created)),
+        other => Err(ApiError::internal(&format_args!("an endpoint was expected, not {other:?}"))),
+    }
+}

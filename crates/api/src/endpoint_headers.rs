@@ -1,0 +1,100 @@
+//! The headers that an endpoint gets beside ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use http::StatusCode;
+use postrider_model::command::{Command, Write};
+use postrider_model::endpoint::EndpointFields;
+use serde::{Deserialize, Serialize};
+
+use crate::Context;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::extract::{Json, Path};
+use crate::input::{Field, Problems};
+
+/// Headers whose values are credentials: once set they are not shown again.
+const SENSITIVE: [&str; 6] =
+    ["authorization", "proxy-authorization", "www-authenticate", "x-api-key", "x-auth-token", "x-access-token"];
+
+fn is_sensitive(name: &str) -> bool {
+    SENSITIVE.iter().any(|sensitive| name.eq_ignore_ascii_case(sensitive))
+}
+
+/// The headers as they are shown: of those in `sensitive` only the names.
+#[derive(Serialize)]
+pub(crate) struct HeadersOut {
+    headers: BTreeMap<String, String>,
+    sensitive: BTreeSet<String>,
+}
+
+pub(crate) async fn get(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, endpoint)): Path<(String, String)>,
+) -> Result<axum::Json<HeadersOut>, ApiError> {
+    let all = caller.endpoint(&context, &app, &endpoint, |found| found.fields.headers.clone())?;
+    let (sensitive, headers): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        all.into_iter().partition(|(name, _)| is_sensitive(name));
+    Ok(axum::Json(HeadersOut { headers, sensitive: sensitive.into_keys().collect() }))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeadersIn {
+    headers: Field<BTreeMap<String, String>>,
+}
+
+pub(crate) async fn put(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String)>,
+    Json(input): Json<HeadersIn>,
+) -> Result<StatusCode, ApiError> {
+    let mut problems = Problems::default();
+    let headers = input.headers.required("headers", &mut problems);
+    problems.finish()?;
+    execute(&context, &caller, path, move |fields| fields.headers = headers).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct HeadersPatch {
+    headers: Field<BTreeMap<String, Option<String>>>,
+    delete_headers: Field<BTreeSet<String>>,
+}
+
+pub(crate) async fn patch(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String)>,
+    Json(input): Json<HeadersPatch>,
+) -> Result<StatusCode, ApiError> {
+    let mut problems = Problems::default();
+    let changes = input.headers.required("headers", &mut problems);
+    let deleted = input.delete_headers.nullable().unwrap_or_default();
+    problems.finish()?;
+    let changes: Vec<_> = deleted.into_iter().map(|name| (name, None)).chain(changes).collect();
+    execute(&context, &caller, path, move |fields| {
+        for (name, value) in changes {
+            // Names of headers are the same in whatever case.
+            fields.headers.retain(|present, _| !present.eq_ignore_ascii_case(&name));
+            fields.headers.extend(value.map(|value| (name, value)));
+        }
+    })
+    .await
+}
+
+async fn execute(
+    context: &Context,
+    caller: &Caller,
+    (app, endpoint): (String, String),
+    edit: impl FnOnce(&mut EndpointFields) + Send + 'static,
+) -> Result<StatusCode, ApiError> {
+    let app = caller.app_id(context, &app)?.to_string();
+    let (org, edit) = (caller.org(), Box::new(edit));
+    let command = Command::Endpoint { org, app, endpoint, write: Write::Update, secret: None, disabled: None, edit };
+    context.ports.configure.execute(command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,202 @@
+//! Errors as the API answers them: `{"code","detail"}`, and for values that
+//! are not allowed 422 with `{"detail":[{"loc","msg","type"}]}`.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use postrider_model::command::CommandError;
+use postrider_model::ports::{AcceptError, ControlError, QueryError, Unavailable};
+use postrider_model::validate::FieldErrors;
+use serde::Serialize;
+
+/// What is wrong with a request, or why it cannot be served.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// One thing, with its own status.
+    Problem { status: StatusCode, code: &'static str, detail: String, retry_after: Option<Duration> },
+    /// Values that are not allowed, each with its place.
+    Invalid(Vec<Item>),
+}
+
+/// A value that is not allowed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Item {
+    /// Where it is: `body`, `query`, `path` or `header`, then the names that lead to it.
+    pub(crate) loc: Vec<String>,
+    /// What is wrong.
+    pub(crate) msg: String,
+    /// `value_error` and the like.
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Problem { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    /// There is no such thing, or it is somebody else's: the answer is the same.
+    pub(crate) fn not_found(kind: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("{kind} not found"))
+    }
+
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "authentication_failed", detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "insufficient_access", detail)
+    }
+
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    /// One value that is not allowed.
+    pub(crate) fn invalid(part: &str, field: &str, msg: impl Into<String>) -> Self {
+        Self::Invalid(vec![Item { loc: vec![part.to_owned(), field.to_owned()], msg: msg.into(), kind: "value_error" }])
+    }
+
+    /// Our own fault; the cause goes to the log and not to the caller.
+    pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the request could not be completed")
+    }
+
+    /// Says that the fields lie within another one of the body.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        if let Self::Invalid(items) = &mut self {
+            for item in items {
+                item.loc.insert(1.min(item.loc.len()), outer.to_owned());
+            }
+        }
+        self
+    }
+
+    /// Renames a field of the body in the places of the errors.
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        if let Self::Invalid(items) = &mut self {
+            for name in items.iter_mut().flat_map(|item| item.loc.iter_mut().skip(1)).filter(|name| *name == from) {
+                to.clone_into(name);
+            }
+        }
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            code: &'static str,
+            detail: String,
+        }
+        #[derive(Serialize)]
+        struct InvalidBody {
+            detail: Vec<Item>,
+        }
+        match self {
+            Self::Invalid(detail) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(InvalidBody { detail })).into_response()
+            }
+            Self::Problem { status, code, detail, retry_after } => {
+                let mut headers = HeaderMap::new();
+                if let Some(wait) = retry_after {
+                    // Whole seconds; half a second must not become "at once".
+                    headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1_000).max(1) as u64));
+                }
+                if status == StatusCode::UNAUTHORIZED {
+                    headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                (status, headers, axum::Json(Body { code, detail })).into_response()
+            }
+        }
+    }
+}
+
+/// The place of a field that the model names.
+fn place(field: &'static str) -> Vec<String> {
+    let names: &[&str] = match field {
+        "app" => &["path", "app_id"],
+        "create_app" => &["body", "application", "name"],
+        "idempotency_key" => &["header", "idempotency-key"],
+        "order_key" => &["body", "orderKey"],
+        field => &["body", field],
+    };
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+impl From<FieldErrors> for ApiError {
+    fn from(errors: FieldErrors) -> Self {
+        let items = errors.0.into_iter();
+        let items = items.map(|error| Item { loc: place(error.field), msg: error.problem, kind: "value_error" });
+        Self::Invalid(items.collect())
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(error: Unavailable) -> Self {
+        // Too many pending is one application's matter, the others are everybody's.
+        let status = match error {
+            Unavailable::TooManyPending { .. } => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let retry_after = Some(error.retry_after());
+        Self::Problem { status, code: error.code(), detail: error.to_string(), retry_after }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Unavailable(error) => error.into(),
+            QueryError::Damaged { .. } => {
+                tracing::error!(%error, "damaged record was asked for");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", error.to_string())
+            }
+            QueryError::Failed(cause) => Self::internal(&cause),
+        }
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::NotFound { kind } => Self::not_found(kind),
+            CommandError::Conflict { .. } => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            CommandError::Limit { .. } => Self::new(StatusCode::CONFLICT, "limit_reached", error.to_string()),
+            CommandError::Invalid(errors) => errors.into(),
+        }
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Command(error) => error.into(),
+            ControlError::Transition(error) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
+            ControlError::NotFound { kind } => Self::not_found(kind),
+            ControlError::Query(error) => error.into(),
+            ControlError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::UnknownApplication => Self::not_found("application"),
+            AcceptError::Invalid(errors) => errors.into(),
+            AcceptError::TooLarge { .. } => Self::too_large(error.to_string()),
+            AcceptError::EventIdTaken { existing } => {
+                let detail = format!("eventId is already in use by {existing}");
+                Self::new(StatusCode::CONFLICT, "conflict", detail)
+            }
+            // As draft-ietf-httpapi-idempotency-key-header, section 2.7, has it.
+            AcceptError::KeyReused => Self::invalid("header", "idempotency-key", error.to_string()),
+            AcceptError::Unavailable(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Event types.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use postrider_model::command::{Command, Reply, Write};
+use postrider_model::event_type::{EventType, EventTypeFields};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Context;
+use crate::application::created_or_ok;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::extract::{Json, Params, Path};
+use crate::input::{Field, Problems, set};
+use crate::page::{Cursor, List, Order, PageQuery};
+use crate::time;
+
+/// An event type as it is asked for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct EventTypeIn {
+    name: Field<String>,
+    description: Field<String>,
+    archived: Field<bool>,
+    deprecated: Field<bool>,
+    schemas: Field<Map<String, Value>>,
+    feature_flag: Field<String>,
+    group_name: Field<String>,
+}
+
+type Edit = Box<dyn FnOnce(&mut EventTypeFields) + Send>;
+
+impl EventTypeIn {
+    /// The whole of its fields, for an event type that is made or replaced.
+    fn whole(self, problems: &mut Problems) -> Edit {
+        check_schemas(&self.schemas, problems);
+        let fields = EventTypeFields {
+            description: self.description.required("description", problems),
+            archived: self.archived.given("archived", problems).unwrap_or_default(),
+            deprecated: self.deprecated.given("deprecated", problems).unwrap_or_default(),
+            schemas: self.schemas.nullable().map(Value::Object),
+            feature_flag: self.feature_flag.nullable(),
+            group_name: self.group_name.nullable(),
+        };
+        Box::new(move |present| *present = fields)
+    }
+
+    /// The change that it asks for, and nothing else.
+    fn patch(self, problems: &mut Problems) -> Edit {
+        check_schemas(&self.schemas, problems);
+        let description = self.description.given("description", problems);
+        let archived = self.archived.given("archived", problems);
+        let deprecated = self.deprecated.given("deprecated", problems);
+        let schemas = self.schemas.change().map(|schemas| schemas.map(Value::Object));
+        let feature_flag = self.feature_flag.change();
+        let group_name = self.group_name.change();
+        Box::new(move |fields| {
+            set(&mut fields.description, description);
+            set(&mut fields.archived, archived);
+            set(&mut fields.deprecated, deprecated);
+            set(&mut fields.schemas, schemas);
+            set(&mut fields.feature_flag, feature_flag);
+            set(&mut fields.group_name, group_name);
+        })
+    }
+}
+
+/// Each version of a schema is an object.
+fn check_schemas(schemas: &Field<Map<String, Value>>, problems: &mut Problems) {
+    let Field::Value(schemas) = schemas else { return };
+    for (version, _) in schemas.iter().filter(|(_, schema)| !schema.is_object()) {
+        problems.note(&["schemas", version], "must be an object", "type_error.dict");
+    }
+}
+
+/// An event type as it is shown.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventTypeOut {
+    name: String,
+    description: String,
+    archived: bool,
+    deprecated: bool,
+    schemas: Option<Value>,
+    feature_flag: Option<String>,
+    group_name: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl EventTypeOut {
+    fn new(event_type: &EventType, with_content: bool) -> Self {
+        let fields = &event_type.fields;
+        Self {
+            name: event_type.name.clone(),
+            description: fields.description.clone(),
+            archived: fields.archived,
+            deprecated: fields.deprecated,
+            schemas: fields.schemas.clone().filter(|_| with_content),
+            feature_flag: fields.feature_flag.clone(),
+            group_name: fields.group_name.clone(),
+            created_at: time::text(event_type.created),
+            updated_at: time::text(event_type.updated),
+        }
+    }
+}
+
+pub(crate) async fn list(
+    State(context): State<Context>,
+    caller: Caller,
+    params: Params,
+) -> Result<axum::Json<List<EventTypeOut>>, ApiError> {
+    let query = PageQuery::read(&params, Cursor::Name, Order::Ascending)?;
+    let archived = params.flag("include_archived", false)?;
+    let with_content = params.flag("with_content", false)?;
+    // The configuration gives them in one direction only, so they are gathered first.
+    let mut all = Vec::new();
+    context.ports.configure.with_config(&mut |config| {
+        all = config.event_types(caller.org()).filter(|found| archived || !found.fields.archived).cloned().collect();
+    });
+    let key = |event_type: &std::sync::Arc<EventType>| event_type.name.as_bytes().to_vec();
+    let page = query.cut(all.into_iter(), key);
+    Ok(axum::Json(query.answer(&page, |found| Some(key(found)), |found| EventTypeOut::new(found, with_content))))
+}
+
+pub(crate) async fn create(
+    State(context): State<Context>,
+    caller: Caller,
+    Json(mut input): Json<EventTypeIn>,
+) -> Result<Response, ApiError> {
+    caller.whole_org()?;
+    let mut problems = Problems::default();
+    let name = std::mem::take(&mut input.name).required("name", &mut problems);
+    let edit = input.whole(&mut problems);
+    problems.finish()?;
+    // One that is archived is made anew under its name; nothing of the old one stays.
+    let is_archived = find(&context, &caller, &name).is_ok_and(|found| found.fields.archived);
+    let write = if is_archived { Write::Upsert } else { Write::Create };
+    let (event_type, _) = execute(&context, &caller, name, write, edit).await?;
+    Ok((StatusCode::CREATED, axum::Json(event_type)).into_response())
+}
+
+pub(crate) async fn get(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<axum::Json<EventTypeOut>, ApiError> {
+    find(&context, &caller, &name).map(|found| axum::Json(EventTypeOut::new(&found, true)))
+}
+
+pub(crate) async fn put(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(input): Json<EventTypeIn>,
+) -> Result<Response, ApiError> {
+    caller.whole_org()?;
+    let mut problems = Problems::default();
+    let edit = input.whole(&mut problems);
+    problems.finish()?;
+    let (event_type, created) = execute(&context, &caller, name, Write::Upsert, edit).await?;
+    Ok((created_or_ok(created), axum::Json(event_type)).into_response())
+}
+
+pub(crate) async fn patch(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(input): Json<EventTypeIn>,
+) -> Result<axum::Json<EventTypeOut>, ApiError> {
+    caller.whole_org()?;
+    let mut problems = Problems::default();
+    let edit = input.patch(&mut problems);
+    problems.finish()?;
+    let (event_type, _) = execute(&context, &caller, name, Write::Update, edit).await?;
+    Ok(axum::Json(event_type))
+}
+
+/// Archives an event type; with `expunge` it is gone.
+pub(crate) async fn delete(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<StatusCode, ApiError> {
+    let org = caller.whole_org()?;
+    if params.flag("expunge", false)? {
+        context.ports.configure.execute(Command::DeleteEventType { org, name }).await?;
+    } else {
+        execute(&context, &caller, name, Write::Update, Box::new(|fields| fields.archived = true)).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn find(context: &Context, caller: &Caller, name: &str) -> Result<std::sync::Arc<EventType>, ApiError> {
+    let mut found = None;
+    context.ports.configure.with_config(&mut |config| found = config.event_type(caller.org(), name).cloned());
+    found.ok_or_else(|| ApiError::not_found("event type"))
+}
+
+async fn execute(
+    context: &Context,
+    caller: &Caller,
+    name: String,
+    write: Write,
+    edit: Edit,
+) -> Result<(EventTypeOut, bool), ApiError> {
+    let command = Command::EventType { org: caller.org(), name, write, edit };
+    match context.ports.configure.execute(command).await? {
+        Reply::EventType { event_type, created } => Ok((EventTypeOut::new(&event_type, true), created)),
+        other => Err(ApiError::internal(&format_args!("an event type was expected, not {other:?}"))),
+    }
+}

@@ -1,0 +1,107 @@
+//! The fields of a request's body: given, given as `null`, or left out. All
+//! problems of a body are gathered and answered at once.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{ApiError, Item};
+
+/// A field of a request's body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Field<T> {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It is `null`.
+    Null,
+    /// It is there.
+    Value(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+impl<T> Field<T> {
+    /// The value, where leaving it out and `null` mean the same.
+    pub(crate) fn nullable(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// What to change it to: `null` clears, leaving it out changes nothing.
+    pub(crate) fn change(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
+
+    /// The value if it is there; `null` is a problem.
+    pub(crate) fn given(self, name: &'static str, problems: &mut Problems) -> Option<T> {
+        match self {
+            Self::Absent => None,
+            Self::Null => {
+                problems.note(&[name], "must not be null", "type_error.none.not_allowed");
+                None
+            }
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    /// The value; `null` and leaving it out are problems. The default stands in
+    /// until the problems are answered.
+    pub(crate) fn required(self, name: &'static str, problems: &mut Problems) -> T
+    where
+        T: Default,
+    {
+        if matches!(self, Self::Absent) {
+            problems.note(&[name], "field required", "value_error.missing");
+        }
+        self.given(name, problems).unwrap_or_default()
+    }
+
+    /// This field, or its other name where this one is left out.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if matches!(self, Self::Absent) { other } else { self }
+    }
+
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// Changes a field if a change was asked for.
+pub(crate) fn set<T>(field: &mut T, change: Option<T>) {
+    if let Some(value) = change {
+        *field = value;
+    }
+}
+
+/// The problems of one body.
+#[derive(Default)]
+pub(crate) struct Problems(Vec<Item>);
+
+impl Problems {
+    /// Notes a problem of the field that these names lead to.
+    pub(crate) fn note(&mut self, names: &[&str], msg: impl Into<String>, kind: &'static str) {
+        let loc = std::iter::once("body").chain(names.iter().copied()).map(str::to_owned).collect();
+        self.0.push(Item { loc, msg: msg.into(), kind });
+    }
+
+    /// Notes the problem of a field, if it has one.
+    pub(crate) fn check(&mut self, name: &str, result: Result<(), String>) {
+        if let Err(msg) = result {
+            self.note(&[name], msg, "value_error");
+        }
+    }
+
+    /// Fine if nothing was noted.
+    pub(crate) fn finish(self) -> Result<(), ApiError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ApiError::Invalid(self.0)) }
+    }
+}

@@ -1,0 +1,223 @@
+//! The HTTP API: parses, authorises and calls the ports; nothing more.
+//!
+//! ```text
+//!   TCP, Unix socket          one table          one file a resource
+//!   serve  ---- Door ---->  router  ---- Caller, ---->  application, endpoint, ...
+//!   (limits, deadlines)                 Params, Json             |
+//!                                                                v  ports (injected)
+//!                                accept · configure · query · control · explain · health
+//! ```
+//!
+//! # Svix's dialect
+//!
+//! Paths, ids, field names, status codes, bodies, defaults and limits are those
+//! of Svix's API, so that its SDKs work. Errors are `{"code","detail"}`; values
+//! that are not allowed are 422 with `{"detail":[{"loc","msg","type"}]}`, and
+//! malformed JSON is one of those. Unknown fields are ignored, except
+//! `deliverAt` and `transformationsParams` of a message, which would change its
+//! delivery. The older names `filterTypes`, `rateLimit` and `version` stand
+//! beside the newer ones in answers and are understood in requests.
+//!
+//! Beyond it, the same operations understand `headers` and `timeoutMs` (1,000 to
+//! 30,000, the endpoint's own deadline) in an endpoint, `orderKey` in a message,
+//! and show `timeoutMs` and `paused` of an endpoint. `PUT` leaves `headers` and
+//! `timeoutMs` alone where they are not named. A payload that is not JSON, which
+//! only the ingest socket takes, is shown as `{"base64","contentType"}`; one
+//! that was expunged as `{"expired":true}`.
+//!
+//! `payloadRetentionPeriod` and `payloadRetentionHours` are checked and then not
+//! looked at: how long messages are kept is the operator's setting.
+//!
+//! `idempotency-key` is honoured where messages are created. One used again with
+//! another message is 422 and names the header; an `eventId` that is taken is 409.
+//!
+//! # Our own operations
+//!
+//! All lie under `/api/v1` and reach the token's tenant only. Unknown fields of
+//! their bodies are refused.
+//!
+//! | operation | what it does |
+//! |---|---|
+//! | `GET app/{app}/delivery` | deliveries that wait; `endpoint_id`, `msg_id`, `event_types`, `before`, `after` |
+//! | `GET app/{app}/msg/{msg}/delivery` | the deliveries of one message, each with its state |
+//! | `POST app/{app}/msg/{msg}/delivery/{endpoint}/cancel` | cancels one; 204 |
+//! | `POST app/{app}/delivery/cancel` | cancels those that match `{"endpointId","msgId","eventTypes","before","after"}`; `{"cancelled": n}` |
+//! | `POST app/{app}/msg/{msg}/delivery/{endpoint}/replay` | schedules one again; 204 |
+//! | `GET app/{app}/dead-letter` | dead letters; filters as above, times are those of death |
+//! | `GET dead-letter` | those of all applications of the tenant |
+//! | `POST app/{app}/dead-letter/replay` | replays those that match; 202 with the task |
+//! | `GET task/{task}` | how far a task is |
+//! | `POST app/{app}/endpoint/{endpoint}/pause`, `.../resume` | the endpoint gets nothing, or goes on |
+//! | `POST dispatch/pause`, `dispatch/resume` | nobody gets anything, or all go on; the operator's; 204 |
+//! | `GET status` | what is configured and what is wrong |
+//!
+//! `GET /health/live` is 200 while the process runs; `GET /health/ready` is 503
+//! with the problems while something could not be accepted or delivered.
+//!
+//! # Who may do what
+//!
+//! A token whose subject is `org_...` speaks for that tenant. One with `org` and
+//! a subject `app_...` reaches that application only: it reads it, manages its
+//! endpoints and replays, but neither sends nor cancels messages nor changes
+//! the application. Everything of somebody else is 404. The *operator* is who speaks for the
+//! default tenant: the Unix socket's trusted users, and its own tokens.
+
+mod application;
+mod attempt;
+mod auth;
+mod dead_letter;
+mod delivery;
+mod dispatch;
+mod endpoint;
+mod endpoint_headers;
+mod endpoint_secret;
+mod error;
+mod event_type;
+mod extract;
+mod filter;
+mod health;
+mod input;
+mod message;
+mod page;
+mod router;
+mod serve;
+mod task;
+#[cfg(test)]
+mod tests;
+mod time;
+pub mod token;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_model::ports::{Ports, Query, Unavailable};
+use postrider_model::time::Clock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+
+pub use auth::Door;
+pub use router::{metrics_router, router};
+pub use serve::{Listener, Options, Service, TrustedUsers};
+pub use token::TokenSecret;
+
+use crate::error::ApiError;
+
+/// Says why a URL must not be an endpoint's, if the address guard can tell from
+/// the URL alone. A name that does not resolve is no reason.
+pub type UrlGuard = Arc<dyn Fn(&Url) -> Option<String> + Send + Sync>;
+
+/// Gives the metrics in the text format of Prometheus.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// All that the handlers need.
+pub struct Api {
+    /// The ways to the rest of the service.
+    pub ports: Ports,
+    /// Signs and verifies tokens.
+    pub token_secret: TokenSecret,
+    /// Refuses URLs when an endpoint is created or changed.
+    pub url_guard: UrlGuard,
+    /// The time by which tokens expire.
+    pub clock: Arc<dyn Clock>,
+    /// What a request may cost.
+    pub limits: Limits,
+}
+
+/// What a request may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a message's payload, `limits.body_bytes`.
+    pub body_bytes: usize,
+    /// Bytes of a request's body beside the payload.
+    pub envelope_bytes: usize,
+    /// Bytes of all bodies that are being read or carried out at once (W9), in
+    /// all doors together; further requests wait before their bodies are read.
+    pub bodies_bytes: usize,
+    /// How long a request's body may take to come in.
+    pub body_read_timeout: Duration,
+    /// Reads from the store at once; further ones wait.
+    pub queries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            envelope_bytes: 64 << 10,
+            bodies_bytes: 256 << 20,
+            body_read_timeout: Duration::from_secs(20),
+            queries: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes of a request's body at most.
+    #[must_use]
+    pub const fn request_bytes(&self) -> usize {
+        self.body_bytes.saturating_add(self.envelope_bytes)
+    }
+}
+
+/// What every handler is given; a cheap copy.
+#[derive(Clone)]
+pub(crate) struct Context(Arc<Shared>);
+
+pub(crate) struct Shared {
+    api: Api,
+    queries: Arc<Semaphore>,
+    /// One permit for each KiB of a body.
+    bodies: Arc<Semaphore>,
+    bodies_kib: usize,
+}
+
+impl Deref for Context {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.0.api
+    }
+}
+
+const fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1_024)
+}
+
+impl Context {
+    fn new(api: Api) -> Self {
+        let queries = Arc::new(Semaphore::new(api.limits.queries));
+        // Never less than one body, or it would wait for ever.
+        let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
+        let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Shared { api, queries, bodies, bodies_kib }))
+    }
+
+    /// Waits until there is room for a body of this size. The room is free
+    /// again when the answer is dropped.
+    pub(crate) async fn room_for_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permits = u32::try_from(kib(bytes).clamp(1, self.0.bodies_kib)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0.bodies).acquire_many_owned(permits);
+        match tokio::time::timeout(self.limits.body_read_timeout, room).await {
+            Ok(room) => room.map_err(|error| ApiError::internal(&error)),
+            Err(_) => Err(Unavailable::Overloaded { retry_after: Duration::from_secs(1) }.into()),
+        }
+    }
+
+    /// Reads from the store, on a thread that may block.
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Query) -> Result<T, ApiError> + Send + 'static,
+    {
+        let slot = Arc::clone(&self.0.queries).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
+        let query = Arc::clone(&self.ports.query);
+        let reading = tokio::task::spawn_blocking(move || {
+            let answer = read(&*query);
+            // Held until here: a caller that went away does not make room for another read.
+            drop(slot);
+            answer
+        });
+        reading.await.map_err(|error| ApiError::internal(&error))?
+    }
+}

@@ -1,0 +1,296 @@
+//! Messages.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use postrider_model::command::{Command, Write};
+use postrider_model::id::{AppId, MessageId, OrgId};
+use postrider_model::message::{JSON, Message, NewMessage};
+use postrider_model::ports::{MessageFilter, Query};
+use postrider_model::time::UnixMs;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::application::ApplicationIn;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::extract::{self, Params, Path, RawBody};
+use crate::input::{Field, Problems};
+use crate::page::{Cursor, Order, PageQuery};
+use crate::{Context, time};
+
+/// Channels of one message.
+const MAX_CHANNELS: usize = 5;
+/// Days for which a message may ask to be kept.
+const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
+
+/// A message as it is asked for. The payload is left as it came.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct MessageIn<'a> {
+    event_type: Field<String>,
+    #[serde(borrow)]
+    payload: Field<&'a RawValue>,
+    event_id: Field<String>,
+    channels: Field<BTreeSet<String>>,
+    tags: Field<BTreeSet<String>>,
+    order_key: Field<String>,
+    application: Field<ApplicationIn>,
+    payload_retention_period: Field<i64>,
+    payload_retention_hours: Field<i64>,
+    #[serde(borrow)]
+    deliver_at: Field<&'a RawValue>,
+    #[serde(borrow)]
+    transformations_params: Field<&'a RawValue>,
+}
+
+impl MessageIn<'_> {
+    /// The message, and the application to make if there is none.
+    fn into_message(
+        self,
+        org: OrgId,
+        app: String,
+        body: &Bytes,
+    ) -> Result<(NewMessage, Option<ApplicationIn>), ApiError> {
+        let mut problems = Problems::default();
+        refuse_unsupported(&self, &mut problems);
+        let event_type = self.event_type.required("eventType", &mut problems);
+        let payload = match self.payload {
+            Field::Value(raw) if raw.get().starts_with('{') => body.slice_ref(raw.get().as_bytes()),
+            Field::Value(_) | Field::Null => {
+                problems.note(&["payload"], "must be an object", "type_error.dict");
+                Bytes::new()
+            }
+            Field::Absent => {
+                problems.note(&["payload"], "field required", "value_error.missing");
+                Bytes::new()
+            }
+        };
+        let mut message = NewMessage::new(org, app, event_type, payload);
+        message.event_id = self.event_id.nullable();
+        message.channels = non_empty("channels", self.channels, &mut problems);
+        message.tags = non_empty("tags", self.tags, &mut problems);
+        message.order_key = self.order_key.nullable();
+        if message.channels.len() > MAX_CHANNELS {
+            let problem = format!("has {} members, at most {MAX_CHANNELS} are allowed", message.channels.len());
+            problems.check("channels", Err(problem));
+        }
+        problems.finish()?;
+        Ok((message, self.application.nullable()))
+    }
+}
+
+/// A list that is left out or has members.
+fn non_empty(name: &'static str, list: Field<BTreeSet<String>>, problems: &mut Problems) -> BTreeSet<String> {
+    let list = list.nullable();
+    if list.as_ref().is_some_and(BTreeSet::is_empty) {
+        problems.check(name, Err("must not be an empty list".to_owned()));
+    }
+    list.unwrap_or_default()
+}
+
+/// Refuses what would be another delivery than the one that we make.
+fn refuse_unsupported(input: &MessageIn<'_>, problems: &mut Problems) {
+    for (name, field) in [("deliverAt", &input.deliver_at), ("transformationsParams", &input.transformations_params)] {
+        if matches!(field, Field::Value(_)) {
+            problems.check(name, Err("is not supported: it would change the delivery".to_owned()));
+        }
+    }
+    match input.payload_retention_period {
+        Field::Value(days) if !RETENTION_DAYS.contains(&days) => {
+            let (min, max) = RETENTION_DAYS.into_inner();
+            problems.check("payloadRetentionPeriod", Err(format!("is {days}, {min} to {max} are allowed")));
+        }
+        _ => {}
+    }
+    if matches!(input.payload_retention_hours, Field::Value(..=0)) {
+        problems.check("payloadRetentionHours", Err("must be 1 or more".to_owned()));
+    }
+}
+
+/// A message as it is shown. The payload is written byte for byte.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageOut<'a> {
+    id: MessageId,
+    event_type: &'a str,
+    event_id: Option<&'a str>,
+    channels: Option<&'a BTreeSet<String>>,
+    tags: Option<&'a BTreeSet<String>>,
+    payload: Cow<'a, RawValue>,
+    timestamp: String,
+}
+
+impl<'a> MessageOut<'a> {
+    fn read(message: &'a Message, with_content: bool) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: message.id,
+            event_type: &message.event_type,
+            event_id: message.event_id.as_deref(),
+            channels: Some(&message.channels).filter(|channels| !channels.is_empty()),
+            tags: Some(&message.tags).filter(|tags| !tags.is_empty()),
+            payload: shown_payload(message.body.as_deref(), &message.content_type, with_content)?,
+            timestamp: time::text(message.at),
+        })
+    }
+
+    fn accepted(message: &'a NewMessage, id: MessageId, at: UnixMs, with_content: bool) -> Result<Self, ApiError> {
+        Ok(Self {
+            id,
+            event_type: &message.event_type,
+            event_id: message.event_id.as_deref(),
+            channels: Some(&message.channels).filter(|channels| !channels.is_empty()),
+            tags: Some(&message.tags).filter(|tags| !tags.is_empty()),
+            payload: shown_payload(Some(&message.body), JSON, with_content)?,
+            timestamp: time::text(at),
+        })
+    }
+}
+
+/// The payload as JSON: as it is, or what stands for it.
+fn shown_payload<'a>(
+    body: Option<&'a [u8]>,
+    content_type: &str,
+    with_content: bool,
+) -> Result<Cow<'a, RawValue>, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Encoded<'a> {
+        content_type: &'a str,
+        base64: String,
+    }
+    let made = |json: String| RawValue::from_string(json).map(Cow::Owned).map_err(|error| ApiError::internal(&error));
+    let Some(body) = body.filter(|_| with_content) else {
+        return made(if with_content { r#"{"expired":true}"# } else { "{}" }.to_owned());
+    };
+    if content_type == JSON
+        && let Ok(json) = serde_json::from_slice::<&RawValue>(body)
+    {
+        return Ok(Cow::Borrowed(json));
+    }
+    let encoded = Encoded { content_type, base64: STANDARD.encode(body) };
+    made(serde_json::to_string(&encoded).map_err(|error| ApiError::internal(&error))?)
+}
+
+pub(crate) async fn create(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    params: Params,
+    headers: HeaderMap,
+    RawBody { bytes: body, room: _room }: RawBody,
+) -> Result<Response, ApiError> {
+    let org = caller.whole_org()?;
+    let with_content = params.flag("with_content", true)?;
+    let key = idempotency_key(&headers)?;
+    let (mut message, application) = extract::parse::<MessageIn<'_>>(&body)?.into_message(org, app, &body)?;
+    message.idempotency_key = key;
+    message.validate()?;
+    if let Some(application) = application {
+        make_application(&context, &caller, &message, application).await?;
+    }
+    // W1: the port answers when the message is on disk, and so do we.
+    let accepted = context.ports.accept.accept(message.clone()).await?;
+    let out = MessageOut::accepted(&message, accepted.id, accepted.at, with_content)?;
+    Ok((StatusCode::ACCEPTED, axum::Json(out)).into_response())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| ApiError::invalid("header", "idempotency-key", "must be visible ASCII"))?;
+    Ok(Some(text.to_owned()))
+}
+
+/// Makes the application that comes with a message, if the path leads to none.
+/// The message has been checked before, so that nothing is made for a bad one.
+async fn make_application(
+    context: &Context,
+    caller: &Caller,
+    message: &NewMessage,
+    mut application: ApplicationIn,
+) -> Result<(), ApiError> {
+    let body_bytes = context.limits.body_bytes;
+    if caller.app_id(context, &message.app).is_ok() {
+        return Ok(());
+    }
+    if message.app.starts_with(AppId::PREFIX) {
+        return Err(ApiError::not_found("application"));
+    }
+    if message.body.len() > body_bytes {
+        return Err(ApiError::too_large(format!("payload has more than {body_bytes} bytes")));
+    }
+    let mut problems = Problems::default();
+    match &application.uid {
+        Field::Value(uid) if *uid != message.app => {
+            problems.note(&["application", "uid"], "is not the one in the path", "value_error");
+        }
+        _ => application.uid = Field::Value(message.app.clone()),
+    }
+    problems.finish()?;
+    let fields = application.into_fields().map_err(|error| error.within("application"))?;
+    let edit = Box::new(move |present: &mut _| *present = fields);
+    // By uid and not by the path, so that one made meanwhile stays as it is.
+    let command = Command::Application { org: message.org, app: String::new(), write: Write::CreateOrGet, edit };
+    let made = context.ports.configure.execute(command).await;
+    made.map_err(|error| ApiError::from(error).within("application"))?;
+    Ok(())
+}
+
+pub(crate) async fn list(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(app): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let query = PageQuery::read(&params, Cursor::Message, Order::Descending)?;
+    let with_content = params.flag("with_content", true)?;
+    let filter = MessageFilter {
+        before: params.before()?,
+        after: params.after()?,
+        event_types: params.event_types()?,
+        channel: params.label("channel")?,
+        tag: params.label("tag")?,
+        unmatched: params.flag("unmatched", false)?,
+    };
+    let app = caller.app_id(&context, &app)?;
+    let request = query.request.clone();
+    let page = context.read(move |store| Ok(store.messages(app, &filter, &request)?)).await?;
+    let key = |message: &Message| Some(message.id.as_bytes().to_vec());
+    let list = query.answer(&page, key, |message| MessageOut::read(message, with_content));
+    Ok(axum::Json(list.transpose()?).into_response())
+}
+
+pub(crate) async fn get(
+    State(context): State<Context>,
+    caller: Caller,
+    Path((app, message)): Path<(String, String)>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let with_content = params.flag("with_content", true)?;
+    let app = caller.app_id(&context, &app)?;
+    let message = context.read(move |store| find(store, app, &message)).await?;
+    Ok(axum::Json(MessageOut::read(&message, with_content)?).into_response())
+}
+
+/// A message by its id or event id, as paths name it.
+pub(crate) fn find(store: &dyn Query, app: AppId, id_or_event_id: &str) -> Result<Message, ApiError> {
+    let found = match id_or_event_id.parse() {
+        Ok(id) => store.message(app, id)?,
+        Err(_) => store.message_by_event_id(app, id_or_event_id)?,
+    };
+    found.ok_or_else(|| ApiError::not_found("message"))
+}
+
+/// The id of a message that a path names.
+pub(crate) async fn find_id(context: &Context, app: AppId, id_or_event_id: String) -> Result<MessageId, ApiError> {
+    match id_or_event_id.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => context.read(move |store| Ok(find(store, app, &id_or_event_id)?.id)).await,
+    }
+}

@@ -1,0 +1,272 @@
+//! Serves a router at one door: a TCP or a Unix listener.
+//!
+//! ```text
+//!   listener --accept--> connection task --request--> router
+//!      ^                   |        |
+//!   a free slot            |        +-- request_timeout: 503
+//!   (max_connections)      +-- header_read_timeout, idle_timeout: closed
+//! ```
+//!
+//! Over the limit clients wait in the listener's backlog, before anything of
+//! theirs is read. A connection without a request in progress is closed after
+//! `idle_timeout`, whatever it did not send; so a slow client holds its slot
+//! for a known time only. After the stop signal no connection is taken, what is
+//! in progress may end within `drain_timeout`, and the rest is cut.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::Service as _;
+
+use crate::auth::Door;
+use crate::error::ApiError;
+
+/// Bytes of a request's head at most; more is answered 431 (RFC 6585).
+const MAX_HEAD_BYTES: u32 = 64 << 10;
+/// Header lines of a request.
+const MAX_HEADERS: usize = 100;
+
+/// What clients of one door may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Connections at once; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// How long the head of a request may take to come in.
+    pub header_read_timeout: Duration,
+    /// How long a connection may be without a request in progress.
+    pub idle_timeout: Duration,
+    /// How long a request may take, from its head to the head of its answer.
+    pub request_timeout: Duration,
+    /// How long requests in progress may go on after the stop signal.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_connections: 1_024,
+            max_streams: 64,
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            request_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The users who need no token at a Unix socket, besides root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedUsers {
+    /// The server's own user.
+    pub own_uid: u32,
+    /// Further users.
+    pub allow_uids: Vec<u32>,
+}
+
+impl TrustedUsers {
+    fn trusts(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.own_uid || self.allow_uids.contains(&uid)
+    }
+}
+
+/// Where clients come in.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A Unix socket, and who needs no token there.
+    Unix(UnixListener, TrustedUsers),
+}
+
+/// One door with what lies behind it.
+#[derive(Debug)]
+pub struct Service {
+    listener: Listener,
+    router: Router,
+    options: Options,
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream, Door),
+}
+
+impl Service {
+    /// Serves `router` at `listener`, once it runs.
+    #[must_use]
+    pub const fn new(listener: Listener, router: Router, options: Options) -> Self {
+        Self { listener, router, options }
+    }
+
+    /// Serves until `stop` is true or its sender is gone, then drains. Ends
+    /// when the last connection has ended.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let Self { listener, router, options } = self;
+        let slots = Arc::new(Semaphore::new(options.max_connections));
+        let mut connections = JoinSet::new();
+        loop {
+            let next = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, accept(&listener).await)
+            };
+            let (slot, accepted) = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                next = next => next,
+            };
+            match accepted {
+                Ok(Accepted::Tcp(stream)) => {
+                    let serving = serve_connection(stream, Door::Tcp, router.clone(), options.clone(), stop.clone());
+                    connections.spawn(async move { (serving.await, slot).0 });
+                }
+                Ok(Accepted::Unix(stream, door)) => {
+                    let serving = serve_connection(stream, door, router.clone(), options.clone(), stop.clone());
+                    connections.spawn(async move { (serving.await, slot).0 });
+                }
+                Err(error) => after_failed_accept(&error).await,
+            }
+            while let Some(ended) = connections.try_join_next() {
+                report(ended);
+            }
+        }
+        drop(listener);
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    }
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Accepted::Tcp(stream))
+        }
+        Listener::Unix(listener, users) => {
+            let (stream, _) = listener.accept().await?;
+            let trusted = users.trusts(stream.peer_cred()?.uid());
+            Ok(Accepted::Unix(stream, Door::Unix { trusted }))
+        }
+    }
+}
+
+/// A client that is gone again is no matter. Too many open files is: then the
+/// same error would come at once, again and again.
+async fn after_failed_accept(error: &io::Error) {
+    let gone = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::NotConnected];
+    if !gone.contains(&error.kind()) {
+        tracing::warn!(%error, "failed to accept a connection");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task ended abnormally");
+    }
+}
+
+async fn serve_connection<IO>(io: IO, door: Door, router: Router, options: Options, mut stop: watch::Receiver<bool>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (busy, idle) = watch::channel(0usize);
+    let service = service_fn(move |request| {
+        let guard = Busy::new(busy.clone());
+        let answer = answer(router.clone(), door, options.request_timeout, request);
+        async move { (answer.await, guard).0 }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_read_timeout)
+        .max_buf_size(MAX_HEAD_BYTES as usize)
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.max_streams)
+        .max_header_list_size(MAX_HEAD_BYTES);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = idle_for(idle, options.idle_timeout) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    if tokio::time::timeout(options.drain_timeout, connection).await.is_err() {
+        tracing::debug!(?door, "connection cut: it did not end in time");
+    }
+}
+
+/// Ends when no request has been in progress for `limit`.
+async fn idle_for(mut busy: watch::Receiver<usize>, limit: Duration) {
+    loop {
+        let is_idle = *busy.borrow_and_update() == 0;
+        let changed = async {
+            // Without a sender the connection is ending by itself.
+            if busy.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        if !is_idle {
+            changed.await;
+        } else if tokio::time::timeout(limit, changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Counts a request as in progress while it lives.
+struct Busy(watch::Sender<usize>);
+
+impl Busy {
+    fn new(count: watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    door: Door,
+    limit: Duration,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(door);
+    match tokio::time::timeout(limit, router.call(request)).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
+            let detail = "the request took too long; it may have been carried out".to_owned();
+            let retry_after = Some(Duration::from_secs(1));
+            Ok(ApiError::Problem { status, code, detail, retry_after }.into_response())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! The router, called directly, over ports that behave like the real ones but
+//! keep everything in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod access;
+mod application;
+mod attempt;
+mod client;
+mod delivery;
+mod endpoint;
+mod event_type;
+mod fake;
+mod message;
+mod protocol;

@@ -1,0 +1,384 @@
+//! The ports for tests. Commands are executed by the model itself, so what is
+//! legal here is legal in the product.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_model::attempt::Attempt;
+use postrider_model::command::{Command, Environment, Reply, execute};
+use postrider_model::config::Config;
+use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
+use postrider_model::endpoint::Endpoint;
+use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
+use postrider_model::message::{Accepted, Message, NewMessage};
+use postrider_model::ports::{
+    Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, Configure, Control, ControlError, Delivery, DeliveryFilter,
+    Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError, Readiness, Task, Unavailable, Wait,
+};
+use postrider_model::position::Position;
+use postrider_model::secret::{SealedSecret, Secret};
+use postrider_model::time::{Clock, UnixMs};
+
+/// The time at which every test begins.
+pub(super) const START: UnixMs = UnixMs(1_800_000_000_000);
+/// Bytes of a payload.
+pub(super) const BODY_LIMIT: usize = 1_000;
+
+/// All ports in one.
+#[derive(Default)]
+pub(super) struct Fake(Mutex<State>);
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) config: Config,
+    pub(super) messages: Vec<Message>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) deliveries: Vec<Delivery>,
+    pub(super) waits: HashMap<DeliveryKey, Wait>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) problems: Vec<String>,
+    /// Everything but reading answers this.
+    pub(super) unavailable: Option<Unavailable>,
+    /// Changes that were made.
+    pub(super) writes: usize,
+    /// Messages as they were handed over.
+    pub(super) handed_over: Vec<NewMessage>,
+    keys: HashMap<(AppId, String), (MessageId, Bytes)>,
+    ids: u64,
+}
+
+impl State {
+    fn now(&self) -> UnixMs {
+        START + Duration::from_millis(self.ids)
+    }
+
+    pub(super) fn new_id(&mut self) -> RawId {
+        self.ids += 1;
+        RawId::new(self.now(), self.ids, [7; 6])
+    }
+}
+
+impl Environment for State {
+    fn now(&self) -> UnixMs {
+        State::now(self)
+    }
+
+    fn new_id(&mut self) -> RawId {
+        State::new_id(self)
+    }
+
+    fn new_secret(&mut self) -> Secret {
+        self.ids += 1;
+        Secret::from_bytes(vec![self.ids as u8; 32]).unwrap()
+    }
+
+    fn seal(&mut self, secret: &Secret) -> SealedSecret {
+        SealedSecret(secret.expose_bytes().iter().map(|byte| byte ^ 0x55).collect())
+    }
+
+    fn endpoint_limit(&self) -> usize {
+        postrider_model::endpoint::DEFAULT_ENDPOINTS_PER_APPLICATION
+    }
+}
+
+impl Fake {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+        Ports {
+            accept: Arc::clone(self) as _,
+            configure: Arc::clone(self) as _,
+            query: Arc::clone(self) as _,
+            control: Arc::clone(self) as _,
+            explain: Arc::clone(self) as _,
+            health: Arc::clone(self) as _,
+        }
+    }
+
+    fn take_in(&self, message: NewMessage) -> Result<Accepted, AcceptError> {
+        let mut state = self.state();
+        state.unavailable.clone().map_or(Ok(()), Err)?;
+        message.validate()?;
+        let app = state.config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
+        let id = app.app.id;
+        let endpoints = app.fan_out(&message.event_type, &message.channels);
+        if message.body.len() > BODY_LIMIT {
+            return Err(AcceptError::TooLarge { bytes: message.body.len(), limit_bytes: BODY_LIMIT });
+        }
+        if let Some((first, body)) = message.idempotency_key.clone().and_then(|key| state.keys.get(&(id, key)).cloned())
+        {
+            let same = body == message.body;
+            let accepted = Accepted { id: first, at: first.0.time(), deliveries: 0, duplicate: true };
+            return if same { Ok(accepted) } else { Err(AcceptError::KeyReused) };
+        }
+        let taken =
+            |other: &&Message| other.app == id && other.event_id.is_some() && other.event_id == message.event_id;
+        if let Some(other) = state.messages.iter().find(taken) {
+            return Err(AcceptError::EventIdTaken { existing: other.id });
+        }
+        Ok(state.keep(id, message, endpoints))
+    }
+}
+
+impl State {
+    fn keep(&mut self, app: AppId, message: NewMessage, endpoints: Vec<EndpointId>) -> Accepted {
+        self.writes += 1;
+        self.handed_over.push(message.clone());
+        let id = MessageId(self.new_id());
+        let (at, sequence) = (self.now(), Position::from_u64(self.ids));
+        if let Some(key) = message.idempotency_key {
+            self.keys.insert((app, key), (id, message.body.clone()));
+        }
+        for endpoint in &endpoints {
+            self.deliveries.push(Delivery {
+                key: DeliveryKey { endpoint: *endpoint, message: sequence },
+                app,
+                message: id,
+                event_type: message.event_type.clone(),
+                accepted: at,
+                state: DeliveryState::Scheduled(Scheduled::first(at)),
+                held: None,
+            });
+        }
+        let deliveries = endpoints.len() as u32;
+        self.messages.push(Message {
+            id,
+            sequence,
+            app,
+            event_type: message.event_type,
+            event_id: message.event_id,
+            channels: message.channels,
+            tags: message.tags,
+            at,
+            content_type: message.content_type.unwrap_or_else(|| "application/json".to_owned()),
+            body: Some(message.body),
+            endpoints,
+        });
+        Accepted { id, at, deliveries, duplicate: false }
+    }
+
+    fn happen(&mut self, app: AppId, message: MessageId, endpoint: EndpointId, event: DeliveryEvent) -> Done {
+        let is_it = |found: &&mut Delivery| (found.app, found.message, found.key.endpoint) == (app, message, endpoint);
+        let found = self.deliveries.iter_mut().find(is_it);
+        let found = found.ok_or(ControlError::NotFound { kind: "delivery" })?;
+        found.state = transition(&found.state, &event)?;
+        self.writes += 1;
+        Ok(())
+    }
+}
+
+type Done = Result<(), ControlError>;
+
+impl Accept for Fake {
+    fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
+        let result = self.take_in(message);
+        Box::pin(async { result })
+    }
+}
+
+impl Configure for Fake {
+    fn execute(&self, command: Command) -> Answer<Result<Reply, ControlError>> {
+        let mut state = self.state();
+        let config = state.config.clone();
+        let result = match state.unavailable.clone() {
+            Some(unavailable) => Err(unavailable.into()),
+            None => execute(&config, command, &mut *state).map_err(ControlError::from),
+        };
+        let result = result.map(|(changes, reply)| {
+            state.writes += changes.len();
+            changes.iter().for_each(|change| state.config.apply(change));
+            reply
+        });
+        Box::pin(async { result })
+    }
+
+    fn with_config(&self, look: &mut dyn FnMut(&Config)) {
+        look(&self.state().config);
+    }
+
+    fn secrets(&self, endpoint: &Endpoint) -> Result<Vec<Secret>, QueryError> {
+        let open = |sealed: &SealedSecret| sealed.0.iter().map(|byte| byte ^ 0x55).collect();
+        Ok(endpoint.secrets.iter().map(|secret| Secret::from_bytes(open(&secret.sealed)).unwrap()).collect())
+    }
+}
+
+/// A page of what is in the order of its keys.
+fn page<T: Clone>(items: Vec<&T>, key: impl Fn(&T) -> Vec<u8>, request: &PageRequest) -> Page<T> {
+    let PageRequest { limit, after, descending } = request;
+    let mut items: Vec<T> = items.into_iter().cloned().collect();
+    if *descending {
+        items.reverse();
+    }
+    let is_later = |item: &T| match after {
+        None => true,
+        Some(after) => (key(item) < *after) == *descending && key(item) != *after,
+    };
+    items.retain(is_later);
+    let done = items.len() <= *limit;
+    items.truncate(*limit);
+    let next = if done { None } else { items.last().map(&key) };
+    Page { items, next, done }
+}
+
+fn within(at: UnixMs, before: Option<UnixMs>, after: Option<UnixMs>) -> bool {
+    before.is_none_or(|before| at < before) && after.is_none_or(|after| at > after)
+}
+
+fn one_of(name: &String, names: Option<&Vec<String>>) -> bool {
+    names.is_none_or(|names| names.contains(name))
+}
+
+fn matches(delivery: &Delivery, filter: &DeliveryFilter, at: UnixMs) -> bool {
+    filter.app.is_none_or(|app| app == delivery.app)
+        && filter.endpoint.is_none_or(|endpoint| endpoint == delivery.key.endpoint)
+        && filter.message.is_none_or(|message| message == delivery.message)
+        && one_of(&delivery.event_type, filter.event_types.as_ref())
+        && within(at, filter.before, filter.after)
+}
+
+fn delivery_key(delivery: &Delivery) -> Vec<u8> {
+    delivery.key.message.as_u64().to_be_bytes().to_vec()
+}
+
+impl Query for Fake {
+    fn message(&self, app: AppId, id: MessageId) -> Result<Option<Message>, QueryError> {
+        Ok(self.state().messages.iter().find(|found| found.app == app && found.id == id).cloned())
+    }
+
+    fn message_by_event_id(&self, app: AppId, event_id: &str) -> Result<Option<Message>, QueryError> {
+        let is_it = |found: &&Message| found.app == app && found.event_id.as_deref() == Some(event_id);
+        Ok(self.state().messages.iter().find(is_it).cloned())
+    }
+
+    fn messages(&self, app: AppId, filter: &MessageFilter, request: &PageRequest) -> Result<Page<Message>, QueryError> {
+        let state = self.state();
+        let wanted = |found: &&Message| {
+            found.app == app
+                && within(found.at, filter.before, filter.after)
+                && one_of(&found.event_type, filter.event_types.as_ref())
+                && filter.channel.as_ref().is_none_or(|channel| found.channels.contains(channel))
+                && filter.tag.as_ref().is_none_or(|tag| found.tags.contains(tag))
+                && (!filter.unmatched || found.endpoints.is_empty())
+        };
+        Ok(page(state.messages.iter().filter(wanted).collect(), |found| found.id.as_bytes().to_vec(), request))
+    }
+
+    fn attempt(&self, app: AppId, id: AttemptId) -> Result<Option<Attempt>, QueryError> {
+        Ok(self.state().attempts.iter().find(|found| found.app == app && found.id == id).cloned())
+    }
+
+    fn attempts(
+        &self,
+        app: AppId,
+        of: AttemptsOf,
+        filter: &AttemptFilter,
+        request: &PageRequest,
+    ) -> Result<Page<Attempt>, QueryError> {
+        let state = self.state();
+        let event_type =
+            |id| state.messages.iter().find(|found| found.id == id).map(|found| &found.event_type).unwrap();
+        let wanted = |found: &&Attempt| {
+            let ended = found.started + Duration::from_millis(found.duration_ms.into());
+            found.app == app
+                && match of {
+                    AttemptsOf::Message(id) => found.message == id,
+                    AttemptsOf::Endpoint(id) => found.endpoint == id,
+                }
+                && within(ended, filter.before, filter.after)
+                && filter.endpoint.is_none_or(|endpoint| found.endpoint == endpoint)
+                && filter.succeeded.is_none_or(|succeeded| found.succeeded() == succeeded)
+                && filter.status_class.is_none_or(|class| found.status.unwrap_or(0) / 100 == class)
+                && one_of(event_type(found.message), filter.event_types.as_ref())
+        };
+        Ok(page(state.attempts.iter().filter(wanted).collect(), |found| found.id.as_bytes().to_vec(), request))
+    }
+
+    fn deliveries_of(&self, app: AppId, message: MessageId) -> Result<Vec<Delivery>, QueryError> {
+        let state = self.state();
+        Ok(state.deliveries.iter().filter(|found| found.app == app && found.message == message).cloned().collect())
+    }
+
+    fn pending(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        let state = self.state();
+        let waits = |found: &&Delivery| {
+            matches!(found.state, DeliveryState::Scheduled(_)) && matches(found, filter, found.accepted)
+        };
+        Ok(page(state.deliveries.iter().filter(waits).collect(), delivery_key, request))
+    }
+
+    fn dead_letters(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        let state = self.state();
+        let dead =
+            |found: &&Delivery| matches!(found.state, DeliveryState::Dead { at, .. } if matches(found, filter, at));
+        Ok(page(state.deliveries.iter().filter(dead).collect(), delivery_key, request))
+    }
+}
+
+impl Control for Fake {
+    fn cancel(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
+        let result = self.state().happen(app, message, endpoint, DeliveryEvent::Cancelled { at: START });
+        Box::pin(async { result })
+    }
+
+    fn cancel_where(&self, filter: DeliveryFilter) -> Answer<Result<u64, ControlError>> {
+        let request = PageRequest { limit: usize::MAX, ..PageRequest::default() };
+        let matching = self.pending(&filter, &request).unwrap().items;
+        let mut state = self.state();
+        for found in &matching {
+            let event = DeliveryEvent::Cancelled { at: START };
+            state.happen(found.app, found.message, found.key.endpoint, event).unwrap();
+        }
+        Box::pin(async move { Ok(matching.len() as u64) })
+    }
+
+    fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
+        let result = self.state().happen(app, message, endpoint, DeliveryEvent::Replayed { at: START });
+        Box::pin(async { result })
+    }
+
+    fn replay_where(&self, filter: DeliveryFilter) -> Answer<Result<TaskId, ControlError>> {
+        let mut state = self.state();
+        state.writes += 1;
+        let (id, created) = (TaskId(state.new_id()), state.now());
+        state.tasks.push(Task { id, filter, replayed: 0, finished: false, created });
+        Box::pin(async move { Ok(id) })
+    }
+
+    fn task(&self, id: TaskId) -> Option<Task> {
+        self.state().tasks.iter().find(|task| task.id == id).cloned()
+    }
+}
+
+impl Explain for Fake {
+    fn why(&self, key: DeliveryKey) -> Option<Wait> {
+        self.state().waits.get(&key).cloned()
+    }
+}
+
+impl Health for Fake {
+    fn readiness(&self) -> Readiness {
+        Readiness { problems: self.state().problems.clone() }
+    }
+}
+
+/// A clock that stands still.
+pub(super) struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> UnixMs {
+        START
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A tenant by number.
+pub(super) fn org(number: u64) -> OrgId {
+    OrgId(RawId::new(UnixMs(1), number, [0; 6]))
+}

@@ -1,0 +1,127 @@
+//! One attempt under one deadline.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
+use postrider_model::time::Clock;
+
+use crate::client::{Client, client};
+use crate::connect::Connector;
+use crate::connections::Connections;
+use crate::failure::Failure;
+use crate::guard::Guard;
+use crate::options::{Error, Options};
+use crate::resolve::{Resolve, SystemResolver};
+use crate::{metrics, request, tls};
+
+/// The longest `Retry-After` that is passed on, in bytes. The longest form that
+/// has a meaning, an RFC 850 date, has 33.
+const MAX_RETRY_AFTER_BYTES: usize = 64;
+
+/// Makes attempts. Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub struct Dispatcher {
+    client: Client,
+    response_read_bytes: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that resolves names as the system does. Reads the system's
+    /// root certificates, `resolv.conf` and the hosts file; must be called in a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// An option makes no sense, an extra root certificate is none, or TLS or
+    /// the resolver cannot be set up.
+    pub fn new(options: Options, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let resolver = SystemResolver::new().map_err(Error::Resolver)?;
+        Self::with_resolver(options, clock, Arc::new(resolver))
+    }
+
+    /// As [`Dispatcher::new`], with another source of addresses. The guard
+    /// judges its answers all the same.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::new`].
+    pub fn with_resolver(options: Options, clock: Arc<dyn Clock>, resolver: Arc<dyn Resolve>) -> Result<Self, Error> {
+        options.validate()?;
+        let connector = Connector::new(
+            Guard::new(options.guard, options.allow_networks.clone()),
+            resolver,
+            tls::connector(&options.extra_roots)?,
+            Connections::new(options.pool_max_connections_per_host, options.pool_max_connections),
+            options.connect_timeout,
+        );
+        let client = client(&options, connector);
+        Ok(Self { client, response_read_bytes: options.response_read_bytes, clock })
+    }
+
+    /// Makes the request and waits for its end, for no longer than the target's
+    /// timeout. It never fails: what goes wrong is the outcome.
+    pub async fn attempt(&self, job: Job) -> Outcome {
+        let started = self.clock.now();
+        let begun = self.clock.monotonic();
+        let url = request::public_url(&job.target.url);
+        let result = match request::build(&job, &url, started) {
+            Ok(request) => self.exchange_in_time(request, &job).await,
+            Err(failure) => failure.into(),
+        };
+        let duration = self.clock.monotonic().saturating_sub(begun);
+        metrics::attempt_ended(&result, duration);
+        Outcome { key: job.key, attempt: job.attempt, started, duration, url, result }
+    }
+
+    async fn exchange_in_time(&self, request: Request<Full<Bytes>>, job: &Job) -> AttemptResult {
+        let timeout = job.target.timeout;
+        let mut status = None;
+        match tokio::time::timeout(timeout, self.exchange(request, &mut status)).await {
+            Ok(Ok(response)) => AttemptResult::Answered(response),
+            Ok(Err(failure)) => failure.into(),
+            Err(_) => {
+                let detail = match status {
+                    None => format!("no answer within {timeout:?}"),
+                    Some(status) => format!("the answer with status {status} was not complete within {timeout:?}"),
+                };
+                AttemptResult::Failed { kind: FailureKind::Timeout, detail }
+            }
+        }
+    }
+
+    /// Sends and receives. `status` is filled as soon as it is known.
+    async fn exchange(&self, request: Request<Full<Bytes>>, status: &mut Option<u16>) -> Result<Response, Failure> {
+        let (head, body) = self.client.request(request).await?.into_parts();
+        *status = Some(head.status.as_u16());
+        let body = read_at_most(body, self.response_read_bytes).await;
+        Ok(Response { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+    }
+}
+
+/// The first `limit_bytes` of a body. What lies behind is never read: dropping
+/// an unfinished body ends its connection or stream. The bytes are copied, so
+/// that a short answer does not hold on to the connection's whole read buffer.
+///
+/// A body that breaks off gives what came of it: the endpoint has answered with
+/// its status. Simple servers end a body by closing, over TLS without a
+/// `close_notify`, and another attempt would only bring the message twice.
+async fn read_at_most(mut body: Incoming, limit_bytes: usize) -> Bytes {
+    let mut read = Vec::new();
+    while read.len() < limit_bytes && !body.is_end_stream() {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        let Ok(data) = frame.into_data() else { continue };
+        let room = limit_bytes - read.len();
+        read.extend_from_slice(data.get(..room).unwrap_or(&data));
+    }
+    read.into()
+}
+
+/// `Retry-After` as it came, if it is short text.
+fn retry_after(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    (text.len() <= MAX_RETRY_AFTER_BYTES).then(|| text.to_owned())
+}

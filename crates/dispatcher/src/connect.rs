@@ -1,0 +1,291 @@
+//! From a URI to an open connection: slot -> resolve -> guard -> TCP -> TLS,
+//! within one limit of time.
+//!
+//! This is the only place that opens a socket, and [`Inner::tcp`] is the only
+//! function, so the guard cannot be walked around (W12).
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use postrider_model::check_invariant;
+use postrider_model::job::FailureKind;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tower::Service;
+
+use crate::connections::Connections;
+use crate::guard::{Class, Guard, Verdict};
+use crate::resolve::{Resolve, ResolveError};
+use crate::stream::{Stream, Transport};
+
+/// Addresses of one name that are tried, so that a name with hundreds of them
+/// costs no more than others.
+const MAX_ADDRESSES: usize = 8;
+/// An idle connection is probed after this time, so that firewalls keep it and
+/// a vanished peer is noticed.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A connection whose peer confirms nothing for so long is closed. No attempt
+/// may take longer than this.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Opens connections for the client's pool.
+#[derive(Clone)]
+pub(crate) struct Connector(Arc<Inner>);
+
+struct Inner {
+    guard: Guard,
+    resolver: Arc<dyn Resolve>,
+    tls: Option<TlsConnector>,
+    connections: Arc<Connections>,
+    timeout: Duration,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("`{0}` has no host")]
+    NoHost(Uri),
+    #[error("failed to resolve {host}: {source}")]
+    Resolve { host: String, source: ResolveError },
+    #[error("{host} has no address")]
+    NoAddress { host: String },
+    #[error("every address of {host} is refused; the first is {address}, {class}")]
+    Refused { host: String, address: IpAddr, class: Class },
+    #[error("failed to connect to {address}: {source}")]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error("no root certificate is known, so {host} cannot be verified")]
+    NoRoots { host: String },
+    #[error("TLS handshake with {host} failed: {source}")]
+    Tls { host: String, source: io::Error },
+    #[error("{step} did not end in time ({host}, at most {limit:?} for the whole connection)")]
+    TooSlow { step: Step, host: String, limit: Duration },
+}
+
+/// What a connection can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Slot,
+    Resolve,
+    Tcp,
+    Tls,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Slot => "waiting for a free connection",
+            Self::Resolve => "resolving",
+            Self::Tcp => "connecting",
+            Self::Tls => "TLS handshake",
+        })
+    }
+}
+
+impl ConnectError {
+    /// The class of the failure.
+    pub(crate) const fn kind(&self) -> FailureKind {
+        match self {
+            Self::NoHost(_) => FailureKind::Internal,
+            Self::Resolve { .. } | Self::NoAddress { .. } => FailureKind::Dns,
+            Self::Refused { .. } => FailureKind::AddressRefused,
+            Self::Tcp { .. } => FailureKind::Connect,
+            Self::NoRoots { .. } | Self::Tls { .. } => FailureKind::Tls,
+            Self::TooSlow { .. } => FailureKind::Timeout,
+        }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.connect(uri).await })
+    }
+}
+
+impl Connector {
+    pub(crate) fn new(
+        guard: Guard,
+        resolver: Arc<dyn Resolve>,
+        tls: Option<TlsConnector>,
+        connections: Arc<Connections>,
+        timeout: Duration,
+    ) -> Self {
+        Self(Arc::new(Inner { guard, resolver, tls, connections, timeout }))
+    }
+}
+
+impl Inner {
+    /// The time limit stands here and not only in the attempt, because the pool
+    /// lets a connection go on that its request does not need any more.
+    async fn connect(&self, uri: Uri) -> Result<Stream, ConnectError> {
+        let until = Instant::now() + self.timeout;
+        let Some(host) = uri.host() else { return Err(ConnectError::NoHost(uri)) };
+        // An IPv6 address stands in brackets, a full name may end in a dot.
+        let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
+        let secure = uri.scheme() == Some(&Scheme::HTTPS);
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+
+        let slot = self.within(until, Step::Slot, host, self.connections.slot(&uri)).await?;
+        let found = self.within(until, Step::Resolve, host, self.addresses(host)).await??;
+        let allowed = self.allowed(host, &found)?;
+        let tls = secure.then(|| self.tls_or_error(host)).transpose()?;
+        let tcp = self.first_open(host, port, &allowed, until).await?;
+        let transport = match tls {
+            None => Transport::Plain(tcp),
+            Some(tls) => self.within(until, Step::Tls, host, handshake(tls, host, tcp)).await??,
+        };
+        Ok(Stream::new(transport, slot))
+    }
+
+    async fn within<T>(
+        &self,
+        until: Instant,
+        step: Step,
+        host: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, ConnectError> {
+        let too_slow = |_| ConnectError::TooSlow { step, host: host.to_owned(), limit: self.timeout };
+        tokio::time::timeout_at(until, work).await.map_err(too_slow)
+    }
+
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        if let Ok(literal) = host.parse() {
+            return Ok(vec![literal]);
+        }
+        let resolved = self.resolver.resolve(host).await;
+        resolved.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })
+    }
+
+    /// Drops the addresses that the guard refuses; it is an error if none is left.
+    fn allowed(&self, host: &str, found: &[IpAddr]) -> Result<Vec<IpAddr>, ConnectError> {
+        let mut first_refused = None;
+        let mut allowed = Vec::with_capacity(found.len().min(MAX_ADDRESSES));
+        for &address in found {
+            match self.guard.check(address) {
+                Verdict::Allowed if allowed.len() < MAX_ADDRESSES => allowed.push(address),
+                Verdict::Allowed => break,
+                Verdict::Refused(class) => first_refused = first_refused.or(Some((address, class))),
+            }
+        }
+        match first_refused {
+            _ if !allowed.is_empty() => Ok(allowed),
+            Some((address, class)) => Err(ConnectError::Refused { host: host.to_owned(), address, class }),
+            None => Err(ConnectError::NoAddress { host: host.to_owned() }),
+        }
+    }
+
+    /// Tries one address after the other. Each gets an equal share of the time
+    /// that is left, so that a dead one does not use up that of the living.
+    async fn first_open(
+        &self,
+        host: &str,
+        port: u16,
+        allowed: &[IpAddr],
+        until: Instant,
+    ) -> Result<TcpStream, ConnectError> {
+        let mut error = ConnectError::NoAddress { host: host.to_owned() };
+        let shares = (1..=allowed.len()).rev().filter_map(|left| u32::try_from(left).ok());
+        for (&address, left) in allowed.iter().zip(shares) {
+            let now = Instant::now();
+            let share = now + until.saturating_duration_since(now) / left;
+            match self.within(share, Step::Tcp, host, self.tcp(host, SocketAddr::new(address, port))).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(failed)) | Err(failed) => error = failed,
+            }
+        }
+        Err(error)
+    }
+
+    async fn tcp(&self, host: &str, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+        if let Verdict::Refused(class) = self.guard.check(address.ip()) {
+            let _held = check_invariant!("W12", false, "a refused address came as far as the socket");
+            return Err(ConnectError::Refused { host: host.to_owned(), address: address.ip(), class });
+        }
+        let tcp = TcpStream::connect(address).await.map_err(|source| ConnectError::Tcp { address, source })?;
+        if let Err(error) = tune(&tcp) {
+            // The connection works without.
+            tracing::debug!(%address, %error, "failed to set socket options");
+        }
+        Ok(tcp)
+    }
+
+    fn tls_or_error(&self, host: &str) -> Result<&TlsConnector, ConnectError> {
+        self.tls.as_ref().ok_or_else(|| ConnectError::NoRoots { host: host.to_owned() })
+    }
+}
+
+async fn handshake(tls: &TlsConnector, host: &str, tcp: TcpStream) -> Result<Transport, ConnectError> {
+    let failed = |source| ConnectError::Tls { host: host.to_owned(), source };
+    let name = ServerName::try_from(host).map_err(|error| failed(io::Error::other(error)))?.to_owned();
+    let stream = tls.connect(name, tcp).await.map_err(failed)?;
+    Ok(Transport::Tls(Box::new(stream)))
+}
+
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE_TIME).with_interval(KEEP_ALIVE_INTERVAL))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::Resolving;
+
+    struct Unasked;
+
+    impl Resolve for Unasked {
+        fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
+            panic!("{name} was looked up")
+        }
+    }
+
+    async fn connect(per_host: usize, held: Option<&'static str>, uri: &'static str) -> Result<Stream, ConnectError> {
+        let connections = Connections::new(per_host, 10);
+        let _held = match held {
+            Some(uri) => Some(connections.slot(&Uri::from_static(uri)).await),
+            None => None,
+        };
+        let guard = Guard::new(false, Vec::new());
+        let timeout = Duration::from_millis(50);
+        Connector::new(guard, Arc::new(Unasked), None, connections, timeout).call(Uri::from_static(uri)).await
+    }
+
+    #[tokio::test]
+    async fn without_roots_nothing_is_connected_and_the_error_says_why() {
+        let error = connect(1, None, "https://127.0.0.1:1/").await.err().expect("nothing can be verified");
+        assert!(matches!(error, ConnectError::NoRoots { .. }), "{error}");
+        assert_eq!(error.kind(), FailureKind::Tls);
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_slot_ends_in_time() {
+        let uri = "http://127.0.0.1:1/";
+        let error = connect(1, Some(uri), uri).await.err().expect("the only slot is taken");
+        assert!(matches!(error, ConnectError::TooSlow { step: Step::Slot, .. }), "{error}");
+        assert_eq!(error.kind(), FailureKind::Timeout);
+    }
+}

@@ -1,0 +1,125 @@
+//! The open connections: how many there are, and how many there may be to one
+//! host.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use http::Uri;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::metrics;
+
+/// Counts and limits the open connections of one dispatcher.
+///
+/// A host is a scheme, a name and a port, as in the client's pool: whoever waits
+/// for a slot can also be served by an idle connection that holds one.
+pub(crate) struct Connections {
+    per_host: usize,
+    kept: usize,
+    open: AtomicUsize,
+    hosts: Mutex<Hosts>,
+}
+
+#[derive(Default)]
+struct Hosts {
+    slots: HashMap<Box<str>, Weak<Semaphore>>,
+    /// Entries without a connection are cleared away when there are so many.
+    sweep_at: usize,
+}
+
+/// The right to one open connection; given back when dropped.
+pub(crate) struct Slot {
+    connections: Arc<Connections>,
+    /// Whether the connection may be kept for further requests.
+    pub(crate) keep: bool,
+    _host: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    /// At most `per_host` connections to one host, and at most `kept` in all
+    /// that are used more than once.
+    pub(crate) fn new(per_host: usize, kept: usize) -> Arc<Self> {
+        Arc::new(Self { per_host, kept, open: AtomicUsize::new(0), hosts: Mutex::default() })
+    }
+
+    /// Waits for a slot of the host of `uri`.
+    pub(crate) async fn slot(self: &Arc<Self>, uri: &Uri) -> Slot {
+        let slots = self.hosts.lock().slots_of(&uri.to_string(), self.per_host);
+        let host = slots.acquire_owned().await.expect("the semaphore of a host is never closed");
+        let open_before = self.open.fetch_add(1, Ordering::Relaxed);
+        metrics::connection_opened();
+        Slot { connections: Arc::clone(self), keep: open_before < self.kept, _host: host }
+    }
+}
+
+impl Hosts {
+    fn slots_of(&mut self, host: &str, per_host: usize) -> Arc<Semaphore> {
+        if let Some(slots) = self.slots.get(host).and_then(Weak::upgrade) {
+            return slots;
+        }
+        if self.slots.len() >= self.sweep_at {
+            self.slots.retain(|_, slots| slots.strong_count() > 0);
+            self.sweep_at = (self.slots.len() * 2).max(64);
+        }
+        let slots = Arc::new(Semaphore::new(per_host));
+        self.slots.insert(host.into(), Arc::downgrade(&slots));
+        slots
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        metrics::connection_closed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn try_slot(connections: &Arc<Connections>, uri: &Uri) -> Option<Slot> {
+        match pin!(connections.slot(uri)).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => Some(slot),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_full_host_waits_and_does_not_hold_up_another() {
+        let connections = Connections::new(1, 10);
+        let (a, b) = (Uri::from_static("http://a/"), Uri::from_static("https://a/"));
+        let held = try_slot(&connections, &a);
+        assert!(held.is_some());
+        assert!(try_slot(&connections, &a).is_none());
+        assert!(try_slot(&connections, &b).is_some());
+        drop(held);
+        assert!(try_slot(&connections, &a).is_some());
+    }
+
+    #[test]
+    fn above_the_limit_connections_are_not_kept() {
+        let connections = Connections::new(10, 1);
+        let uri = Uri::from_static("http://a/");
+        let first = try_slot(&connections, &uri).expect("there is room");
+        let second = try_slot(&connections, &uri).expect("there is room");
+        assert!(first.keep && !second.keep);
+        drop((first, second));
+        assert!(try_slot(&connections, &uri).expect("there is room").keep);
+    }
+
+    #[test]
+    fn hosts_without_a_connection_are_forgotten() {
+        let connections = Connections::new(1, 10);
+        for i in 0..1_000 {
+            let uri: Uri = format!("http://host{i}/").parse().expect("a valid URI");
+            assert!(try_slot(&connections, &uri).is_some());
+        }
+        assert!(connections.hosts.lock().slots.len() <= 64);
+    }
+}

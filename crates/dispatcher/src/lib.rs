@@ -1,0 +1,42 @@
+//! One signed POST and its outcome.
+//!
+//! ```text
+//!            Assignment (Job + reply)
+//!                  |
+//!            [`Service`]  one task per assignment
+//!                  |  Job
+//!            [`Dispatcher::attempt`]  one deadline over all that follows
+//!                  |
+//!   request: sign, own headers, endpoint's headers
+//!                  |
+//!   client: pooled connection, or
+//!     connect: slot -> resolve -> guard -> TCP -> TLS
+//!                  |
+//!   send -> status and headers -> bounded read of the body
+//!                  |
+//!               Outcome
+//! ```
+//!
+//! Nothing here knows of retries or storage: an attempt is made once, and what
+//! follows from its outcome is decided elsewhere. Redirects are never followed,
+//! no proxy is taken from the environment, and the address guard ([`guard`])
+//! sits where the socket is opened (W12).
+
+mod attempt;
+mod client;
+mod connect;
+mod connections;
+mod failure;
+pub mod guard;
+pub mod metrics;
+mod options;
+mod request;
+pub mod resolve;
+mod service;
+mod sign;
+mod stream;
+mod tls;
+
+pub use attempt::Dispatcher;
+pub use options::{Error, Options};
+pub use service::Service;

@@ -1,0 +1,157 @@
+//! An endpoint: a URL with its secrets and filters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, EndpointId};
+use crate::secret::SealedSecret;
+use crate::time::UnixMs;
+use crate::validate::{self, FieldErrors};
+
+/// The shortest and the longest deadline that an endpoint may set, in milliseconds.
+pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u32> = 1_000..=30_000;
+/// Endpoints of one application, if nothing else is configured.
+pub const DEFAULT_ENDPOINTS_PER_APPLICATION: usize = 1_000;
+/// Secrets that may sign at once: the newest and the ten before it.
+pub const MAX_SECRETS: usize = 11;
+
+/// An endpoint as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// The application that it belongs to.
+    pub app: AppId,
+    /// What its owner may change.
+    pub fields: EndpointFields,
+    /// Its signing secrets, newest first. Never empty.
+    pub secrets: Vec<EndpointSecret>,
+    /// Whether and why it is disabled.
+    pub disabled: Option<Disabled>,
+    /// Since when the operator has it paused, if so.
+    pub paused: Option<UnixMs>,
+    /// When it was created.
+    pub created: UnixMs,
+    /// When it last changed.
+    pub updated: UnixMs,
+}
+
+/// A signing secret and until when it signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSecret {
+    /// The key, encrypted with the store's key.
+    pub sealed: SealedSecret,
+    /// After this it does not sign any more; `None` for the newest.
+    pub expires: Option<UnixMs>,
+}
+
+/// Why and since when an endpoint is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Disabled {
+    /// Since when.
+    pub since: UnixMs,
+    /// Who did it.
+    pub by: DisabledBy,
+}
+
+/// Who disabled an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DisabledBy {
+    /// A call of the API.
+    Request,
+    /// The endpoint itself, by answering 410 Gone.
+    Gone,
+}
+
+/// Why an endpoint gets nothing at present. Its deliveries wait; none is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// It is disabled.
+    Disabled(DisabledBy),
+    /// The operator paused it.
+    Paused,
+    /// The operator paused all dispatch.
+    AllPaused,
+}
+
+impl Hold {
+    /// The hold as the API and the command line spell it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Disabled(DisabledBy::Request) => "endpoint_disabled",
+            Self::Disabled(DisabledBy::Gone) => "endpoint_disabled_by_410",
+            Self::Paused => "endpoint_paused",
+            Self::AllPaused => "dispatch_paused",
+        }
+    }
+}
+
+impl Endpoint {
+    /// Why this endpoint gets nothing at present, and since when.
+    #[must_use]
+    pub fn hold(&self) -> Option<(Hold, UnixMs)> {
+        let disabled = self.disabled.map(|disabled| (Hold::Disabled(disabled.by), disabled.since));
+        disabled.or_else(|| self.paused.map(|since| (Hold::Paused, since)))
+    }
+}
+
+/// What an endpoint's owner may change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointFields {
+    /// Where to; checked by [`validate::endpoint_url`].
+    pub url: String,
+    /// For people.
+    pub description: String,
+    /// The owner's own id for it, unique in the application.
+    pub uid: Option<String>,
+    /// Gets only these event types; `None` means all.
+    pub event_types: Option<BTreeSet<String>>,
+    /// Gets only messages of these channels; `None` means all.
+    pub channels: Option<BTreeSet<String>>,
+    /// Messages per second that it gets, if limited.
+    pub throttle_per_second: Option<u32>,
+    /// Sent with each request.
+    pub headers: BTreeMap<String, String>,
+    /// Free for the owner.
+    pub metadata: BTreeMap<String, String>,
+    /// Its own deadline, in milliseconds; else `dispatch.timeout_ms`.
+    pub timeout_ms: Option<u32>,
+}
+
+impl EndpointFields {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Some field has a value that is not allowed.
+    pub fn validate(&self) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        errors.check("url", validate::endpoint_url(&self.url).map(|_| ()));
+        errors.check("description", validate::description(&self.description));
+        errors.check("uid", validate::uid(self.uid.as_deref(), EndpointId::PREFIX));
+        errors.check("filterTypes", validate::event_type_filter(self.event_types.as_ref()));
+        errors.check("channels", validate::channels(self.channels.as_ref()));
+        errors.check("throttleRate", validate::rate(self.throttle_per_second));
+        errors.check("headers", validate::headers(&self.headers));
+        errors.check("metadata", validate::metadata(&self.metadata));
+        errors.check("timeoutMs", validate::timeout_ms(self.timeout_ms));
+        errors.finish()
+    }
+
+    /// Whether the endpoint asked for a message of this type on these channels.
+    #[must_use]
+    pub fn wants(&self, event_type: &str, channels: &BTreeSet<String>) -> bool {
+        let type_wanted = self.event_types.as_ref().is_none_or(|types| types.contains(event_type));
+        let channel_wanted = self.channels.as_ref().is_none_or(|own| !own.is_disjoint(channels));
+        type_wanted && channel_wanted
+    }
+
+    /// The endpoint's own deadline.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
+    }
+}

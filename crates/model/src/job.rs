@@ -1,0 +1,174 @@
+//! What passes between scheduler and dispatcher: a [`Job`] there, an
+//! [`Outcome`] back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::delivery::DeliveryKey;
+use crate::id::MessageId;
+use crate::secret::Secret;
+use crate::time::UnixMs;
+
+/// One HTTP request to make: everything that it needs, so that the dispatcher
+/// asks nobody.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The delivery that this is an attempt of.
+    pub key: DeliveryKey,
+    /// The number of the attempt, from 1.
+    pub attempt: u16,
+    /// Sent as `webhook-id`; the same in every attempt (W7).
+    pub message: MessageId,
+    /// Sent as the body, byte for byte (W7).
+    pub body: Bytes,
+    /// Sent as `content-type`.
+    pub content_type: Arc<str>,
+    /// Where to, as the endpoint is configured at this moment.
+    pub target: Arc<Target>,
+}
+
+/// An endpoint as the dispatcher needs it, with its secrets in the clear.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where to.
+    pub url: Url,
+    /// The endpoint's own headers, already checked against the forbidden names.
+    pub headers: Vec<(String, String)>,
+    /// The active secrets, newest first; each signs.
+    pub secrets: Vec<Secret>,
+    /// The one deadline over resolve, connect, TLS, headers and body.
+    pub timeout: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The delivery.
+    pub key: DeliveryKey,
+    /// The number of the attempt.
+    pub attempt: u16,
+    /// When the attempt began, by the wall clock.
+    pub started: UnixMs,
+    /// How long it took, by the monotonic clock.
+    pub duration: Duration,
+    /// The URL that was asked.
+    pub url: Url,
+    /// The answer, or why there is none.
+    pub result: AttemptResult,
+}
+
+/// The answer to an attempt, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// The endpoint answered.
+    Answered(Response),
+    /// No complete answer came.
+    Failed {
+        /// The class of the failure, for decisions and metrics.
+        kind: FailureKind,
+        /// One sentence for the operator's log. It may name addresses.
+        detail: String,
+    },
+}
+
+/// What is kept of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The value of `Retry-After` as it came.
+    pub retry_after: Option<String>,
+    /// The beginning of the body, at most `limits.response_read_bytes`.
+    pub body: Bytes,
+}
+
+/// The classes of failure without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The address guard refused every address of the host.
+    AddressRefused,
+    /// The name does not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// The TLS handshake failed, or the certificate is not valid.
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// The connection ended or broke the protocol before the head of an answer was complete.
+    /// The endpoint may have processed the request.
+    Protocol,
+    /// The attempt could not be made, for a reason on our side.
+    Internal,
+}
+
+impl FailureKind {
+    /// The class as the API and the metrics spell it. It tells an endpoint's
+    /// owner nothing about the network that Postrider runs in.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressRefused => "address_refused",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What an attempt's end means for its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 2xx: the endpoint confirmed.
+    Success,
+    /// 410: the endpoint wants nothing more; it is disabled.
+    Gone,
+    /// 429 or 503, 502, 504, or a timeout: the endpoint has too much to do.
+    Overload,
+    /// Everything else, 3xx among it.
+    Failure,
+}
+
+impl AttemptResult {
+    /// What the result means (Standard Webhooks 1.0.0, "Delivery").
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Answered(response) => match response.status {
+                200..=299 => Verdict::Success,
+                410 => Verdict::Gone,
+                429 | 502..=504 => Verdict::Overload,
+                _ => Verdict::Failure,
+            },
+            Self::Failed { kind: FailureKind::Timeout, .. } => Verdict::Overload,
+            Self::Failed { .. } => Verdict::Failure,
+        }
+    }
+
+    /// The status code, if there was an answer.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(response) => Some(response.status),
+            Self::Failed { .. } => None,
+        }
+    }
+}
+
+/// A [`Job`] and the way back for its [`Outcome`]. The way back holds a slot
+/// that was reserved before the job was sent, so answering never waits. It must
+/// be used; if it is dropped instead, it answers with
+/// [`FailureKind::Internal`] by itself.
+pub struct Assignment {
+    /// The request to make.
+    pub job: Job,
+    /// Takes the outcome.
+    pub reply: Box<dyn FnOnce(Outcome) + Send>,
+}

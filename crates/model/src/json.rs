@@ -1,0 +1,60 @@
+//! What is asked of a JSON payload beyond being JSON.
+
+use crate::validate::Problem;
+
+/// Arrays and objects that may lie within each other. Readers of JSON have such
+/// a limit too, and one message that they cannot read makes a whole list
+/// unreadable for them.
+pub const MAX_DEPTH: usize = 127;
+
+/// Checks the depth of a text that is known to be JSON.
+///
+/// # Errors
+/// More than [`MAX_DEPTH`] arrays and objects lie within each other.
+pub fn check_depth(json: &[u8]) -> Result<(), Problem> {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' if depth == MAX_DEPTH => {
+                return Err(format!("has more than {MAX_DEPTH} arrays and objects within each other"));
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(depth: usize) -> String {
+        format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+    }
+
+    #[test]
+    fn the_limit_is_exact_and_one_that_readers_share() {
+        assert_eq!(check_depth(nested(MAX_DEPTH).as_bytes()), Ok(()));
+        assert!(check_depth(nested(MAX_DEPTH + 1).as_bytes()).is_err());
+        assert!(serde_json::from_str::<serde_json::Value>(&nested(MAX_DEPTH)).is_ok());
+    }
+
+    #[test]
+    fn brackets_in_texts_do_not_count() {
+        let text = format!(r#"{{"a\"{0}":"{0}\\","b":[1]}}"#, "[{".repeat(200));
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+        assert_eq!(check_depth(text.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn siblings_do_not_count() {
+        let text = format!("[{}[]]", "[],".repeat(1_000));
+        assert_eq!(check_depth(text.as_bytes()), Ok(()));
+    }
+}

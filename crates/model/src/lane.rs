@@ -1,0 +1,108 @@
+//! What passes between the outbox, which keeps deliveries, and the scheduler,
+//! which knows when each is due.
+//!
+//! ```text
+//!            LaneEvent: what waits, what has left, what is held
+//!   outbox  ------------------------------------------------------>  scheduler
+//!           <------------------------------------------------------
+//!            job(key): everything that one attempt needs
+//!            settle(Settlement): how it ended and what follows
+//! ```
+//!
+//! The scheduler keeps nothing that it could not learn again: after a start the
+//! outbox tells it every endpoint and every live delivery anew.
+
+use crate::delivery::{DeliveryKey, Next, Scheduled, Trigger};
+use crate::endpoint::Hold;
+use crate::id::{AppId, EndpointId};
+use crate::job::{Job, Outcome};
+use crate::ports::Answer;
+
+/// What the scheduler is told. Events of one delivery come in the order in
+/// which they happened. There are never more than `lane_window` live deliveries
+/// of a lane, so what waits to be taken is bounded by lanes x window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneEvent {
+    /// An endpoint is there, or has changed. Comes before its deliveries.
+    Endpoint(Lane),
+    /// An endpoint is gone, and its deliveries with it.
+    EndpointGone(EndpointId),
+    /// A delivery waits for an attempt: it is new, or its last attempt was
+    /// recorded, or it was replayed. Takes the place of what was known of it.
+    Waiting {
+        /// Which.
+        key: DeliveryKey,
+        /// When it is due.
+        scheduled: Scheduled,
+        /// A hash of its order key, or 0: deliveries of one lane with the same
+        /// are attempted one after the other, in the order of their sequences.
+        order_key: u64,
+    },
+    /// A delivery waits no longer: delivered, dead or cancelled, on record.
+    Left(DeliveryKey),
+}
+
+/// What the scheduler knows of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its application.
+    pub app: AppId,
+    /// Why it gets nothing at present, if so; all dispatch paused among the reasons.
+    pub hold: Option<Hold>,
+    /// Attempts per second that it gets, if limited.
+    pub throttle_per_second: Option<u32>,
+    /// Attempts per second that all endpoints of its application get, if limited.
+    pub app_throttle_per_second: Option<u32>,
+}
+
+/// An attempt that has ended, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What made it happen.
+    pub trigger: Trigger,
+    /// What follows.
+    pub next: Next,
+    /// The endpoint answered 410: disable it in the same frame.
+    pub disable_endpoint: bool,
+}
+
+/// Why there is no job for a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// The delivery waits no longer; an event says so, or will.
+    #[error("delivery is not live")]
+    NotLive,
+    /// Its payload cannot be read, now or later; the outbox makes it a dead letter.
+    #[error("payload is damaged: {0}")]
+    Damaged(String),
+    /// Reading failed; it may succeed later.
+    #[error("failed to read payload: {0}")]
+    Failed(String),
+}
+
+/// The outbox as the scheduler sees it.
+pub trait DeliveryStore: Send + Sync {
+    /// Ends when there is something to take. One waits at a time.
+    fn changed(&self) -> Answer<()>;
+
+    /// Takes what has happened since the last call. Does not wait.
+    fn take(&self, into: &mut Vec<LaneEvent>);
+
+    /// What the next attempt of a delivery needs, with the endpoint as it is
+    /// configured at this moment. May read the journal.
+    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>>;
+
+    /// Records an attempt. Does not wait: a [`LaneEvent::Waiting`] or
+    /// [`LaneEvent::Left`] with its key says when it is recorded. What is not
+    /// yet recorded is bounded by the attempts that the scheduler allows at once.
+    /// A [`LaneEvent`] for the key comes also when the attempt was stale.
+    fn settle(&self, settlement: Settlement);
+
+    /// Where the records lie behind the window: whether the lane has more
+    /// deliveries than those that were told.
+    fn behind_window(&self, endpoint: EndpointId) -> u64;
+}

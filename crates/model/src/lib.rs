@@ -1,0 +1,29 @@
+//! The nouns of Postrider and the rules that need nothing but their inputs.
+//!
+//! No I/O, no clock and no randomness here: a function of this crate gives the
+//! same answer for the same arguments, live, in recovery and in a test. What
+//! the rules need from outside (the time, a new id, a sealed secret) comes in
+//! through an argument or through [`command::Environment`].
+//!
+//! Start with [`delivery`]: the life of one delivery is one pure function.
+
+pub mod application;
+pub mod attempt;
+pub mod command;
+pub mod config;
+pub mod delivery;
+pub mod endpoint;
+pub mod event_type;
+pub mod id;
+pub mod invariant;
+pub mod job;
+pub mod json;
+pub mod lane;
+pub mod message;
+pub mod ports;
+pub mod position;
+pub mod retry;
+pub mod retry_after;
+pub mod secret;
+pub mod time;
+pub mod validate;

@@ -1,0 +1,140 @@
+//! A checkpoint: everything derived from the journal up to a position, in a
+//! file of its own, so that a start need not read the journal from its
+//! beginning (`docs/format.md`, "Checkpoint").
+//!
+//! ```text
+//! magic "PRCHKPT1" | length of body u64 LE | CRC-32C of body u32 LE | body
+//! ```
+//!
+//! It is written under a temporary name, synced, renamed, and the directory is
+//! synced: there is always a whole one, the old or the new.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use postrider_model::config::{Config, ConfigChange};
+use postrider_model::id::{EndpointId, TaskId};
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, Disk};
+use crate::record::{from_checked_bincode, to_bincode};
+use crate::state::{LaneState, State, TaskState};
+
+const MAGIC: &[u8; 8] = b"PRCHKPT1";
+const HEAD_BYTES: usize = 20;
+/// The file's name in the data directory.
+pub(crate) const NAME: &str = "checkpoint";
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Reading or writing failed.
+    #[error("failed to {what} checkpoint {path}: {source}")]
+    Io {
+        /// `read` or `write`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its bytes are not what was written.
+    #[error("checkpoint {path} is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// What a checkpoint gives back.
+pub(crate) struct Restored {
+    pub(crate) state: State,
+    pub(crate) config: Config,
+    /// The journal goes on from here.
+    pub(crate) position: Position,
+    /// The checkpoint's size.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Serialize)]
+struct BodyRef<'a> {
+    position: Position,
+    last_record: UnixMs,
+    /// JSON, because the configuration's objects grow new fields.
+    config: Vec<u8>,
+    lanes: Vec<(&'a EndpointId, &'a LaneState)>,
+    tasks: Vec<(&'a TaskId, &'a TaskState)>,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    position: Position,
+    last_record: UnixMs,
+    config: Vec<u8>,
+    lanes: Vec<(EndpointId, LaneState)>,
+    tasks: Vec<(TaskId, TaskState)>,
+}
+
+/// The bytes of a checkpoint of all that the journal holds before `position`.
+pub(crate) fn encode(state: &State, config: &Config, position: Position) -> Vec<u8> {
+    let body = to_bincode(&BodyRef {
+        position,
+        last_record: state.last_record,
+        config: serde_json::to_vec(&config.to_changes()).expect("our configuration types have string keys only"),
+        lanes: state.lanes.iter().collect(),
+        tasks: state.tasks.iter().collect(),
+    });
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Puts a checkpoint in the place of the one before. Blocks.
+pub(crate) fn write(disk: &dyn Disk, dir: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let path = dir.join(NAME);
+    disk::replace_file(disk, &path, bytes).map_err(|source| CheckpointError::Io { what: "write", path, source })
+}
+
+/// The checkpoint of a data directory, if there is one.
+pub(crate) fn read(disk: &dyn Disk, dir: &Path, lane_window: usize) -> Result<Option<Restored>, CheckpointError> {
+    let path = dir.join(NAME);
+    let bytes = match disk::read_file(disk, &path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
+    };
+    decode(&bytes, lane_window).map(Some).map_err(|detail| CheckpointError::Damaged { path, detail })
+}
+
+fn decode(bytes: &[u8], lane_window: usize) -> Result<Restored, String> {
+    let size = bytes.len() as u64;
+    let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or("it is too short")?;
+    let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;
+    let (length, crc) = head.split_first_chunk::<8>().ok_or("it is too short")?;
+    let crc: [u8; 4] = crc.try_into().map_err(|_| "it is too short")?;
+    if magic != MAGIC {
+        return Err("it does not begin as a checkpoint of this version does".into());
+    }
+    if u64::from_le_bytes(*length) != body.len() as u64 || u32::from_le_bytes(crc) != crc32c::crc32c(body) {
+        return Err("its checksum does not match".into());
+    }
+    let body: Body = from_checked_bincode(body)?;
+    let changes: Vec<ConfigChange> = serde_json::from_slice(&body.config).map_err(|error| error.to_string())?;
+    let mut config = Config::default();
+    for change in &changes {
+        config.apply(change);
+    }
+    let mut state = State::new(lane_window);
+    state.last_record = body.last_record;
+    state.lanes = body.lanes.into_iter().collect();
+    state.tasks = body.tasks.into_iter().collect();
+    state.recount();
+    Ok(Restored { state, config, position: body.position, bytes: size })
+}

@@ -1,0 +1,362 @@
+//! The one thread that writes the journal.
+//!
+//! ```text
+//!   doors ------- Ingest --------+
+//!                                v            one frame: urgent first, then messages
+//!   doors, scheduler, keeper -- Urgent --> [ stage -> append -> sync -> apply -> answer ]
+//!                                                                        |        |
+//!                                            State, Config, Feed, Index <+        +-> whoever asked
+//! ```
+//!
+//! It takes all that waits, makes one frame of it, syncs it, and answers
+//! everyone: under load many messages share one sync, and alone one waits for
+//! nobody. A frame that holds only outcomes is not synced at once; the next
+//! frame's sync, or a timer, does that.
+//!
+//! W1: no answer before the sync. W4: first the record, then the change in
+//! memory. W8: after a failed write or sync nothing more is accepted.
+
+pub(crate) mod request;
+mod room;
+mod stage;
+mod thread;
+
+pub(crate) use stage::KEY_WINDOW;
+#[cfg(test)]
+pub(crate) use thread::leave_clean_stop;
+pub use thread::{CommitError, CommitterThread};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use metrics::{counter, histogram};
+use postrider_model::lane::LaneEvent;
+
+use crate::checkpoint;
+use crate::ids::{IdRandom, SequenceMask};
+use crate::index::Row;
+use crate::journal::{AppendError, FrameClass, FrameKind, Journal, RemoveError};
+use crate::keeper::KeeperSignal;
+use crate::meters;
+use crate::record::{Encoder, Record};
+use crate::rows;
+use crate::shared::Shared;
+use request::{Errand, FrameBound as _, Ingest, Urgent};
+use stage::{Answer, Frame};
+
+/// Messages and requests that one frame takes at most, in bytes. More wait for the next.
+const FRAME_BYTES: usize = 4 << 20;
+/// The same, in number.
+const FRAME_REQUESTS: usize = 8_192;
+
+/// Between two tries when not even outcomes find room.
+const WITHOUT_ROOM: Duration = Duration::from_millis(500);
+
+pub(crate) struct Committer {
+    pub(crate) journal: Journal,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) keeper: KeeperSignal,
+    pub(crate) errands: Receiver<Errand>,
+    pub(crate) urgent: Receiver<Urgent>,
+    pub(crate) ingest: Receiver<Ingest>,
+    /// Taken from the channels, not yet in a frame.
+    waiting_urgent: VecDeque<Urgent>,
+    /// Commands, of which a frame takes one: the next is checked against its result.
+    waiting_commands: VecDeque<Urgent>,
+    waiting_ingest: VecDeque<Ingest>,
+    encoder: Encoder,
+    mask: SequenceMask,
+    random: IdRandom,
+    events: Vec<LaneEvent>,
+    rows: Vec<Row>,
+    /// Since when a frame of outcomes waits to be synced.
+    unsynced_since: Option<Instant>,
+    stop: bool,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        journal: Journal,
+        shared: Arc<Shared>,
+        keeper: KeeperSignal,
+        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Ingest>),
+    ) -> Self {
+        let mask = shared.mask.clone();
+        Self {
+            journal,
+            shared,
+            keeper,
+            errands,
+            urgent,
+            ingest,
+            waiting_urgent: VecDeque::new(),
+            waiting_commands: VecDeque::new(),
+            waiting_ingest: VecDeque::new(),
+            encoder: Encoder::default(),
+            mask,
+            random: IdRandom::default(),
+            events: Vec::new(),
+            rows: Vec::new(),
+            unsynced_since: None,
+            stop: false,
+        }
+    }
+
+    /// Works until it is told to stop. Gives the journal back, synced.
+    ///
+    /// # Errors
+    /// The journal is poisoned; nothing more was answered.
+    pub(crate) fn run_until_stopped(mut self) -> Result<Journal, CommitError> {
+        let result = self.work();
+        self.end();
+        result.map(|()| self.journal).map_err(CommitError::Poisoned)
+    }
+
+    /// Nobody is answered any more: whoever still waits hears that by losing
+    /// the other end. A bounded channel keeps what is in it when its receiver
+    /// goes, so it has to be emptied.
+    pub(crate) fn end(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.waiting_urgent.clear();
+        self.waiting_commands.clear();
+        self.waiting_ingest.clear();
+        self.errands.try_iter().for_each(drop);
+        self.urgent.try_iter().for_each(drop);
+        self.ingest.try_iter().for_each(drop);
+    }
+
+    fn work(&mut self) -> Result<(), AppendError> {
+        // What waits when the stop comes is recorded, if there is room for it.
+        while !(self.stop && self.has_taken_all()) {
+            self.provision()?;
+            if self.is_idle() && !self.stop {
+                self.wait()?;
+            }
+            if !self.step_once()? {
+                if self.stop {
+                    break;
+                }
+                // Look again soon.
+                std::thread::sleep(WITHOUT_ROOM);
+            }
+            if self.unsynced_since.is_some_and(|since| since.elapsed() >= self.shared.options.outcome_sync) {
+                self.sync()?;
+            }
+        }
+        self.sync()
+    }
+
+    /// One round of work without waiting. `false` if there is no room for it.
+    fn step_once(&mut self) -> Result<bool, AppendError> {
+        while let Ok(errand) = self.errands.try_recv() {
+            self.run(errand)?;
+        }
+        self.collect();
+        if self.is_idle() {
+            self.sync()?;
+            return Ok(true);
+        }
+        self.commit()
+    }
+
+    /// One round of work without waiting.
+    #[cfg(test)]
+    pub(crate) fn step(&mut self) -> Result<(), AppendError> {
+        self.provision()?;
+        self.step_once().map(drop)
+    }
+
+    /// Nothing waits that was taken from the channels.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting_urgent.is_empty() && self.waiting_commands.is_empty() && self.waiting_ingest.is_empty()
+    }
+
+    fn has_taken_all(&self) -> bool {
+        self.is_idle() && self.errands.is_empty() && self.urgent.is_empty() && self.ingest.is_empty()
+    }
+
+    /// Takes what waits in the channels, as much as one frame may hold. Requests
+    /// and messages have a share each, so that neither keeps the other out.
+    fn collect(&mut self) {
+        let mut bytes: usize = self.waiting_urgent.iter().map(Urgent::bound_bytes).sum();
+        while bytes < FRAME_BYTES && self.waiting_urgent.len() < FRAME_REQUESTS {
+            let Ok(request) = self.urgent.try_recv() else { break };
+            if !matches!(request, Urgent::Command(..)) {
+                bytes += request.bound_bytes();
+            }
+            self.take(request);
+        }
+        if !self.waiting_urgent.iter().any(|request| matches!(request, Urgent::Command(..))) {
+            self.waiting_urgent.extend(self.waiting_commands.pop_front());
+        }
+        let mut bytes = self.waiting_ingest.iter().map(Ingest::bound_bytes).sum::<usize>();
+        while bytes < FRAME_BYTES && self.waiting_ingest.len() < FRAME_REQUESTS {
+            let Ok(message) = self.ingest.try_recv() else { break };
+            bytes += message.bound_bytes();
+            self.waiting_ingest.push_back(message);
+        }
+    }
+
+    fn take(&mut self, request: Urgent) {
+        let queue =
+            if matches!(request, Urgent::Command(..)) { &mut self.waiting_commands } else { &mut self.waiting_urgent };
+        queue.push_back(request);
+    }
+
+    fn wait(&mut self) -> Result<(), AppendError> {
+        // Idle, it looks at the space ahead now and then, so that a full disk heals by itself.
+        let patience = match self.unsynced_since {
+            Some(since) => self.shared.options.outcome_sync.saturating_sub(since.elapsed()),
+            None => Duration::from_millis(500),
+        };
+        select! {
+            recv(self.errands) -> errand => match errand {
+                Ok(errand) => self.run(errand)?,
+                Err(_) => self.stop = true,
+            },
+            recv(self.urgent) -> request => match request {
+                Ok(request) => self.take(request),
+                Err(_) => self.stop = true,
+            },
+            recv(self.ingest) -> message => match message {
+                Ok(message) => self.waiting_ingest.push_back(message),
+                Err(_) => self.stop = true,
+            },
+            default(patience) => {}
+        }
+        Ok(())
+    }
+
+    /// One frame out of what was taken. `false` if there is no room for it, not
+    /// even in the reserve.
+    fn commit(&mut self) -> Result<bool, AppendError> {
+        let (bound, later) = self.hold_back_what_does_not_fit();
+        let class = if self.waiting_ingest.is_empty() { FrameClass::Reserved } else { FrameClass::Ingest };
+        let lazy = self.waiting_ingest.is_empty() && self.waiting_urgent.iter().all(|r| matches!(r, Urgent::Settle(_)));
+        let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
+        let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
+            Ok(builder) => builder,
+            Err(AppendError::Full) => {
+                self.take_back(later);
+                return self.give_up_for_want_of_room(class);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut frame = Frame::new(builder.time());
+        self.stage_urgent(&mut builder, &mut frame);
+        self.stage_ingest(&mut builder, &mut frame);
+        self.take_back(later);
+        if !frame.records.is_empty() {
+            let began = Instant::now();
+            let appended = self.journal.append(builder)?;
+            counter!(meters::FRAMES).increment(1);
+            histogram!(meters::COMMIT_RECORDS).record(frame.records.len() as f64);
+            histogram!(meters::COMMIT_BYTES).record(f64::from(appended.bytes));
+            if lazy {
+                self.unsynced_since.get_or_insert(began);
+            } else {
+                self.sync_now()?;
+            }
+        }
+        self.publish(frame);
+        Ok(true)
+    }
+
+    fn sync(&mut self) -> Result<(), AppendError> {
+        if self.unsynced_since.is_some() { self.sync_now() } else { Ok(()) }
+    }
+
+    fn sync_now(&mut self) -> Result<(), AppendError> {
+        let began = Instant::now();
+        self.journal.sync()?;
+        self.unsynced_since = None;
+        histogram!(meters::SYNC_SECONDS).record(began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Everything is on disk: now it happens in memory too, and is answered.
+    fn publish(&mut self, mut frame: Frame) {
+        {
+            let mut state = self.shared.state.lock();
+            let mut config = self.shared.config.write();
+            for (position, record) in &frame.records {
+                state.apply(&mut config, *position, record, &mut self.events);
+            }
+            state.applied = self.journal.end();
+            self.shared.note_record(state.last_record);
+            if !state.thirsty.is_empty() {
+                self.keeper.wake();
+            }
+        }
+        if frame.records.iter().any(|(_, record)| matches!(record, Record::Config(_))) {
+            // Secrets of what is gone must not stay; what is still there is made again.
+            self.shared.targets.lock().clear();
+        }
+        for (position, record) in &frame.records {
+            meters::count(record);
+            rows::each(*position, record, &mut |row| self.rows.push(row));
+            self.keep_fresh(*position, record);
+        }
+        if let Some((position, _)) = frame.records.first() {
+            self.shared.index.insert_all(position.segment(), self.rows.drain(..));
+        }
+        self.shared.feed.push(&mut self.events);
+        for answer in frame.answers.drain(..) {
+            answer.send();
+        }
+    }
+
+    fn keep_fresh(&self, position: postrider_model::position::Position, record: &Record) {
+        if let Record::Accepted(meta, body) = record
+            && !meta.endpoints.is_empty()
+        {
+            let content_type = meta.content_type.as_deref().unwrap_or(postrider_model::message::JSON).into();
+            self.shared.bodies.insert(position, crate::bodies::Fresh { id: meta.id, content_type, body: body.clone() });
+        }
+    }
+
+    /// Does what needs no record.
+    fn run(&mut self, errand: Errand) -> Result<(), AppendError> {
+        match errand {
+            Errand::Checkpoint(reply) => {
+                // What the checkpoint covers must be on disk before it is.
+                self.sync()?;
+                let state = self.shared.state.lock();
+                let config = self.shared.config.read();
+                let position = self.journal.end();
+                let _ = reply.send((position, checkpoint::encode(&state, &config, position)));
+            }
+            Errand::RemoveSegment(number, reply) => {
+                // If the outcomes by which nothing needs it were lost, it would be needed again.
+                self.sync()?;
+                if let Some(left) = self.shared.state.lock().still_in(number) {
+                    tracing::error!(segment = number, left, "a segment stays: live deliveries need it");
+                    return Ok(());
+                }
+                match self.journal.remove_segment(number) {
+                    Ok(()) => drop(reply.send(())),
+                    Err(RemoveError::Poisoned(error)) => return Err(error),
+                    Err(error) => tracing::error!(segment = number, %error, "failed to remove a journal segment"),
+                }
+            }
+            Errand::Stop => self.stop = true,
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn send(self) {
+        // Whoever asked may have gone; what was asked for has happened all the same.
+        match self {
+            Self::Accepted(reply, accepted) => drop(reply.send(Ok(accepted))),
+            Self::Command(reply, done) => reply.send(Ok(done)),
+            Self::Deliveries(reply, count) => reply.send(Ok(count)),
+            Self::Task(reply, id) => reply.send(Ok(id)),
+            Self::Carried(reply) => drop(reply.send(())),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the committer is asked for.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use postrider_model::attempt::FAILURE_RESPONSE_KEPT_BYTES;
+use postrider_model::command::{Command, Reply};
+use postrider_model::delivery::{DeliveryKey, DeliveryState};
+use postrider_model::id::{EndpointId, MessageId, OrgId, TaskId};
+use postrider_model::job::AttemptResult;
+use postrider_model::lane::Settlement;
+use postrider_model::message::Accepted;
+use postrider_model::ports::{AcceptError, ControlError, DeliveryFilter};
+use postrider_model::position::Position;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::record::{self, DeliveryChange, DeliveryRef};
+
+/// A message that is validated, with its deliveries computed.
+pub(crate) struct Ingest {
+    pub(crate) org: OrgId,
+    /// The id is set by the committer.
+    pub(crate) meta: record::Accepted,
+    pub(crate) event_key: Option<[u8; 16]>,
+    pub(crate) body: Bytes,
+    pub(crate) reply: oneshot::Sender<Result<Accepted, AcceptError>>,
+    /// The room that the message takes while it waits.
+    pub(crate) _room: OwnedSemaphorePermit,
+}
+
+/// Everything that is not a message. It goes first in a frame.
+pub(crate) enum Urgent {
+    /// An attempt has ended. Recorded lazily; the feed answers.
+    Settle(Settlement),
+    /// A change of the configuration.
+    Command(Command, ReplyTo<Reply>),
+    /// A change of deliveries. Those in a state in which it is not legal are left out.
+    Deliveries(DeliveriesRequest),
+    /// A bulk replay begins.
+    StartTask(DeliveryFilter, ReplyTo<TaskId>),
+    /// A bulk replay has ended.
+    FinishTask(TaskId),
+    /// A message has to move out of its segment.
+    Carry(CarryRequest),
+}
+
+/// What needs no record. It has a channel of its own, which is looked at first:
+/// on a full disk it is this that makes room.
+pub(crate) enum Errand {
+    /// Everything recorded so far is to be in the checkpoint that is given back.
+    Checkpoint(oneshot::Sender<(Position, Vec<u8>)>),
+    /// Drops a segment that nothing needs.
+    RemoveSegment(u32, oneshot::Sender<()>),
+    /// Record what waits, sync, and end.
+    Stop,
+}
+
+/// Where an answer goes, with the room that its request takes until it is
+/// answered: whoever asked may be gone long before.
+pub(crate) struct ReplyTo<T> {
+    sender: oneshot::Sender<Result<T, ControlError>>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl<T> ReplyTo<T> {
+    pub(crate) fn new(sender: oneshot::Sender<Result<T, ControlError>>, room: OwnedSemaphorePermit) -> Self {
+        Self { sender, _room: Some(room) }
+    }
+
+    /// Nobody may hear it any more; what was asked for has happened all the same.
+    pub(crate) fn send(self, answer: Result<T, ControlError>) {
+        let _ = self.sender.send(answer);
+    }
+}
+
+/// For the keeper, which waits for each answer.
+impl<T> From<oneshot::Sender<Result<T, ControlError>>> for ReplyTo<T> {
+    fn from(sender: oneshot::Sender<Result<T, ControlError>>) -> Self {
+        Self { sender, _room: None }
+    }
+}
+
+pub(crate) struct DeliveriesRequest {
+    pub(crate) what: DeliveryChange,
+    pub(crate) deliveries: Vec<DeliveryRef>,
+    pub(crate) task: Option<(TaskId, DeliveryKey)>,
+    /// How many were changed; for a single one, why it was not.
+    pub(crate) reply: ReplyTo<u64>,
+}
+
+/// The committer writes the states as they are when it writes the record.
+pub(crate) struct CarryRequest {
+    pub(crate) message: record::Accepted,
+    pub(crate) sequence: Position,
+    pub(crate) body: Bytes,
+    /// How those deliveries ended that were neither live nor dead letters when
+    /// this was asked for. What ends later has a record of its own.
+    pub(crate) ended: BTreeMap<EndpointId, DeliveryState>,
+    pub(crate) reply: oneshot::Sender<()>,
+}
+
+/// Bytes that a request may take in a frame at most, head and padding included.
+pub(crate) trait FrameBound {
+    fn bound_bytes(&self) -> usize;
+}
+
+/// Head, padding and the fixed-size fields of a record, generously.
+const FIXED_BYTES: usize = 1_024;
+/// A command's record is the whole object as JSON; an event type may bring schemas.
+const COMMAND_BYTES: usize = 512 << 10;
+const EVENT_TYPE_BYTES: usize = 3 << 20;
+/// A delivery in a list of deliveries.
+const DELIVERY_BYTES: usize = 96;
+
+impl FrameBound for Ingest {
+    fn bound_bytes(&self) -> usize {
+        accepted_bytes(&self.meta) + self.body.len()
+    }
+}
+
+impl FrameBound for Urgent {
+    fn bound_bytes(&self) -> usize {
+        match self {
+            Self::Settle(settlement) => {
+                let kept = match &settlement.outcome.result {
+                    AttemptResult::Answered(response) => response.body.len(),
+                    AttemptResult::Failed { detail, .. } => detail.len(),
+                };
+                // One that disables its endpoint writes that too.
+                let disables = if settlement.disable_endpoint { COMMAND_BYTES } else { 0 };
+                let url = settlement.outcome.url.as_str().len();
+                FIXED_BYTES + url + kept.min(FAILURE_RESPONSE_KEPT_BYTES) + disables
+            }
+            Self::Command(Command::EventType { .. }, _) => EVENT_TYPE_BYTES,
+            Self::Command(..) => COMMAND_BYTES,
+            Self::Deliveries(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
+            Self::StartTask(filter, _) => {
+                let types = filter.event_types.iter().flatten();
+                FIXED_BYTES + types.map(|name| name.len() + 8).sum::<usize>()
+            }
+            Self::Carry(request) => {
+                let states = request.message.endpoints.len() * DELIVERY_BYTES;
+                accepted_bytes(&request.message) + states + request.body.len()
+            }
+            Self::FinishTask(_) => FIXED_BYTES,
+        }
+    }
+}
+
+fn accepted_bytes(meta: &record::Accepted) -> usize {
+    let texts = meta.channels.iter().chain(&meta.tags).map(|text| text.len() + 8).sum::<usize>();
+    let named = [&meta.content_type, &meta.event_id].into_iter().flatten().map(String::len).sum::<usize>();
+    FIXED_BYTES + meta.event_type.len() + texts + named + meta.endpoints.len() * 24
+}
+
+/// A message's id before the committer has given it one.
+pub(crate) fn no_id() -> MessageId {
+    MessageId(postrider_model::id::RawId::from_bytes([0; 20]))
+}

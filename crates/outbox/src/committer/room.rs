@@ -1,0 +1,100 @@
+//! Room for a frame: in a segment, and on the disk.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use super::Committer;
+use super::request::{FrameBound as _, Ingest, Urgent};
+use crate::journal::{self, AppendError, FrameClass};
+use crate::shared::Shared;
+
+/// What waits for the frame after the next.
+pub(super) struct Later {
+    urgent: VecDeque<Urgent>,
+    ingest: VecDeque<Ingest>,
+}
+
+impl Committer {
+    /// A frame has to fit into a segment. Leaves in the queues what does, gives
+    /// its bound in bytes, and takes out the rest.
+    pub(super) fn hold_back_what_does_not_fit(&mut self) -> (usize, Later) {
+        let Shared { options, .. } = &*self.shared;
+        let limit = journal::Options { store_id: 0, segment_bytes: options.segment_bytes, max_bytes: 0 };
+        let limit = limit.frame_limit_bytes();
+        let mut bound = 0;
+        let mut fits = |bytes: usize| {
+            let fits = bound + bytes <= limit;
+            bound += if fits { bytes } else { 0 };
+            fits
+        };
+        let urgent = self.waiting_urgent.iter().position(|request| {
+            // Nobody knows the size of an edited object; few are near to their bound.
+            let most = if matches!(request, Urgent::Command(..) | Urgent::Settle(_)) { limit / 4 } else { limit };
+            !fits(request.bound_bytes().min(most))
+        });
+        let urgent = self.waiting_urgent.split_off(urgent.unwrap_or(self.waiting_urgent.len()));
+        let ingest = self.waiting_ingest.iter().position(|message| !fits(message.bound_bytes().min(limit)));
+        let ingest = self.waiting_ingest.split_off(ingest.unwrap_or(self.waiting_ingest.len()));
+        (bound, Later { urgent, ingest })
+    }
+
+    pub(super) fn take_back(&mut self, later: Later) {
+        self.waiting_urgent.extend(later.urgent);
+        self.waiting_ingest.extend(later.ingest);
+    }
+
+    /// There is no room for this frame: what waits at the doors hears so, and
+    /// the rest is tried again with the reserved room. `false` if that is used up.
+    pub(super) fn give_up_for_want_of_room(&mut self, class: FrameClass) -> Result<bool, AppendError> {
+        if !self.shared.full.swap(true, Ordering::AcqRel) {
+            tracing::error!("the journal is full: messages are refused until there is room");
+        }
+        for message in self.waiting_ingest.drain(..) {
+            let _ = message.reply.send(Err(postrider_model::ports::Unavailable::DiskFull.into()));
+        }
+        if class == FrameClass::Reserved {
+            // Not even outcomes can be recorded: they stay in flight, so dispatch
+            // pauses by itself.
+            tracing::error!("no room in the journal even for outcomes; dispatch waits");
+            self.refuse_what_can_be_refused();
+        }
+        Ok(class == FrameClass::Ingest)
+    }
+
+    fn refuse_what_can_be_refused(&mut self) {
+        let commands = std::mem::take(&mut self.waiting_commands);
+        for request in std::mem::take(&mut self.waiting_urgent).into_iter().chain(commands) {
+            let full = postrider_model::ports::Unavailable::DiskFull;
+            match request {
+                Urgent::Settle(_) => self.waiting_urgent.push_back(request),
+                Urgent::Command(_, reply) => reply.send(Err(full.into())),
+                Urgent::Deliveries(request) => request.reply.send(Err(full.into())),
+                Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
+                // The keeper asks again later: dropping the request tells it to.
+                Urgent::Carry(_) | Urgent::FinishTask(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn provision(&mut self) -> Result<(), AppendError> {
+        if !self.journal.wants_provision() {
+            return Ok(());
+        }
+        match self.journal.provision() {
+            Ok(()) => {
+                self.shared.wants_room.store(false, Ordering::Release);
+                if self.shared.full.swap(false, Ordering::AcqRel) {
+                    tracing::info!("there is room in the journal again");
+                }
+            }
+            Err(error @ AppendError::Poisoned { .. }) => return Err(error),
+            Err(error) => {
+                if !self.shared.wants_room.swap(true, Ordering::AcqRel) {
+                    tracing::warn!(%error, "no room for another journal segment");
+                }
+                self.keeper.wake();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Makes ids, and finds the journal sequence that an id carries.
+
+use hmac::{Hmac, KeyInit, Mac};
+use postrider_model::id::RawId;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+use sha2::Sha256;
+
+/// Masks journal sequences in ids, so that an id does not tell a customer how
+/// many events others send. The mask is a number made from the store's key and
+/// the millisecond; it is added, so the order within the millisecond is kept.
+#[derive(Clone)]
+pub(crate) struct SequenceMask {
+    key: [u8; 32],
+    /// The last millisecond's mask: most ids in a row are of the same one.
+    cached: (UnixMs, u64),
+}
+
+impl SequenceMask {
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        let mut mask = Self { key, cached: (UnixMs(0), 0) };
+        mask.cached.1 = mask.compute(UnixMs(0));
+        mask
+    }
+
+    /// A new id for the record at `position`. At most 2^63 - 1 is added to a
+    /// sequence, which stays below 2^63, so nothing wraps.
+    pub(crate) fn id(&mut self, at: UnixMs, position: Position, random: [u8; 6]) -> RawId {
+        if self.cached.0 != at {
+            self.cached = (at, self.compute(at));
+        }
+        RawId::new(at, position.as_u64().wrapping_add(self.cached.1), random)
+    }
+
+    /// The sequence that an id carries. For an id that is not ours it is some number.
+    pub(crate) fn position(&self, id: RawId) -> Position {
+        Position::from_u64(id.masked_sequence().wrapping_sub(self.compute(id.time())))
+    }
+
+    fn compute(&self, at: UnixMs) -> u64 {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(&at.as_u64().to_be_bytes());
+        let digest: [u8; 32] = mac.finalize().into_bytes().into();
+        digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte)) >> 1
+    }
+}
+
+/// Random bytes for ids, drawn from the system many at a time: each message and
+/// each attempt has six.
+#[derive(Default)]
+pub(crate) struct IdRandom {
+    drawn: Vec<[u8; 6]>,
+}
+
+impl IdRandom {
+    pub(crate) fn next(&mut self) -> [u8; 6] {
+        const AT_ONCE: usize = 256;
+        if self.drawn.is_empty() {
+            let block: [u8; 6 * AT_ONCE] = random();
+            let (chunks, _) = block.as_chunks();
+            self.drawn.extend_from_slice(chunks);
+        }
+        self.drawn.pop().unwrap_or_default()
+    }
+}
+
+/// Random bytes from the system, for keys.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system's random source answers once it has been seeded at boot");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_sequence_comes_back_and_order_is_kept(a in 0u64..1 << 62, b in 0u64..1 << 62, ms in 0u64..1 << 48) {
+            let mut mask = SequenceMask::new([7; 32]);
+            let id = |mask: &mut SequenceMask, sequence| mask.id(UnixMs(ms), Position::from_u64(sequence), [0; 6]);
+            let (id_a, id_b) = (id(&mut mask, a), id(&mut mask, b));
+            prop_assert_eq!(mask.position(id_a), Position::from_u64(a));
+            prop_assert_eq!(a.cmp(&b), id_a.cmp(&id_b));
+        }
+    }
+
+    #[test]
+    fn another_key_gives_another_mask() {
+        let at = UnixMs(1_700_000_000_000);
+        let mut one = SequenceMask::new([1; 32]);
+        let two = SequenceMask::new([2; 32]);
+        let id = one.id(at, Position::new(1, 64), [0; 6]);
+        assert_ne!(two.position(id), Position::new(1, 64));
+    }
+}

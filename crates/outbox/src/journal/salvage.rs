@@ -1,0 +1,156 @@
+//! Reading what can be read of a segment, in spite of damage.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use super::error::{Damage, DamageKind};
+use super::frame::{ENVELOPE_BYTES, Envelope, FRAME_HEADER_BYTES, FrameHeader, FrameKind, Records, record_bytes};
+use super::layout::{SEGMENT_HEADER_BYTES, SegmentHeader, segment_name, segment_number};
+use super::reader::RecordAt;
+use super::walk::Walk;
+use crate::disk::{Disk, DiskFile};
+
+/// Which segment is read.
+pub(super) struct Source {
+    pub(super) segment: u32,
+    pub(super) path: PathBuf,
+    pub(super) store_id: u64,
+}
+
+/// The numbers of the segments in a journal's directory, ascending, without
+/// opening the journal.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn segment_numbers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers: Vec<u32> = disk.list(dir)?.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The id of the store that the journal in `dir` belongs to, by the first
+/// segment header that can be read; `None` if there is none.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn store_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
+    for number in segment_numbers(disk, dir)? {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        disk.open(&dir.join(segment_name(number)))?.read_at(&mut bytes, 0)?;
+        if let Ok(header) = SegmentHeader::decode(&bytes) {
+            return Ok(Some(header.store_id));
+        }
+    }
+    Ok(None)
+}
+
+/// Visits all records of one segment file that can be read, without opening
+/// the journal, and tells what is damaged. Nothing is changed.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn salvage_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    segment: u32,
+    store_id: u64,
+    visit: &mut dyn FnMut(RecordAt<'_>),
+) -> io::Result<Vec<Damage>> {
+    let path = dir.join(segment_name(segment));
+    let file = disk.open(&path)?;
+    let len = file.len()?;
+    read_segment(&Source { segment, path, store_id }, file, len, visit)
+}
+
+/// Walks through the frames up to `limit`.
+pub(super) fn read_segment(
+    source: &Source,
+    file: Arc<dyn DiskFile>,
+    limit: u64,
+    visit: &mut dyn FnMut(RecordAt<'_>),
+) -> io::Result<Vec<Damage>> {
+    let mut damage = Vec::new();
+    let mut found = |from, to, what| {
+        damage.push(Damage { segment: source.segment, from, to, path: source.path.clone(), what });
+    };
+    let mut walk = Walk::new(file, source.segment, source.store_id, limit);
+    let header = SegmentHeader::decode(walk.bytes(0, SEGMENT_HEADER_BYTES as usize)?);
+    if !header.is_ok_and(|header| (header.number, header.store_id) == (source.segment, source.store_id)) {
+        found(0, SEGMENT_HEADER_BYTES, DamageKind::SegmentHeader);
+    }
+    let mut at = SEGMENT_HEADER_BYTES;
+    let mut last: Option<FrameHeader> = None;
+    while at < walk.limit() {
+        if let Some(frame) = walk.frame(at)? {
+            if last.is_some_and(|last| last.number.checked_add(1) != Some(frame.number)) {
+                found(at, at, DamageKind::MissingFrames);
+            }
+            let payload = walk.payload(&frame)?;
+            for_each(Records::new(payload, frame.payload_offset()), &frame, source.segment, visit);
+            at = frame.end_offset();
+            last = Some(frame);
+            continue;
+        }
+        let next = walk.find(at + 1)?;
+        let used = walk.used_end(at)?;
+        let Some(end) = next.map(|frame| frame.position.offset_bytes()).or(used) else {
+            break;
+        };
+        found(at, end, DamageKind::Frames);
+        read_broken(&mut walk, at, end, last, visit)?;
+        // Numbers are missing by this damage; they are not reported again.
+        last = None;
+        at = next.map_or_else(|| walk.limit(), |frame| frame.position.offset_bytes());
+    }
+    Ok(damage)
+}
+
+fn for_each(records: Records<'_>, frame: &FrameHeader, segment: u32, visit: &mut dyn FnMut(RecordAt<'_>)) {
+    for (offset, bytes) in records {
+        let end = offset + record_bytes(bytes.len()) as u32;
+        visit(RecordAt {
+            position: Position::new(segment, offset),
+            end: Position::new(segment, end),
+            frame_time: frame.time,
+            kind: frame.kind,
+            bytes,
+        });
+    }
+}
+
+/// Visits the whole records between `from`, where a frame began, and `to`. The
+/// lengths in the envelopes are trusted as far as they lead to whole records.
+fn read_broken(
+    walk: &mut Walk,
+    from: u32,
+    to: u32,
+    before: Option<FrameHeader>,
+    visit: &mut dyn FnMut(RecordAt<'_>),
+) -> io::Result<()> {
+    let header = walk.header(from)?.or(before);
+    let (frame_time, kind) = header.map_or((UnixMs(0), FrameKind::Synced), |header| (header.time, header.kind));
+    let segment = walk.segment();
+    let mut at = from.saturating_add(FRAME_HEADER_BYTES);
+    while at < to {
+        if walk.header(at)?.is_some() {
+            at = at.saturating_add(FRAME_HEADER_BYTES);
+            continue;
+        }
+        let Some(envelope) = Envelope::decode(walk.bytes(at, ENVELOPE_BYTES)?) else { break };
+        if envelope.len > (to - at) as usize {
+            break;
+        }
+        let end = at + record_bytes(envelope.len) as u32;
+        let bytes = walk.bytes(at + ENVELOPE_BYTES as u32, envelope.len)?;
+        if envelope.is_of(bytes) {
+            let (position, end) = (Position::new(segment, at), Position::new(segment, end));
+            visit(RecordAt { position, end, frame_time, kind, bytes });
+        }
+        at = end;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What ends by its age: waiting on a held endpoint, and dead letters.
+
+use postrider_model::delivery::DeadReason;
+use postrider_model::id::EndpointId;
+use tokio::sync::oneshot;
+
+use super::Keeper;
+use crate::committer::request::{DeliveriesRequest, Urgent};
+use crate::record::{DeliveryChange, DeliveryRef};
+
+/// Deliveries that one record changes at most.
+const BATCH: usize = 1_000;
+
+impl Keeper {
+    /// Deliveries that have waited too long on a disabled or paused endpoint
+    /// become dead letters that say so.
+    pub(super) fn expire_held(&self) {
+        let now = self.shared.clock.now();
+        let limit = self.shared.options.retain_held;
+        for (endpoint, since) in self.held_lanes() {
+            if now.since(since) < limit {
+                continue;
+            }
+            self.in_batches(DeliveryChange::Expired(DeadReason::HeldTooLong), || {
+                let state = self.shared.state.lock();
+                let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+                let old = lane.window.iter().filter(|(_, live)| now.since(live.message.0.time().max(since)) >= limit);
+                old.take(BATCH).map(|(sequence, live)| live.delivery(lane.app, endpoint, *sequence)).collect()
+            });
+        }
+    }
+
+    /// Dead letters past their retention are removed (W10).
+    pub(super) fn forget_dead_letters(&self) {
+        let now = self.shared.clock.now();
+        let limit = self.shared.options.retain_dead_letters;
+        let lanes: Vec<EndpointId> = self.shared.state.lock().lanes.keys().copied().collect();
+        for endpoint in lanes {
+            self.in_batches(DeliveryChange::Forgotten, || {
+                let state = self.shared.state.lock();
+                let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+                let old = lane.dead.iter().filter(|(_, dead)| now.since(dead.died) >= limit);
+                old.take(BATCH).map(|(sequence, dead)| dead.delivery(lane.app, endpoint, *sequence)).collect()
+            });
+        }
+    }
+
+    fn held_lanes(&self) -> Vec<(EndpointId, postrider_model::time::UnixMs)> {
+        let config = self.shared.config.read();
+        let endpoints = config.apps().flat_map(|entry| entry.endpoints());
+        endpoints.filter_map(|endpoint| Some((endpoint.id, config.hold(endpoint)?.1))).collect()
+    }
+
+    /// Records the change of what `find` finds until it finds nothing more.
+    fn in_batches(&self, what: DeliveryChange, find: impl Fn() -> Vec<DeliveryRef>) {
+        while !self.shared.is_stopping() {
+            let deliveries = find();
+            if deliveries.is_empty() {
+                return;
+            }
+            let (reply, answer) = oneshot::channel();
+            let request = DeliveriesRequest { what, deliveries, task: None, reply: reply.into() };
+            let sent = self.urgent.send(Urgent::Deliveries(request)).is_ok();
+            // Nothing changed: something else holds them; a later round looks again.
+            if !sent || !matches!(answer.blocking_recv(), Ok(Ok(changed)) if changed > 0) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Old segments go whole; what is live in them is carried forward first.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use postrider_model::delivery::DeliveryState;
+use postrider_model::position::Position;
+use tokio::sync::oneshot;
+
+use super::Keeper;
+use crate::committer::KEY_WINDOW;
+use crate::committer::request::{CarryRequest, Errand, Urgent};
+use crate::journal::SegmentInfo;
+use crate::lookup::{Found, scan};
+use crate::meters;
+use crate::record::Record;
+use crate::shared::Shared;
+
+/// Segments that are looked at for history when room is short.
+const LOOK_AHEAD: usize = 16;
+/// Records that are carried with one wait.
+const CARRY_BATCH: usize = 256;
+
+impl Keeper {
+    /// Removes segments in which everything is older than the history is kept.
+    pub(crate) fn remove_old_segments(&mut self) {
+        // The clock itself: one record of the future must not make all history old.
+        let now = self.shared.clock.now();
+        let segments = self.shared.reader.segments();
+        for pair in segments.windows(2) {
+            let [oldest, next] = pair else { return };
+            // A segment ends where the next begins.
+            let Some(ended) = next.first_frame_time else { return };
+            let old = now.since(ended) >= self.shared.options.retain_history;
+            // What was never attempted stays where it is; only want of room carries it.
+            let needed = first_cursor(&self.shared).is_some_and(|cursor| cursor.segment() <= oldest.number);
+            if !oldest.sealed || !old || needed || !self.retire(oldest) {
+                return;
+            }
+        }
+    }
+
+    /// Removes the oldest history when there is no room for more, before
+    /// anything is refused for long.
+    pub(super) fn make_room(&mut self) {
+        if !self.shared.wants_room.load(Ordering::Acquire) {
+            return;
+        }
+        let applied = self.shared.state.lock().applied;
+        if self.no_room_at == Some(applied) {
+            // Nothing has been recorded since the last look, so nothing has become history.
+            return;
+        }
+        let mut segments = self.shared.reader.segments();
+        segments.retain(|segment| segment.sealed);
+        let Some(oldest) = segments.first() else { return };
+        // Carrying what is live needs room itself, the reserve: it pays if there
+        // is a segment soon that is mostly history.
+        let pays = segments.iter().take(LOOK_AHEAD).any(|segment| self.live_bytes(segment) * 2 <= segment.bytes_used);
+        if !pays || !self.retire(oldest) {
+            self.no_room_at = Some(applied);
+            return;
+        }
+        // The committer looks again when it is idle; a later round sees whether that was enough.
+        tracing::info!(segment = oldest.number, "removed history early to make room");
+    }
+
+    /// Carries what is live out of a segment and removes it. `false` if it has to stay.
+    fn retire(&mut self, segment: &SegmentInfo) -> bool {
+        if !self.carry_out(segment) || !self.cover(segment.number) {
+            return false;
+        }
+        if self.ask(|reply| Errand::RemoveSegment(segment.number, reply)).is_none() {
+            return false;
+        }
+        if let Err(error) = self.shared.index.drop_segment(segment.number) {
+            tracing::warn!(segment = segment.number, %error, "a removed segment's rows stay in the index for now");
+        }
+        metrics::counter!(meters::SEGMENTS_REMOVED).increment(1);
+        true
+    }
+
+    fn carry_out(&self, segment: &SegmentInfo) -> bool {
+        let mut found = Vec::new();
+        self.each_needed(segment, &mut |message| found.push(message.position));
+        for batch in found.chunks(CARRY_BATCH) {
+            let answers: Vec<_> = batch.iter().filter_map(|position| self.carry(*position)).collect();
+            if answers.len() < batch.len() || answers.into_iter().any(|answer| answer.blocking_recv().is_err()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn carry(&self, position: Position) -> Option<oneshot::Receiver<()>> {
+        let found = self.shared.message_at(position, position).ok()??;
+        let mut ended = self.shared.ended_states(&found).ok()?;
+        // Dead letters are told by the state alone: one that is not there any more stays away (W10).
+        ended.retain(|_, state| matches!(state, DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. }));
+        let (reply, answer) = oneshot::channel();
+        let Found { sequence, meta, body, .. } = found;
+        self.urgent.send(Urgent::Carry(CarryRequest { message: meta, sequence, body, ended, reply })).ok()?;
+        Some(answer)
+    }
+
+    /// Makes sure that a checkpoint covers a segment.
+    fn cover(&mut self, segment: u32) -> bool {
+        self.checkpoints.covers(segment) || (self.write_checkpoint() && self.checkpoints.covers(segment))
+    }
+
+    fn live_bytes(&self, segment: &SegmentInfo) -> u64 {
+        let mut bytes = 0;
+        self.each_needed(segment, &mut |message| bytes += message.body.len() as u64 + 256);
+        bytes
+    }
+
+    /// The messages of a segment that something still needs in this place.
+    fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(&Found)) {
+        let now = self.shared.now();
+        let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
+        scan(&self.shared.reader, from, to, &mut |position, record| {
+            let Some(message) = message(position, record) else { return ControlFlow::Continue(()) };
+            let has_key = message.meta.idempotency.is_some() || message.meta.event_id.is_some();
+            let keyed = has_key && now.since(message.meta.at()) < KEY_WINDOW;
+            if keyed || is_needed(&self.shared, &message) {
+                take(&message);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+}
+
+fn message(position: Position, record: Record) -> Option<Found> {
+    match record {
+        Record::Accepted(meta, body) => Some(Found { sequence: position, position, meta, body }),
+        Record::Carried(carried, body) => {
+            Some(Found { sequence: carried.sequence, position, meta: carried.message, body })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a delivery of the message is live or a dead letter, and not carried already.
+fn is_needed(shared: &Shared, message: &Found) -> bool {
+    let state = shared.state.lock();
+    message.meta.endpoints.iter().any(|endpoint| {
+        let delivery = message.delivery(*endpoint);
+        let known = state.delivery(&delivery);
+        let live = matches!(known, Some(DeliveryState::Scheduled(_) | DeliveryState::Dead { .. }));
+        live && state.position(&delivery).is_none_or(|position| position == message.position)
+    })
+}
+
+/// The first position that some lane still has to read.
+fn first_cursor(shared: &Shared) -> Option<Position> {
+    shared.state.lock().lanes.values().filter_map(|lane| lane.cursor).min()
+}

@@ -1,0 +1,55 @@
+//! Hashes under which idempotency keys and event ids are looked up.
+
+use postrider_model::id::{AppId, OrgId};
+use postrider_model::message::NewMessage;
+use sha2::{Digest, Sha256};
+
+/// What an idempotency key is looked up by: bound to the tenant and the application.
+pub(crate) fn idempotency(org: OrgId, app: AppId, key: &str) -> [u8; 16] {
+    hash("idempotency", &[org.as_bytes(), app.as_bytes(), key.as_bytes()])
+}
+
+/// What an event id is looked up by.
+pub(crate) fn event_id(app: AppId, event_id: &str) -> [u8; 16] {
+    hash("event id", &[app.as_bytes(), event_id.as_bytes()])
+}
+
+/// Everything by which a message differs from another with the same key.
+pub(crate) fn content(message: &NewMessage) -> [u8; 16] {
+    let mut parts: Vec<&[u8]> = vec![
+        message.event_type.as_bytes(),
+        message.body.as_ref(),
+        message.content_type.as_deref().unwrap_or_default().as_bytes(),
+        message.event_id.as_deref().unwrap_or_default().as_bytes(),
+        message.order_key.as_deref().unwrap_or_default().as_bytes(),
+    ];
+    parts.extend(message.channels.iter().map(String::as_bytes));
+    parts.push(b"tags");
+    parts.extend(message.tags.iter().map(String::as_bytes));
+    hash("content", &parts)
+}
+
+/// A number that is equal for equal order keys; 0 stands for none.
+pub(crate) fn order_key(key: Option<&str>) -> u64 {
+    let Some(key) = key else { return 0 };
+    u64::from_be_bytes(first(hash("order key", &[key.as_bytes()]))).max(1)
+}
+
+/// A number by which a row tells its event type.
+pub(crate) fn event_type(name: &str) -> u64 {
+    u64::from_be_bytes(first(hash("event type", &[name.as_bytes()])))
+}
+
+fn hash(purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
+        // The lengths keep ("ab", "c") and ("a", "bc") apart.
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    first(hasher.finalize().into())
+}
+
+fn first<const N: usize, const M: usize>(bytes: [u8; M]) -> [u8; N] {
+    *bytes.first_chunk().expect("N is at most M wherever this is called")
+}

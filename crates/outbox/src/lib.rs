@@ -1,0 +1,49 @@
+//! The write-ahead outbox: every accepted message is a record in the journal,
+//! synced to disk before the sender hears "yes".
+//!
+//! The journal is the truth. Everything else here (configuration in memory,
+//! live deliveries, dead letters, the sled index) is derived from it by one
+//! pure `apply`.
+//!
+//! The write path: [`Outbox`]`::accept` (`ports/accept.rs`) -> `committer/mod.rs`
+//! -> `journal`. The way back into memory: `state/mod.rs`. Where a start finds
+//! everything again: `open.rs`. What happens while nobody waits: `keeper`.
+
+pub mod disk;
+pub mod index;
+pub mod journal;
+
+mod bodies;
+mod checkpoint;
+mod committer;
+mod feed;
+mod ids;
+mod keeper;
+mod keys;
+mod lock;
+mod lookup;
+mod matching;
+mod meters;
+mod open;
+mod options;
+mod outbox;
+mod ports;
+mod record;
+mod rows;
+mod salvage;
+mod seal;
+mod shared;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use checkpoint::CheckpointError;
+pub use committer::{CommitError, CommitterThread};
+pub use keeper::Keeper;
+pub use lock::{DirLock, LockError};
+pub use meters::describe_metrics;
+pub use open::{OpenError, Opened, Report, open};
+pub use options::Options;
+pub use outbox::{Outbox, Stats};
+pub use salvage::{Salvaged, salvage};
+pub use seal::MasterKey;

@@ -1,0 +1,83 @@
+//! One process at a time works on a data directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+const NAME: &str = "lock";
+
+/// Holds the data directory for this process until it is dropped. The kernel
+/// lets go of it when the process ends in whatever way.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
+}
+
+/// Why the data directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("data directory {} is in use by process {pid}", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process, as it wrote itself down.
+        pid: String,
+    },
+    /// The directory or its lock file cannot be made.
+    #[error("failed to lock data directory {}: {source}", dir.display())]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl DirLock {
+    /// Takes a data directory, which is made, for its owner alone, if it is not there.
+    ///
+    /// # Errors
+    /// Another process has it, or it cannot be made.
+    pub fn acquire(dir: &Path) -> Result<Self, LockError> {
+        let io = |source| LockError::Io { dir: dir.to_owned(), source };
+        create_private_dir(dir).map_err(io)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(dir.join(NAME)).map_err(io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let _ = file.take(20).read_to_string(&mut pid);
+                return Err(LockError::InUse { dir: dir.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(error) => return Err(io(error.into())),
+        }
+        // For people only: the lock itself is the kernel's. On a full disk it stays empty.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+fn create_private_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_one_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path().join("deep/data");
+        let first = DirLock::acquire(&dir).expect("nobody has it");
+        let refused = DirLock::acquire(&dir).expect_err("it is taken");
+        assert!(matches!(&refused, LockError::InUse { pid, .. } if *pid == std::process::id().to_string()));
+        drop(first);
+        assert!(DirLock::acquire(&dir).is_ok());
+    }
+}

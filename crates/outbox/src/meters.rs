@@ -1,0 +1,128 @@
+//! What the outbox counts. Labels are few and known beforehand: no ids among them.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use postrider_model::delivery::Next;
+
+use crate::outbox::Stats;
+use crate::record::{DeliveryChange, Record};
+
+const ACCEPTED: &str = "postrider_messages_accepted_total";
+const UNMATCHED: &str = "postrider_messages_unmatched_total";
+const DELIVERED: &str = "postrider_deliveries_delivered_total";
+const DEAD: &str = "postrider_dead_letters_total";
+const CANCELLED: &str = "postrider_deliveries_cancelled_total";
+const REPLAYED: &str = "postrider_deliveries_replayed_total";
+const STALE: &str = "postrider_attempts_stale_total";
+const DELIVERY_SECONDS: &str = "postrider_delivery_seconds";
+pub(crate) const FRAMES: &str = "postrider_journal_frames_total";
+pub(crate) const COMMIT_RECORDS: &str = "postrider_commit_records";
+pub(crate) const COMMIT_BYTES: &str = "postrider_commit_bytes";
+pub(crate) const SYNC_SECONDS: &str = "postrider_sync_seconds";
+pub(crate) const SEGMENTS_REMOVED: &str = "postrider_retention_segments_removed_total";
+pub(crate) const DAMAGE: &str = "postrider_journal_damage_total";
+pub(crate) const LOST: &str = "postrider_deliveries_lost_to_damage_total";
+const DELIVERIES: &str = "postrider_deliveries";
+const BEHIND_WINDOW: &str = "postrider_deliveries_behind_window";
+const OLDEST_SECONDS: &str = "postrider_oldest_undelivered_age_seconds";
+const JOURNAL_BYTES: &str = "postrider_journal_bytes";
+const INDEX_BYTES: &str = "postrider_index_bytes";
+const FRESH_BYTES: &str = "postrider_fresh_body_bytes";
+const QUEUE_DEPTH: &str = "postrider_queue_depth";
+const QUEUE_LIMIT: &str = "postrider_queue_limit";
+const FULL: &str = "postrider_journal_full";
+const VIOLATIONS: &str = "postrider_invariant_violations_total";
+
+/// Describes the metrics to the recorder that is installed.
+pub fn describe_metrics() {
+    describe_counter!(ACCEPTED, "Messages accepted and synced to disk.");
+    describe_counter!(UNMATCHED, "Messages accepted that no endpoint asked for.");
+    describe_counter!(DELIVERED, "Deliveries that an endpoint confirmed.");
+    describe_counter!(DEAD, "Deliveries that became dead letters, by reason.");
+    describe_counter!(CANCELLED, "Deliveries that a person cancelled.");
+    describe_counter!(REPLAYED, "Deliveries that a person replayed.");
+    describe_counter!(STALE, "Outcomes that came too late to change anything.");
+    describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From acceptance to the endpoint's confirmation.");
+    describe_counter!(FRAMES, "Frames appended to the journal.");
+    describe_histogram!(COMMIT_RECORDS, "Records in one frame.");
+    describe_histogram!(COMMIT_BYTES, Unit::Bytes, "Bytes of one frame.");
+    describe_histogram!(SYNC_SECONDS, Unit::Seconds, "Duration of a sync of the journal.");
+    describe_counter!(SEGMENTS_REMOVED, "Journal segments that retention removed.");
+    describe_counter!(DAMAGE, "Damaged parts of the journal found by reading sealed segments again.");
+    describe_counter!(LOST, "Deliveries whose messages a damaged part of the journal held.");
+    describe_gauge!(DELIVERIES, "Deliveries by state.");
+    describe_gauge!(BEHIND_WINDOW, "Deliveries that wait in the journal only, behind their lane's window.");
+    describe_gauge!(OLDEST_SECONDS, Unit::Seconds, "Age of the oldest delivery that waits.");
+    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Size of the journal's files.");
+    describe_gauge!(INDEX_BYTES, Unit::Bytes, "Size of the index.");
+    describe_gauge!(FRESH_BYTES, Unit::Bytes, "Bodies of fresh messages in memory.");
+    describe_gauge!(QUEUE_DEPTH, "What waits in a queue.");
+    describe_gauge!(QUEUE_LIMIT, "What a queue holds at most.");
+    describe_gauge!(FULL, "1 while messages are refused because the disk is full.");
+    describe_counter!(VIOLATIONS, "Invariants seen broken; never other than 0.");
+}
+
+/// Counts what is on record.
+pub(crate) fn count(record: &Record) {
+    match record {
+        Record::Accepted(accepted, _) => {
+            counter!(ACCEPTED).increment(1);
+            if accepted.endpoints.is_empty() {
+                counter!(UNMATCHED).increment(1);
+            }
+        }
+        Record::Outcome(outcome, _) if outcome.stale => counter!(STALE).increment(1),
+        Record::Outcome(outcome, _) => match outcome.next {
+            Next::Delivered => {
+                counter!(DELIVERED).increment(1);
+                let ended_ms = outcome.started.as_u64() + u64::from(outcome.duration_ms);
+                let took_ms = ended_ms.saturating_sub(outcome.delivery.accepted().as_u64());
+                histogram!(DELIVERY_SECONDS).record(took_ms as f64 / 1e3);
+            }
+            Next::Dead { reason } => counter!(DEAD, "reason" => reason.as_str()).increment(1),
+            Next::Retry { .. } => {}
+        },
+        Record::Deliveries(change) => {
+            let changed = change.deliveries.len() as u64;
+            match change.what {
+                DeliveryChange::Cancelled => counter!(CANCELLED).increment(changed),
+                DeliveryChange::Replayed { .. } => counter!(REPLAYED).increment(changed),
+                DeliveryChange::Expired(reason) => counter!(DEAD, "reason" => reason.as_str()).increment(changed),
+                DeliveryChange::Forgotten => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Sets the gauges to the figures of this moment.
+pub(crate) fn set_gauges(stats: &Stats, limits: &Limits) {
+    let states = [
+        ("waiting", stats.pending.saturating_sub(stats.in_flight).saturating_sub(stats.held)),
+        ("held", stats.held),
+        ("in_flight", stats.in_flight),
+        ("dead", stats.dead_letters),
+    ];
+    for (state, deliveries) in states {
+        gauge!(DELIVERIES, "state" => state).set(deliveries as f64);
+    }
+    gauge!(BEHIND_WINDOW).set(stats.behind_window as f64);
+    gauge!(OLDEST_SECONDS).set(stats.oldest_pending_ms as f64 / 1e3);
+    gauge!(JOURNAL_BYTES).set(stats.journal_bytes as f64);
+    gauge!(INDEX_BYTES).set(stats.index_bytes as f64);
+    gauge!(FRESH_BYTES).set(stats.fresh_body_bytes as f64);
+    gauge!(FULL).set(f64::from(u8::from(stats.full)));
+    for (queue, depth, limit) in [
+        ("messages_to_commit", stats.waiting_messages, limits.waiting_messages),
+        ("requests_to_commit", stats.waiting_requests, limits.waiting_requests),
+    ] {
+        gauge!(QUEUE_DEPTH, "queue" => queue).set(depth as f64);
+        gauge!(QUEUE_LIMIT, "queue" => queue).set(limit as f64);
+    }
+    counter!(VIOLATIONS).absolute(postrider_model::invariant::violations());
+}
+
+/// What the queues hold at most.
+pub(crate) struct Limits {
+    pub(crate) waiting_messages: u64,
+    pub(crate) waiting_requests: u64,
+}

@@ -1,0 +1,334 @@
+//! A start: checkpoint, then the journal after it, through the same `apply`.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use parking_lot::{Mutex, RwLock};
+use postrider_model::config::Config;
+use postrider_model::position::Position;
+use postrider_model::time::Clock;
+use tokio::sync::Semaphore;
+
+use crate::bodies::Bodies;
+use crate::checkpoint::{self, CheckpointError, Restored};
+use crate::committer::{Committer, CommitterThread};
+use crate::disk::Disk;
+use crate::feed::Feed;
+use crate::ids::SequenceMask;
+use crate::index::Index;
+use crate::journal::{self, Journal, JournalReader};
+use crate::keeper::{Keeper, KeeperSignal};
+use crate::lookup::scan;
+use crate::options::Options;
+use crate::outbox::Outbox;
+use crate::ports::MESSAGE_ROOM_BYTES;
+use crate::record::{DecodeError, decode};
+use crate::rows;
+use crate::seal::Sealer;
+use crate::shared::Shared;
+use crate::state::State;
+
+/// The journal's directory in the data directory.
+const JOURNAL: &str = "journal";
+/// A file that is there only between a clean stop and the next start.
+pub(crate) const CLEAN_MARKER: &str = "clean-stop";
+/// Requests that are no outcomes and may wait for the committer at once.
+const REQUESTS: usize = 1_024;
+/// Errands of the keeper, and a stop.
+const ERRANDS: usize = 16;
+/// Room in the committer's channel for the keeper's requests.
+const KEEPER_REQUESTS: usize = 1_024;
+
+/// An outbox that is ready: the handle, and two bodies of work that the binary
+/// gives a thread each.
+pub struct Opened {
+    /// The handle.
+    pub outbox: Outbox,
+    /// Writes the journal.
+    pub committer: CommitterThread,
+    /// Does the housekeeping.
+    pub keeper: Keeper,
+    /// What the start found.
+    pub report: Report,
+}
+
+/// What a start found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Records read after the checkpoint.
+    pub records: u64,
+    /// Bytes of a torn tail that were cut and kept aside.
+    pub torn_bytes: u64,
+    /// Damaged parts that nothing live needs; they are quarantined.
+    pub quarantined: Vec<String>,
+    /// The last process stopped cleanly.
+    pub clean: bool,
+}
+
+/// Why the outbox could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal could not be opened.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// The checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A newer version of postrider has written to the store.
+    #[error("journal record at {position}: {detail}")]
+    Newer {
+        /// Where the first such record is.
+        position: Position,
+        /// What it is.
+        detail: String,
+    },
+    /// Something that is damaged is needed: live deliveries or configuration.
+    #[error("{what}, and {why}")]
+    Damaged {
+        /// What is damaged, and where.
+        what: String,
+        /// Who needs it.
+        why: &'static str,
+    },
+    /// The file system failed.
+    #[error("failed to {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file or directory.
+        path: std::path::PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl OpenError {
+    /// Whether the store is damaged, so that only `postrider salvage` helps.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Checkpoint(CheckpointError::Damaged { .. }))
+    }
+}
+
+/// Opens the outbox in its data directory, which the caller has locked.
+///
+/// # Errors
+/// What is needed is damaged, or the file system fails.
+pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index: Index) -> Result<Opened, OpenError> {
+    let recovered = recover(&options, &disk, &*clock)?;
+    // What lies after the checkpoint may be anything, configuration among it.
+    if let Some(what) = recovered.lost.into_iter().next() {
+        let why = "it may hold live deliveries or configuration, since no checkpoint covers it";
+        return Err(OpenError::Damaged { what, why });
+    }
+    forget_clean_stop(&*disk, &options.dir)?;
+    let Recovered { state, config, journal, reader, checkpoint, mut report, .. } = recovered;
+    let shared = Arc::new(Shared {
+        mask: SequenceMask::new(options.master_key.derive("mask sequences in ids")),
+        sealer: Sealer::new(&options.master_key),
+        bodies: Bodies::new(options.fresh_body_bytes),
+        config: RwLock::new(config),
+        in_flight: Mutex::default(),
+        checkpointing: Mutex::default(),
+        targets: Mutex::default(),
+        feed: Feed::default(),
+        reader,
+        index: Arc::new(index),
+        options,
+        last_record_ms: AtomicU64::new(state.last_record.as_u64()),
+        last_record_noted_ms: AtomicU64::new(u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX)),
+        wants_room: AtomicBool::new(false),
+        full: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        state: Mutex::new(state),
+        clock,
+    });
+    index_open_segment(&shared, &mut report)?;
+    check_backlog(&shared, &*disk)?;
+    if !shared.reader.segments().iter().any(|segment| segment.sealed) {
+        // There is nothing to compare, so lists need not wait for the keeper to do it.
+        if let Err(error) = shared.index.unindexed(&[], shared.now()) {
+            tracing::warn!(%error, "the index cannot be compared with the journal yet");
+        }
+    }
+    let mut events = Vec::new();
+    shared.state.lock().introduce(&shared.config.read(), &mut events);
+    shared.feed.push(&mut events);
+    Ok(assemble(shared, disk, journal, checkpoint, report))
+}
+
+fn assemble(
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    journal: Journal,
+    checkpoint: LastCheckpoint,
+    report: Report,
+) -> Opened {
+    let options = &shared.options;
+    let messages = options.waiting_bytes / MESSAGE_ROOM_BYTES;
+    let (ingest, waiting_messages) = crossbeam_channel::bounded(messages as usize);
+    let (urgent, waiting_requests) = crossbeam_channel::bounded(options.max_in_flight + REQUESTS + KEEPER_REQUESTS);
+    let (errands, waiting_errands) = crossbeam_channel::bounded(ERRANDS);
+    let (signal, woken) = KeeperSignal::new();
+    let outbox = Outbox {
+        shared: Arc::clone(&shared),
+        ingest,
+        urgent: urgent.clone(),
+        errands: errands.clone(),
+        keeper: signal.clone(),
+        room: Arc::new(Semaphore::new(options.waiting_bytes as usize)),
+        requests: Arc::new(Semaphore::new(REQUESTS)),
+    };
+    let keeper =
+        Keeper::new(Arc::clone(&shared), Arc::clone(&disk), (urgent, errands), (signal.clone(), woken), checkpoint);
+    let waiting = (waiting_errands, waiting_requests, waiting_messages);
+    let committer = Committer::new(journal, Arc::clone(&shared), signal, waiting);
+    Opened { outbox, committer: CommitterThread::new(committer, disk), keeper, report }
+}
+
+/// Where the journal was at the last checkpoint, and the size of that.
+#[derive(Clone, Copy)]
+pub(crate) struct LastCheckpoint {
+    pub(crate) position: Position,
+    pub(crate) bytes: u64,
+}
+
+/// What checkpoint and journal give.
+pub(crate) struct Recovered {
+    pub(crate) state: State,
+    pub(crate) config: Config,
+    pub(crate) journal: Journal,
+    pub(crate) reader: JournalReader,
+    pub(crate) report: Report,
+    pub(crate) checkpoint: LastCheckpoint,
+    /// What could not be read after the checkpoint.
+    pub(crate) lost: Vec<String>,
+}
+
+/// Reads the checkpoint and the journal after it.
+pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> Result<Recovered, OpenError> {
+    let dir = options.dir.as_path();
+    let restored = checkpoint::read(&**disk, dir, options.lane_window)?;
+    let Restored { mut state, mut config, position, bytes } = restored.unwrap_or_else(|| Restored {
+        state: State::new(options.lane_window),
+        config: Config::default(),
+        position: Position::ZERO,
+        bytes: 0,
+    });
+    let checkpoint = LastCheckpoint { position, bytes };
+    let clean = disk.open(&dir.join(CLEAN_MARKER)).is_ok();
+    let journal_options = journal::Options {
+        segment_bytes: options.segment_bytes,
+        max_bytes: max_bytes(options, &**disk)?,
+        store_id: store_id(options),
+    };
+    let start = journal::Start { now: clock.now(), scan_from: position, clean };
+    let mut report = Report { clean, ..Report::default() };
+    let mut lost = Vec::new();
+    let mut newer: Option<(Position, DecodeError)> = None;
+    // The scheduler is told everything at once, when all is read.
+    let mut unheard = Vec::new();
+    let opened = Journal::open(disk, &dir.join(JOURNAL), journal_options, start, &mut |record| match decode(
+        &bytes::Bytes::copy_from_slice(record.bytes),
+    ) {
+        Ok(decoded) => {
+            report.records += 1;
+            state.apply(&mut config, record.position, &decoded, &mut unheard);
+            unheard.clear();
+        }
+        Err(error @ DecodeError::Unknown { .. }) => newer = newer.take().or(Some((record.position, error))),
+        Err(error) => lost.push(format!("journal record at {}: {error}", record.position)),
+    })?;
+    if let Some((position, source)) = newer {
+        return Err(OpenError::Newer { position, detail: source.to_string() });
+    }
+    // What damage before the checkpoint said is in the checkpoint. Who needs the bytes themselves shows later.
+    let after = opened.report.damage.iter().filter(|damage| Position::new(damage.segment, damage.to) > position);
+    lost.extend(after.map(ToString::to_string));
+    report.torn_bytes = opened.report.torn_bytes;
+    if opened.report.sealed {
+        tracing::warn!("the disk is full: the journal goes on in a new segment when there is room");
+    }
+    for torn in opened.report.torn.iter().filter(|torn| torn.kept.is_none()) {
+        tracing::warn!(
+            segment = torn.segment,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "a torn tail was cut; there was no room to keep it aside"
+        );
+    }
+    state.applied = opened.journal.end();
+    Ok(Recovered { state, config, journal: opened.journal, reader: opened.reader, report, checkpoint, lost })
+}
+
+/// From here on a stop is unclean until it is seen to be clean.
+fn forget_clean_stop(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    match disk.remove_file(&dir.join(CLEAN_MARKER)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.and_then(|()| disk.sync_dir(dir)),
+    }
+    .map_err(|source| OpenError::Io { what: "remove", path: dir.join(CLEAN_MARKER), source })
+}
+
+/// The share of the file system that the journal takes if nothing else is said, in percent.
+const MAX_SHARE_PERCENT: u64 = 80;
+
+fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
+    if let Some(max_bytes) = options.max_bytes {
+        return Ok(max_bytes);
+    }
+    let space = disk.space(&options.dir);
+    let space = space.map_err(|source| OpenError::Io { what: "look at", path: options.dir.clone(), source })?;
+    Ok(space.total_bytes / 100 * MAX_SHARE_PERCENT)
+}
+
+/// A store's journal and its key belong together.
+fn store_id(options: &Options) -> u64 {
+    let bytes = options.master_key.derive("store id");
+    bytes.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+/// What lies behind a lane's window is known by the journal alone: damage there
+/// would lose it unseen. Reads as much as the backlog is large.
+fn check_backlog(shared: &Shared, disk: &dyn Disk) -> Result<(), OpenError> {
+    let dir = shared.options.dir.join(JOURNAL);
+    let first = shared.state.lock().lanes.values().filter_map(|lane| lane.cursor).min();
+    let sealed = shared.reader.segments().into_iter().filter(|segment| segment.sealed);
+    for segment in sealed.filter(|segment| first.is_some_and(|first| segment.number >= first.segment())) {
+        let damage = journal::salvage_segment(disk, &dir, segment.number, store_id(&shared.options), &mut |_| {});
+        let damage = damage.map_err(|source| OpenError::Io { what: "read", path: dir.clone(), source })?;
+        let needed = damage.into_iter().find(|damage| {
+            let (from, to) = (Position::new(damage.segment, damage.from), Position::new(damage.segment, damage.to));
+            shared.misses(from, to)
+        });
+        if let Some(damage) = needed {
+            let why = "deliveries that were never attempted may be in it";
+            return Err(OpenError::Damaged { what: damage.to_string(), why });
+        }
+    }
+    Ok(())
+}
+
+/// The rows of the newest segment are in memory only: it is read whole. So
+/// damage in it shows here.
+fn index_open_segment(shared: &Arc<Shared>, report: &mut Report) -> Result<(), OpenError> {
+    let applied = shared.state.lock().applied;
+    let from = Position::new(applied.segment(), 0);
+    let mut rows = Vec::new();
+    let (_, unreadable) = scan(&shared.reader, from, applied, &mut |position, record| {
+        rows::each(position, &record, &mut |row| rows.push(row));
+        ControlFlow::Continue(())
+    });
+    shared.index.insert_all(applied.segment(), rows);
+    for part in unreadable {
+        if shared.misses(part.from, part.to) {
+            let why = "live deliveries need what it held";
+            return Err(OpenError::Damaged { what: part.detail, why });
+        }
+        tracing::error!(detail = part.detail, "a part of the journal is damaged; nothing live needs it");
+        report.quarantined.push(part.detail);
+    }
+    Ok(())
+}

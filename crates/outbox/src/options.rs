@@ -1,0 +1,79 @@
+//! What the outbox is told from outside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::seal::MasterKey;
+
+/// The outbox's settings. Every limit names its unit.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The store's key.
+    pub master_key: MasterKey,
+    /// The size of a journal segment in bytes.
+    pub segment_bytes: u32,
+    /// How long a frame that holds only outcomes may stay unsynced.
+    pub outcome_sync: Duration,
+    /// The body of a message, in bytes.
+    pub body_limit_bytes: usize,
+    /// Live deliveries of one lane that are held in memory.
+    pub lane_window: usize,
+    /// Messages that wait for the committer, in bytes.
+    pub waiting_bytes: u32,
+    /// How long a message waits for room before it is refused as overload.
+    pub overload_wait: Duration,
+    /// Bodies of fresh messages kept in memory, in bytes.
+    pub fresh_body_bytes: usize,
+    /// Endpoints of one application.
+    pub endpoints_per_application: usize,
+    /// Idempotency keys and event ids of the last 24 hours that are remembered.
+    pub idempotency_keys: usize,
+    /// Pending deliveries of one application.
+    pub pending_per_application: u64,
+    /// Attempts that may be in flight or unrecorded at once.
+    pub max_in_flight: usize,
+    /// The deadline of an attempt whose endpoint sets none.
+    pub default_timeout: Duration,
+    /// How long what has ended is kept, from acceptance.
+    pub retain_history: Duration,
+    /// How long a dead letter is kept, from its death.
+    pub retain_dead_letters: Duration,
+    /// How long a delivery waits on a disabled or paused endpoint before it is a dead letter.
+    pub retain_held: Duration,
+    /// Retention and expiry stand still for this long after a start and after a
+    /// jump of the clock, so that a wrong clock cannot empty the store.
+    pub retention_grace: Duration,
+    /// The journal's size in bytes; `None` means 80 % of the file system.
+    pub max_bytes: Option<u64>,
+}
+
+impl Options {
+    /// The documented defaults for a data directory.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, master_key: MasterKey) -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            dir: dir.into(),
+            master_key,
+            segment_bytes: 64 << 20,
+            outcome_sync: Duration::from_millis(50),
+            body_limit_bytes: 1 << 20,
+            lane_window: 10_000,
+            waiting_bytes: 32 << 20,
+            overload_wait: Duration::from_secs(5),
+            fresh_body_bytes: 64 << 20,
+            endpoints_per_application: postrider_model::endpoint::DEFAULT_ENDPOINTS_PER_APPLICATION,
+            idempotency_keys: 50_000_000,
+            pending_per_application: 10_000_000,
+            max_in_flight: 4_096,
+            default_timeout: Duration::from_secs(15),
+            retain_history: 7 * DAY,
+            retain_dead_letters: 30 * DAY,
+            retain_held: 30 * DAY,
+            retention_grace: Duration::from_secs(3_600),
+            max_bytes: None,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A message's way in, up to the committer.
+
+use std::time::Duration;
+
+use postrider_model::command::{Command, Reply, Write};
+use postrider_model::message::{Accepted, NewMessage};
+use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Unavailable};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::Outbox;
+use crate::committer::request::{FrameBound as _, Ingest, no_id};
+use crate::keys;
+use crate::record::{self, IdempotencyKey};
+
+impl Accept for Outbox {
+    fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            outbox.check(&message)?;
+            outbox.ensure_app(&message).await?;
+            let (reply, answer) = oneshot::channel();
+            // Waiting for room is what slows the doors down.
+            let room = outbox.room(message.body.len()).await?;
+            let ingest = outbox.prepare(message, reply, room)?;
+            debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
+            // The room that was granted is room in the channel too.
+            outbox.ingest.try_send(ingest).map_err(|_| Unavailable::Stopping)?;
+            answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into()))
+        })
+    }
+}
+
+/// What the index takes of memory for a key of a sealed segment, in bytes.
+const KEY_FILTER_BYTES: usize = 2;
+/// When to try again if too many keys are remembered: they go by the day.
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// What a waiting message costs besides its body, in bytes.
+pub(crate) const MESSAGE_ROOM_BYTES: u32 = 1_024;
+
+impl Outbox {
+    fn check(&self, message: &NewMessage) -> Result<(), AcceptError> {
+        message.validate()?;
+        let (bytes, limit_bytes) = (message.body.len(), self.shared.options.body_limit_bytes);
+        if bytes > limit_bytes {
+            return Err(AcceptError::TooLarge { bytes, limit_bytes });
+        }
+        if self.shared.is_stopping() {
+            return Err(Unavailable::Stopping.into());
+        }
+        let keyed = message.idempotency_key.is_some() || message.event_id.is_some();
+        if keyed && !self.shared.index.keys_ready() {
+            let percent = self.shared.index.progress().unwrap_or(0);
+            return Err(Unavailable::IndexRebuilding { percent }.into());
+        }
+        // By the memory that they take: those of the open segment come on top.
+        let keys = self.shared.index.key_filter_bytes() / KEY_FILTER_BYTES;
+        if keyed && keys >= self.shared.options.idempotency_keys {
+            return Err(Unavailable::Overloaded { retry_after: KEYS_RETRY_AFTER }.into());
+        }
+        Ok(())
+    }
+
+    /// Makes the application that the message is for, if it asks for that.
+    async fn ensure_app(&self, message: &NewMessage) -> Result<(), AcceptError> {
+        let Some(name) = message.create_app.clone() else { return Ok(()) };
+        if self.shared.config.read().find_app(message.org, &message.app).is_some() {
+            return Ok(());
+        }
+        let uid = message.app.clone();
+        let command = Command::Application {
+            org: message.org,
+            app: uid.clone(),
+            write: Write::CreateOrGet,
+            edit: Box::new(move |fields| {
+                fields.name = name;
+                fields.uid = Some(uid);
+            }),
+        };
+        match self.execute(command).await {
+            Ok(Reply::Application { .. }) => Ok(()),
+            Err(ControlError::Unavailable(unavailable)) => Err(unavailable.into()),
+            Err(ControlError::Command(postrider_model::command::CommandError::Invalid(errors))) => Err(errors.into()),
+            _ => Err(AcceptError::UnknownApplication),
+        }
+    }
+
+    async fn room(&self, body_bytes: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
+        let bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX).saturating_add(MESSAGE_ROOM_BYTES);
+        let bytes = bytes.min(self.shared.options.waiting_bytes);
+        let room = std::sync::Arc::clone(&self.room);
+        let wait = self.shared.options.overload_wait;
+        match tokio::time::timeout(wait, room.acquire_many_owned(bytes)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Unavailable::Stopping.into()),
+            Err(_) => Err(Unavailable::Overloaded { retry_after: wait }.into()),
+        }
+    }
+
+    /// Computes the deliveries, against the configuration of this moment; the
+    /// committer does it again if that has changed by then (W2).
+    fn prepare(
+        &self,
+        message: NewMessage,
+        reply: oneshot::Sender<Result<Accepted, AcceptError>>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Ingest, AcceptError> {
+        let (app, config_version, endpoints) = {
+            let config = self.shared.config.read();
+            let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
+            (entry.app.id, entry.version, entry.fan_out(&message.event_type, &message.channels))
+        };
+        let limit = self.shared.options.pending_per_application;
+        if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
+            return Err(Unavailable::TooManyPending { limit }.into());
+        }
+        let idempotency = message.idempotency_key.as_deref().map(|key| IdempotencyKey {
+            key: keys::idempotency(message.org, app, key),
+            content: keys::content(&message),
+        });
+        let meta = record::Accepted {
+            id: no_id(),
+            app,
+            config_version,
+            idempotency,
+            order_key: keys::order_key(message.order_key.as_deref()),
+            event_type: message.event_type,
+            content_type: message.content_type.filter(|text| text != postrider_model::message::JSON),
+            channels: message.channels.into_iter().collect(),
+            tags: message.tags.into_iter().collect(),
+            endpoints,
+            event_id: message.event_id,
+        };
+        let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
+        Ok(Ingest { org: message.org, meta, event_key, body: message.body, reply, _room: room })
+    }
+}

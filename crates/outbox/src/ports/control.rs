@@ -1,0 +1,119 @@
+//! What a person does to deliveries: cancel, replay.
+
+use std::sync::Arc;
+
+use postrider_model::delivery::TransitionError;
+use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
+use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter, Task};
+
+use crate::Outbox;
+use crate::committer::request::{DeliveriesRequest, Urgent};
+use crate::matching;
+use crate::record::{DeliveryChange, DeliveryRef};
+use crate::shared::Shared;
+
+/// Deliveries in one record of a bulk change.
+pub(crate) const BATCH: usize = 1_000;
+
+impl Control for Outbox {
+    fn cancel(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let delivery = outbox.find_delivery(app, message, endpoint).await?;
+            // The delivery was found, so it has ended if there is nothing to cancel.
+            let ended = TransitionError::Illegal { state: "no longer pending", event: "cancelling" };
+            match outbox.change(DeliveryChange::Cancelled, vec![delivery]).await {
+                Err(ControlError::NotFound { .. }) => Err(ended.into()),
+                cancelled => cancelled.map(drop),
+            }
+        })
+    }
+
+    fn cancel_where(&self, filter: DeliveryFilter) -> Answer<Result<u64, ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let shared = Arc::clone(&outbox.shared);
+            let matching = blocking(move || matching::pending(&shared, &filter)).await??;
+            let mut cancelled = 0;
+            for batch in matching.chunks(BATCH) {
+                cancelled += outbox.change(DeliveryChange::Cancelled, batch.to_vec()).await?;
+            }
+            Ok(cancelled)
+        })
+    }
+
+    fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let delivery = outbox.find_delivery(app, message, endpoint).await?;
+            let shared = Arc::clone(&outbox.shared);
+            let attempts_made = blocking(move || shared.attempts_made(app, &delivery)).await??;
+            outbox.change(DeliveryChange::Replayed { attempts_made }, vec![delivery]).await.map(drop)
+        })
+    }
+
+    fn replay_where(&self, filter: DeliveryFilter) -> Answer<Result<TaskId, ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let id = outbox.ask(|reply| Urgent::StartTask(filter, reply)).await?;
+            outbox.keeper.wake();
+            Ok(id)
+        })
+    }
+
+    fn task(&self, id: TaskId) -> Option<Task> {
+        self.shared.state.lock().tasks.get(&id).map(|task| task.show(id))
+    }
+}
+
+impl Outbox {
+    async fn find_delivery(
+        &self,
+        app: AppId,
+        id: MessageId,
+        endpoint: EndpointId,
+    ) -> Result<DeliveryRef, ControlError> {
+        let shared = Arc::clone(&self.shared);
+        let found = blocking(move || shared.find_message(app, id)).await??;
+        let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
+        let theirs = self.shared.config.read().endpoint(endpoint).is_some_and(|endpoint| endpoint.app == app);
+        if theirs && found.meta.endpoints.contains(&endpoint) {
+            Ok(found.delivery(endpoint))
+        } else {
+            Err(ControlError::NotFound { kind: "delivery" })
+        }
+    }
+
+    async fn change(&self, what: DeliveryChange, deliveries: Vec<DeliveryRef>) -> Result<u64, ControlError> {
+        let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, task: None, reply });
+        self.ask(request).await
+    }
+}
+
+impl Shared {
+    /// The number of the last attempt of a delivery that was begun, 0 if there was none.
+    fn attempts_made(&self, app: AppId, delivery: &DeliveryRef) -> Result<u16, ControlError> {
+        // The request of a delivery that was cancelled may still be in flight; its
+        // outcome must not count for the replay (W6).
+        let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
+        let mut last = in_flight.unwrap_or(0);
+        self.index
+            .attempts_of_message(app, delivery.sequence, None, true, usize::MAX, &mut |row| {
+                if row.endpoint == delivery.endpoint
+                    && let Ok(crate::record::Record::Outcome(outcome, _)) = self.read_record(row.position)
+                {
+                    last = last.max(outcome.ended.attempt);
+                }
+                true
+            })
+            .map_err(crate::lookup::query_error)?;
+        Ok(last)
+    }
+}
+
+/// Runs what reads from disk on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| postrider_model::ports::QueryError::Failed(error.to_string()).into())
+}

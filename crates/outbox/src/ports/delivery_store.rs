@@ -1,0 +1,142 @@
+//! The outbox as the scheduler sees it.
+
+use std::sync::Arc;
+
+use postrider_model::delivery::{DeadReason, DeliveryKey};
+use postrider_model::endpoint::Endpoint;
+use postrider_model::id::EndpointId;
+use postrider_model::job::{Job, Target};
+use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
+use postrider_model::message::JSON;
+use postrider_model::ports::Answer;
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::Outbox;
+use crate::bodies::Fresh;
+use crate::committer::request::{DeliveriesRequest, Urgent};
+use crate::record::{DeliveryChange, DeliveryRef, Record};
+use crate::shared::InFlight;
+
+impl DeliveryStore for Outbox {
+    fn changed(&self) -> Answer<()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.feed.changed().await })
+    }
+
+    fn take(&self, into: &mut Vec<LaneEvent>) {
+        self.shared.feed.take(into);
+    }
+
+    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
+        let outbox = self.clone();
+        Box::pin(async move { outbox.make_job(key).await })
+    }
+
+    fn settle(&self, settlement: Settlement) {
+        // The channel holds as many as may be in flight; only a committer that
+        // has ended does not take it, and then the attempt is made again later.
+        if self.urgent.try_send(Urgent::Settle(settlement)).is_err() && !self.shared.is_stopping() {
+            tracing::error!("an outcome found no room on its way to the journal");
+        }
+    }
+
+    fn behind_window(&self, endpoint: EndpointId) -> u64 {
+        self.shared.state.lock().lanes.get(&endpoint).map_or(0, |lane| lane.behind)
+    }
+}
+
+impl Outbox {
+    async fn make_job(&self, key: DeliveryKey) -> Result<Job, JobError> {
+        let (live, delivery) = {
+            let state = self.shared.state.lock();
+            let lane = state.lanes.get(&key.endpoint).ok_or(JobError::NotLive)?;
+            let live = *lane.window.get(&key.message).ok_or(JobError::NotLive)?;
+            (live, live.delivery(lane.app, key.endpoint, key.message))
+        };
+        let target = self.target(key.endpoint)?;
+        let fresh = match self.shared.bodies.find(live.position) {
+            Some(fresh) => fresh,
+            None => self.read_message(delivery).await?,
+        };
+        // W5: an attempt whose delivery was cancelled and replayed meanwhile may
+        // still wait to be recorded; the next one waits for that.
+        let state = self.shared.state.lock();
+        let still = state.lanes.get(&key.endpoint).and_then(|lane| lane.window.get(&key.message));
+        if still.is_none_or(|still| still.scheduled != live.scheduled) {
+            return Err(JobError::NotLive);
+        }
+        let mut in_flight = self.shared.in_flight.lock();
+        if in_flight.contains_key(&key) {
+            return Err(JobError::Failed("its last attempt is not recorded yet".to_owned()));
+        }
+        in_flight.insert(key, InFlight { delivery, scheduled: live.scheduled });
+        drop(in_flight);
+        drop(state);
+        Ok(Job {
+            key,
+            attempt: live.scheduled.attempt,
+            message: fresh.id,
+            body: fresh.body,
+            content_type: fresh.content_type,
+            target,
+        })
+    }
+
+    /// The endpoint as it is at this moment. Made anew only when it has changed.
+    fn target(&self, id: EndpointId) -> Result<Arc<Target>, JobError> {
+        let endpoint = {
+            let config = self.shared.config.read();
+            Arc::clone(config.endpoint(id).ok_or(JobError::NotLive)?)
+        };
+        if let Some((of, target)) = self.shared.targets.lock().get(&id)
+            && Arc::ptr_eq(of, &endpoint)
+        {
+            return Ok(Arc::clone(target));
+        }
+        let target = Arc::new(self.make_target(&endpoint)?);
+        // An old secret ends by the clock, with no change of the endpoint.
+        if endpoint.secrets.iter().all(|secret| secret.expires.is_none()) {
+            self.shared.targets.lock().insert(id, (endpoint, Arc::clone(&target)));
+        }
+        Ok(target)
+    }
+
+    fn make_target(&self, endpoint: &Endpoint) -> Result<Target, JobError> {
+        let failed = |error: &dyn std::fmt::Display| JobError::Failed(format!("endpoint {}: {error}", endpoint.id));
+        let url = Url::parse(&endpoint.fields.url).map_err(|error| failed(&error))?;
+        let secrets = self.shared.secrets(endpoint).map_err(|error| failed(&error))?;
+        let headers = endpoint.fields.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let timeout = endpoint.fields.timeout().unwrap_or(self.shared.options.default_timeout);
+        Ok(Target { url, headers, secrets, timeout })
+    }
+
+    /// Reads a message from the journal, off the async threads.
+    async fn read_message(&self, delivery: DeliveryRef) -> Result<Fresh, JobError> {
+        let shared = Arc::clone(&self.shared);
+        let read = tokio::task::spawn_blocking(move || shared.read_record(delivery.position)).await;
+        match read.map_err(|error| JobError::Failed(error.to_string()))? {
+            Ok(Record::Accepted(meta, body)) => Ok(fresh(meta, body)),
+            Ok(Record::Carried(carried, body)) => Ok(fresh(carried.message, body)),
+            Ok(_) => Err(self.give_up(delivery, format!("{} holds no message", delivery.position))),
+            Err(crate::lookup::ReadRecordError::Damaged(detail)) => Err(self.give_up(delivery, detail)),
+            Err(error) => Err(JobError::Failed(error.to_string())),
+        }
+    }
+
+    /// The payload is lost: the delivery becomes a dead letter that says so.
+    fn give_up(&self, delivery: DeliveryRef, detail: String) -> JobError {
+        tracing::error!(endpoint = %delivery.endpoint, message = %delivery.message, detail, "a payload is damaged");
+        let (reply, _) = oneshot::channel();
+        let what = DeliveryChange::Expired(DeadReason::PayloadDamaged);
+        let request = DeliveriesRequest { what, deliveries: vec![delivery], task: None, reply: reply.into() };
+        if self.urgent.try_send(Urgent::Deliveries(request)).is_err() {
+            return JobError::Failed(detail);
+        }
+        JobError::Damaged(detail)
+    }
+}
+
+fn fresh(meta: crate::record::Accepted, body: bytes::Bytes) -> Fresh {
+    Fresh { id: meta.id, content_type: meta.content_type.as_deref().unwrap_or(JSON).into(), body }
+}

@@ -1,0 +1,10 @@
+//! The ports that the outbox implements.
+
+mod accept;
+mod configure;
+mod control;
+mod delivery_list;
+mod delivery_store;
+mod query;
+
+pub(crate) use accept::MESSAGE_ROOM_BYTES;

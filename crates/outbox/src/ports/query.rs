@@ -1,0 +1,334 @@
+//! Reads messages, attempts and deliveries. An index row says where a record
+//! lies; the record is read from the journal.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use postrider_model::attempt::Attempt;
+use postrider_model::delivery::{DeadReason, DeliveryState, Next};
+use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, RawId};
+use postrider_model::message::{JSON, Message};
+use postrider_model::ports::{
+    AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, MessageFilter, Page, PageKey, PageRequest, Query, QueryError,
+};
+use postrider_model::position::Position;
+
+use crate::Outbox;
+use crate::index::{AttemptRow, MessageRow};
+use crate::keys;
+use crate::lookup::{Found, query_error};
+use crate::record::{DeliveryRef, Outcome, Record};
+use crate::rows;
+use crate::shared::Shared;
+
+/// Rows that one page looks at at most: a filter that matches little answers
+/// with a short page and an iterator instead of reading on and on.
+pub(super) const PAGE_ROWS: usize = 10_000;
+
+impl Query for Outbox {
+    fn message(&self, app: AppId, id: MessageId) -> Result<Option<Message>, QueryError> {
+        Ok(self.shared.find_message(app, id)?.map(message))
+    }
+
+    fn message_by_event_id(&self, app: AppId, event_id: &str) -> Result<Option<Message>, QueryError> {
+        let Some((position, _)) = self.shared.message_with_key(keys::event_id(app, event_id))? else { return Ok(None) };
+        Ok(self.shared.message_at(position, position)?.filter(|found| found.meta.app == app).map(message))
+    }
+
+    fn messages(&self, app: AppId, filter: &MessageFilter, page: &PageRequest) -> Result<Page<Message>, QueryError> {
+        let shared = &self.shared;
+        let types: Option<Vec<u64>> =
+            filter.event_types.as_ref().map(|types| types.iter().map(|name| keys::event_type(name)).collect());
+        let after = shared.sequence_of(page.after.as_ref());
+        let mut pager = Pager::new(page.limit);
+        let scanned = shared.index.messages(app, after, page.descending, PAGE_ROWS, &mut |row| {
+            if !row_matches(row, filter, types.as_deref()) {
+                return pager.look(row, past(row, filter, page.descending));
+            }
+            match shared.message_at(row.sequence, row.position) {
+                Ok(Some(found)) if message_matches(&found, filter) => {
+                    let key = found.meta.id.as_bytes().to_vec();
+                    pager.take(message(found), key)
+                }
+                Ok(_) => pager.look(row, false),
+                Err(error) => pager.fail(error),
+            }
+        });
+        scanned.map_err(query_error)?;
+        pager.finish(|row: MessageRow| shared.message_key(&row))
+    }
+
+    fn attempt(&self, app: AppId, id: AttemptId) -> Result<Option<Attempt>, QueryError> {
+        let position = self.shared.mask.position(id.0);
+        match self.shared.read_record(position) {
+            Ok(Record::Outcome(outcome, body)) if outcome.id == id && outcome.delivery.app == app => {
+                Ok(Some(attempt(outcome, body)))
+            }
+            Err(crate::lookup::ReadRecordError::Damaged(detail)) => Err(QueryError::Damaged { detail }),
+            _ => Ok(None),
+        }
+    }
+
+    fn attempts(
+        &self,
+        app: AppId,
+        of: AttemptsOf,
+        filter: &AttemptFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Attempt>, QueryError> {
+        let shared = &self.shared;
+        let after = shared.sequence_of(page.after.as_ref());
+        let mut pager = Pager::new(page.limit);
+        let mut each = |row: &AttemptRow| {
+            if !attempt_row_matches(row, filter) {
+                return pager.look(row, false);
+            }
+            match shared.read_record(row.position) {
+                Ok(Record::Outcome(outcome, body))
+                    if outcome.delivery.app == app && shared.type_matches(&outcome, filter) =>
+                {
+                    let key = outcome.id.as_bytes().to_vec();
+                    pager.take(attempt(outcome, body), key)
+                }
+                // Past retention, although its row is not yet.
+                Ok(_) | Err(crate::lookup::ReadRecordError::NotFound(_)) => pager.look(row, false),
+                Err(crate::lookup::ReadRecordError::Damaged(detail)) => {
+                    tracing::warn!(detail, "an attempt in a list is damaged");
+                    pager.look(row, false)
+                }
+                Err(error) => pager.fail(QueryError::Failed(error.to_string())),
+            }
+        };
+        let index = &shared.index;
+        let scanned = match of {
+            AttemptsOf::Endpoint(endpoint) => {
+                index.attempts_of_endpoint(endpoint, after, page.descending, PAGE_ROWS, &mut each)
+            }
+            AttemptsOf::Message(message) => {
+                let sequence = shared.mask.position(message.0);
+                index.attempts_of_message(app, sequence, after, page.descending, PAGE_ROWS, &mut each)
+            }
+        };
+        scanned.map_err(query_error)?;
+        pager.finish(|row: AttemptRow| shared.attempt_key(&row))
+    }
+
+    fn deliveries_of(&self, app: AppId, id: MessageId) -> Result<Vec<Delivery>, QueryError> {
+        let Some(found) = self.shared.find_message(app, id)? else { return Ok(vec![]) };
+        let ended = self.shared.ended_states(&found)?;
+        let listed = found.meta.endpoints.iter().map(|endpoint| {
+            let delivery = found.delivery(*endpoint);
+            let known = self.shared.state.lock().delivery(&delivery);
+            let state = known.or_else(|| ended.get(endpoint).copied());
+            // Its endpoint was deleted, which cancels it.
+            let state = state.unwrap_or_else(|| DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 });
+            self.shared.listed(&delivery, &found.meta.event_type, state)
+        });
+        Ok(listed.collect())
+    }
+
+    fn pending(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        self.shared
+            .deliveries(filter, page, &|shared, endpoint, after, limit| shared.pending_after(endpoint, after, limit))
+    }
+
+    fn dead_letters(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        self.shared.deliveries(filter, page, &|shared, endpoint, after, limit| {
+            let state = shared.state.lock();
+            let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+            let dead = lane.dead.range((after, Bound::Unbounded)).take(limit);
+            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), dead.state())).collect()
+        })
+    }
+}
+
+/// Collects a page and remembers where it stopped.
+struct Pager<T, R> {
+    items: Vec<T>,
+    limit: usize,
+    looked_at: usize,
+    last_key: Option<PageKey>,
+    /// The last row that was passed over, newer than `last_key`.
+    last_row: Option<R>,
+    more: bool,
+    error: Option<QueryError>,
+}
+
+impl<T, R: Copy> Pager<T, R> {
+    fn new(limit: usize) -> Self {
+        let items = Vec::with_capacity(limit.min(256));
+        Self { items, limit, looked_at: 0, last_key: None, last_row: None, more: false, error: None }
+    }
+
+    /// Takes a member; `false` when the page is full.
+    fn take(&mut self, item: T, key: PageKey) -> bool {
+        if self.items.len() >= self.limit {
+            self.more = true;
+            return false;
+        }
+        self.items.push(item);
+        self.last_key = Some(key);
+        self.last_row = None;
+        self.count()
+    }
+
+    /// Passes a row over; `stop` if none that follows can match.
+    fn look(&mut self, row: &R, stop: bool) -> bool {
+        self.last_row = Some(*row);
+        !stop && self.count()
+    }
+
+    fn count(&mut self) -> bool {
+        self.looked_at += 1;
+        self.more = self.looked_at >= PAGE_ROWS;
+        !self.more
+    }
+
+    fn fail(&mut self, error: QueryError) -> bool {
+        self.error = Some(error);
+        false
+    }
+
+    fn finish(self, key_of: impl FnOnce(R) -> Option<PageKey>) -> Result<Page<T>, QueryError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let next =
+            if self.looked_at >= PAGE_ROWS { self.last_row.and_then(key_of).or(self.last_key) } else { self.last_key };
+        Ok(Page { items: self.items, next, done: !self.more })
+    }
+}
+
+fn row_matches(row: &MessageRow, filter: &MessageFilter, types: Option<&[u64]>) -> bool {
+    filter.before.is_none_or(|before| row.accepted < before)
+        && filter.after.is_none_or(|after| row.accepted > after)
+        && types.is_none_or(|types| types.contains(&row.event_type))
+        && !(filter.unmatched && row.matched)
+}
+
+/// Whether no row after this one can match: rows go by time.
+fn past(row: &MessageRow, filter: &MessageFilter, descending: bool) -> bool {
+    if descending {
+        filter.after.is_some_and(|after| row.accepted <= after)
+    } else {
+        filter.before.is_some_and(|before| row.accepted >= before)
+    }
+}
+
+fn message_matches(found: &Found, filter: &MessageFilter) -> bool {
+    filter.event_types.as_ref().is_none_or(|types| types.contains(&found.meta.event_type))
+        && filter.channel.as_ref().is_none_or(|channel| found.meta.channels.contains(channel))
+        && filter.tag.as_ref().is_none_or(|tag| found.meta.tags.contains(tag))
+}
+
+/// The state in which an attempt left its delivery, if that ended it.
+fn ended(row: &AttemptRow, outcome: &Outcome) -> Option<DeliveryState> {
+    let (at, attempt) = (row.ended, outcome.ended.attempt);
+    match outcome.next {
+        Next::Delivered => Some(DeliveryState::Delivered { at, attempt }),
+        Next::Dead { reason } => Some(DeliveryState::Dead { at, reason, attempt }),
+        Next::Retry { .. } => None,
+    }
+}
+
+fn attempt_row_matches(row: &AttemptRow, filter: &AttemptFilter) -> bool {
+    filter.before.is_none_or(|before| row.ended < before)
+        && filter.after.is_none_or(|after| row.ended > after)
+        && filter.endpoint.is_none_or(|endpoint| endpoint == row.endpoint)
+        && filter.succeeded.is_none_or(|succeeded| succeeded == row.succeeded)
+        && filter.status_class.is_none_or(|class| row.status / 100 == class)
+}
+
+fn message(found: Found) -> Message {
+    let Found { sequence, meta, body, .. } = found;
+    Message {
+        id: meta.id,
+        sequence,
+        app: meta.app,
+        at: meta.at(),
+        event_type: meta.event_type,
+        event_id: meta.event_id,
+        channels: meta.channels.into_iter().collect(),
+        tags: meta.tags.into_iter().collect(),
+        content_type: meta.content_type.unwrap_or_else(|| JSON.to_owned()),
+        body: Some(body),
+        endpoints: meta.endpoints,
+    }
+}
+
+fn attempt(outcome: Outcome, body: Bytes) -> Attempt {
+    let delivery = outcome.delivery;
+    Attempt {
+        id: outcome.id,
+        app: delivery.app,
+        endpoint: delivery.endpoint,
+        message: delivery.message,
+        message_sequence: delivery.sequence,
+        number: outcome.ended.attempt,
+        url: outcome.url,
+        started: outcome.started,
+        duration_ms: outcome.duration_ms,
+        status: outcome.status,
+        failure: outcome.failure,
+        response: body,
+        trigger: outcome.trigger,
+        stale: outcome.stale,
+    }
+}
+
+impl Shared {
+    /// The sequence in a page key, which is the bytes of an id.
+    fn sequence_of(&self, key: Option<&PageKey>) -> Option<Position> {
+        let bytes: [u8; 20] = key?.as_slice().try_into().ok()?;
+        Some(self.mask.position(RawId::from_bytes(bytes)))
+    }
+
+    fn message_key(&self, row: &MessageRow) -> Option<PageKey> {
+        let found = self.message_at(row.sequence, row.position).ok()??;
+        Some(found.meta.id.as_bytes().to_vec())
+    }
+
+    fn attempt_key(&self, row: &AttemptRow) -> Option<PageKey> {
+        match self.read_record(row.position) {
+            Ok(Record::Outcome(outcome, _)) => Some(outcome.id.as_bytes().to_vec()),
+            _ => None,
+        }
+    }
+
+    fn type_matches(&self, outcome: &Outcome, filter: &AttemptFilter) -> bool {
+        let Some(types) = &filter.event_types else { return true };
+        let DeliveryRef { sequence, position, .. } = outcome.delivery;
+        matches!(self.message_at(sequence, position), Ok(Some(found)) if types.contains(&found.meta.event_type))
+    }
+
+    /// How the deliveries of a message ended that are neither live nor dead letters.
+    pub(crate) fn ended_states(&self, found: &Found) -> Result<BTreeMap<EndpointId, DeliveryState>, QueryError> {
+        let app = found.meta.app;
+        let mut newest: BTreeMap<EndpointId, (Position, DeliveryState)> = BTreeMap::new();
+        self.index
+            .attempts_of_message(app, found.sequence, None, false, usize::MAX, &mut |row| {
+                if let Ok(Record::Outcome(outcome, _)) = self.read_record(row.position)
+                    && !outcome.stale
+                    && let Some(state) = ended(row, &outcome)
+                {
+                    newest.insert(row.endpoint, (row.position, state));
+                }
+                true
+            })
+            .map_err(query_error)?;
+        for row in self.index.settled_of_message(app, found.sequence).map_err(query_error)? {
+            let (at, attempt) = (row.at, row.attempt);
+            let state = match row.state {
+                rows::CANCELLED => DeliveryState::Cancelled { at, attempt },
+                rows::DELIVERED => DeliveryState::Delivered { at, attempt },
+                _ => DeliveryState::Dead { at, reason: DeadReason::HeldTooLong, attempt },
+            };
+            let earlier = newest.get(&row.endpoint).is_some_and(|(position, _)| *position > row.position);
+            if !earlier {
+                newest.insert(row.endpoint, (row.position, state));
+            }
+        }
+        Ok(newest.into_iter().map(|(endpoint, (_, state))| (endpoint, state)).collect())
+    }
+}

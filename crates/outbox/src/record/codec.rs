@@ -1,0 +1,143 @@
+//! Records as bytes (`docs/format.md`, "Records"):
+//!
+//! ```text
+//! kind u8 | version u8 | meta length u32 LE | meta | raw bytes to the end
+//! ```
+//!
+//! `meta` is bincode for what is written often, JSON for configuration, which
+//! is rare and grows new fields. A message's body and an answer's body are the
+//! raw bytes: no codec touches them. This is the one place that knows bincode.
+
+use bytes::Bytes;
+use postrider_model::config::ConfigChange;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Accepted, Carried, Deliveries, Outcome, Record, TaskStarted};
+
+const VERSION: u8 = 1;
+/// Bytes of a record's head.
+const HEAD_BYTES: usize = 6;
+/// A meta part that claims to be longer is refused before anything is allocated.
+const MAX_META_BYTES: usize = 16 << 20;
+
+const ACCEPTED: u8 = 1;
+const OUTCOME: u8 = 2;
+const CONFIG: u8 = 3;
+const DELIVERIES: u8 = 4;
+const TASK_STARTED: u8 = 5;
+const TASK_FINISHED: u8 = 6;
+const CARRIED: u8 = 7;
+
+/// Bytes that are no record that we know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error("record of kind {kind}, version {version} is not known: it was written by a newer postrider")]
+    Unknown { kind: u8, version: u8 },
+    #[error("record ends too early")]
+    Short,
+    #[error("record of kind {kind} cannot be decoded: {detail}")]
+    Meta { kind: u8, detail: String },
+}
+
+/// Encodes the head and the meta part of records into one buffer that is used again.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    buffer: Vec<u8>,
+}
+
+impl Encoder {
+    /// The head and meta of a record; its raw bytes follow them.
+    pub(crate) fn encode(&mut self, record: &Record) -> &[u8] {
+        match record {
+            Record::Accepted(meta, _) => self.bincode(ACCEPTED, meta),
+            Record::Outcome(meta, _) => self.bincode(OUTCOME, meta),
+            Record::Config(change) => self.json(CONFIG, change),
+            Record::Deliveries(meta) => self.bincode(DELIVERIES, meta),
+            Record::TaskStarted(meta) => self.bincode(TASK_STARTED, meta),
+            Record::TaskFinished(id) => self.bincode(TASK_FINISHED, id),
+            Record::Carried(meta, _) => self.bincode(CARRIED, meta),
+        }
+    }
+
+    fn bincode(&mut self, kind: u8, meta: &impl Serialize) -> &[u8] {
+        self.begin(kind);
+        bincode::serde::encode_into_std_write(meta, &mut self.buffer, bincode::config::standard())
+            .expect("our record types encode, and a vector takes every write");
+        self.finish()
+    }
+
+    fn json(&mut self, kind: u8, meta: &impl Serialize) -> &[u8] {
+        self.begin(kind);
+        serde_json::to_writer(&mut self.buffer, meta).expect("our configuration types have string keys only");
+        self.finish()
+    }
+
+    fn begin(&mut self, kind: u8) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[kind, VERSION, 0, 0, 0, 0]);
+    }
+
+    fn finish(&mut self) -> &[u8] {
+        let meta_bytes = u32::try_from(self.buffer.len() - HEAD_BYTES).expect("a meta part is far below 4 GiB");
+        if let Some(length) = self.buffer.get_mut(2..HEAD_BYTES) {
+            length.copy_from_slice(&meta_bytes.to_le_bytes());
+        }
+        &self.buffer
+    }
+}
+
+impl Record {
+    /// The raw bytes that follow the meta part.
+    pub(crate) fn raw(&self) -> &[u8] {
+        match self {
+            Self::Accepted(_, raw) | Self::Outcome(_, raw) | Self::Carried(_, raw) => raw,
+            _ => &[],
+        }
+    }
+}
+
+/// Decodes a record. Its raw bytes are a slice of `bytes`, not a copy.
+pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
+    let head = bytes.first_chunk::<HEAD_BYTES>().ok_or(DecodeError::Short)?;
+    let [kind, version, length @ ..] = *head;
+    let meta_bytes = u32::from_le_bytes(length) as usize;
+    let meta_end = HEAD_BYTES.checked_add(meta_bytes).ok_or(DecodeError::Short)?;
+    let meta = bytes.get(HEAD_BYTES..meta_end).ok_or(DecodeError::Short)?;
+    let raw = || bytes.slice(meta_end..);
+    match (kind, version) {
+        (ACCEPTED, 1) => Ok(Record::Accepted(from_bincode::<Accepted>(kind, meta)?, raw())),
+        (OUTCOME, 1) => Ok(Record::Outcome(from_bincode::<Outcome>(kind, meta)?, raw())),
+        (CONFIG, 1) => serde_json::from_slice::<ConfigChange>(meta)
+            .map(Record::Config)
+            .map_err(|error| DecodeError::Meta { kind, detail: error.to_string() }),
+        (DELIVERIES, 1) => from_bincode::<Deliveries>(kind, meta).map(Record::Deliveries),
+        (TASK_STARTED, 1) => from_bincode::<TaskStarted>(kind, meta).map(Record::TaskStarted),
+        (TASK_FINISHED, 1) => from_bincode(kind, meta).map(Record::TaskFinished),
+        (CARRIED, 1) => Ok(Record::Carried(from_bincode::<Carried>(kind, meta)?, raw())),
+        _ => Err(DecodeError::Unknown { kind, version }),
+    }
+}
+
+/// Encodes what is no record: the parts of a checkpoint.
+pub(crate) fn to_bincode(value: &impl Serialize) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("our types encode")
+}
+
+/// Decodes what [`to_bincode`] made, whatever its size: a checkpoint's checksum
+/// was looked at before.
+pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    bincode::serde::decode_from_slice(bytes, bincode::config::standard())
+        .map(|(value, _)| value)
+        .map_err(|error| error.to_string())
+}
+
+/// Decodes a meta part; everything must be used up.
+fn from_bincode<T: DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
+    let config = bincode::config::standard().with_limit::<MAX_META_BYTES>();
+    match bincode::serde::decode_from_slice(bytes, config) {
+        Ok((value, used)) if used == bytes.len() => Ok(value),
+        Ok(_) => Err(DecodeError::Meta { kind, detail: "bytes are left over".into() }),
+        Err(error) => Err(DecodeError::Meta { kind, detail: error.to_string() }),
+    }
+}

@@ -1,0 +1,156 @@
+//! What the journal holds: one record for each thing that happened.
+//!
+//! A record is written once and never changed. Everything that Postrider knows
+//! is what [`crate::state::State::apply`] makes of the records in their order.
+
+mod codec;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use codec::{DecodeError, Encoder, decode, from_checked_bincode, to_bincode};
+
+use bytes::Bytes;
+use postrider_model::config::ConfigChange;
+use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
+use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
+use postrider_model::job::FailureKind;
+use postrider_model::ports::DeliveryFilter;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+use serde::{Deserialize, Serialize};
+
+/// One record, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Record {
+    /// A message was accepted, with its deliveries (W2).
+    Accepted(Accepted, Bytes),
+    /// An attempt has ended.
+    Outcome(Outcome, Bytes),
+    /// The configuration changed.
+    Config(ConfigChange),
+    /// A person or a rule changed deliveries.
+    Deliveries(Deliveries),
+    /// A bulk replay began.
+    TaskStarted(TaskStarted),
+    /// A bulk replay has replayed everything that it was to.
+    TaskFinished(TaskId),
+    /// A message, copied out of a segment that is about to go.
+    Carried(Carried, Bytes),
+}
+
+/// The message's record without its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) id: MessageId,
+    pub(crate) app: AppId,
+    /// The version of the application's endpoints that `endpoints` was computed against.
+    pub(crate) config_version: u64,
+    pub(crate) event_type: String,
+    /// `None` means JSON.
+    pub(crate) content_type: Option<String>,
+    pub(crate) event_id: Option<String>,
+    pub(crate) channels: Vec<String>,
+    pub(crate) tags: Vec<String>,
+    /// Looked up by the committer: see [`crate::keys`].
+    pub(crate) idempotency: Option<IdempotencyKey>,
+    pub(crate) order_key: u64,
+    pub(crate) endpoints: Vec<EndpointId>,
+}
+
+/// Hashes of an idempotency key and of what came with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IdempotencyKey {
+    pub(crate) key: [u8; 16],
+    pub(crate) content: [u8; 16],
+}
+
+/// Everything that has to be known of a delivery to put it back among the live ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeliveryRef {
+    pub(crate) app: AppId,
+    pub(crate) endpoint: EndpointId,
+    pub(crate) message: MessageId,
+    /// Where the message was first accepted.
+    pub(crate) sequence: Position,
+    /// Where its record lies now.
+    pub(crate) position: Position,
+    pub(crate) order_key: u64,
+}
+
+impl DeliveryRef {
+    /// When the message was accepted: its id tells.
+    pub(crate) fn accepted(&self) -> UnixMs {
+        self.message.0.time()
+    }
+
+    pub(crate) const fn key(&self) -> DeliveryKey {
+        DeliveryKey { endpoint: self.endpoint, message: self.sequence }
+    }
+}
+
+/// The record of an attempt without the answer's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) id: AttemptId,
+    pub(crate) delivery: DeliveryRef,
+    /// What the delivery was waiting for when the attempt began.
+    pub(crate) ended: Scheduled,
+    pub(crate) trigger: Trigger,
+    pub(crate) started: UnixMs,
+    pub(crate) duration_ms: u32,
+    pub(crate) url: String,
+    pub(crate) status: Option<u16>,
+    pub(crate) failure: Option<FailureKind>,
+    pub(crate) next: Next,
+    /// It came too late to change anything (W6).
+    pub(crate) stale: bool,
+}
+
+/// A change of deliveries that is no attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deliveries {
+    pub(crate) at: UnixMs,
+    pub(crate) what: DeliveryChange,
+    pub(crate) deliveries: Vec<DeliveryRef>,
+    /// The bulk replay that this is a batch of, and how far it is with it.
+    pub(crate) task: Option<(TaskId, DeliveryKey)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum DeliveryChange {
+    Cancelled,
+    Expired(DeadReason),
+    /// Dead letters that are past their retention (W10).
+    Forgotten,
+    /// Scheduled again; the number of the last attempt for those of which nothing is known any more.
+    Replayed {
+        attempts_made: u16,
+    },
+}
+
+/// The beginning of a bulk replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskStarted {
+    pub(crate) id: TaskId,
+    pub(crate) filter: DeliveryFilter,
+    pub(crate) created: UnixMs,
+}
+
+/// A message in its new place, with the states of its deliveries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    pub(crate) message: Accepted,
+    pub(crate) sequence: Position,
+    pub(crate) states: Vec<(EndpointId, DeliveryState)>,
+}
+
+impl Accepted {
+    /// When the message was accepted: its id tells.
+    pub(crate) fn at(&self) -> UnixMs {
+        self.id.0.time()
+    }
+
+    pub(crate) fn delivery(&self, endpoint: EndpointId, sequence: Position, position: Position) -> DeliveryRef {
+        DeliveryRef { app: self.app, endpoint, message: self.id, sequence, position, order_key: self.order_key }
+    }
+}

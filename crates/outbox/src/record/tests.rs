@@ -1,0 +1,208 @@
+//! The bytes of each kind of record, frozen: a release must be able to read
+//! what every earlier release wrote.
+
+use bytes::Bytes;
+use postrider_model::application::{Application, ApplicationFields};
+use postrider_model::config::ConfigChange;
+use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
+use postrider_model::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret};
+use postrider_model::event_type::{EventType, EventTypeFields};
+use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
+use postrider_model::job::FailureKind;
+use postrider_model::ports::DeliveryFilter;
+use postrider_model::position::Position;
+use postrider_model::secret::SealedSecret;
+use postrider_model::time::UnixMs;
+use proptest::prelude::*;
+
+use super::*;
+
+fn id(n: u8) -> RawId {
+    RawId::new(UnixMs(1_800_000_000_000 + u64::from(n)), u64::from(n) << 40, [n; 6])
+}
+
+fn delivery() -> DeliveryRef {
+    DeliveryRef {
+        app: AppId(id(1)),
+        endpoint: EndpointId(id(2)),
+        message: MessageId(id(3)),
+        sequence: Position::new(4, 64),
+        position: Position::new(9, 128),
+        order_key: 77,
+    }
+}
+
+fn accepted() -> Accepted {
+    Accepted {
+        id: MessageId(id(3)),
+        app: AppId(id(1)),
+        config_version: 12,
+        event_type: "order.paid".into(),
+        content_type: Some("application/xml".into()),
+        event_id: Some("event-17".into()),
+        channels: vec!["eu".into()],
+        tags: vec!["blue".into(), "green".into()],
+        idempotency: Some(IdempotencyKey { key: [5; 16], content: [6; 16] }),
+        order_key: 77,
+        endpoints: vec![EndpointId(id(2)), EndpointId(id(8))],
+    }
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        id: AttemptId(id(4)),
+        delivery: delivery(),
+        ended: Scheduled { due: UnixMs(1_800_000_000_500), attempt: 2, step: 1, trigger: Trigger::Scheduled },
+        trigger: Trigger::Manual,
+        started: UnixMs(1_800_000_000_600),
+        duration_ms: 70,
+        url: "https://example.com/hook".into(),
+        status: None,
+        failure: Some(FailureKind::Timeout),
+        next: Next::Retry { due: UnixMs(1_800_000_300_000) },
+        stale: false,
+    }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint {
+        id: EndpointId(id(2)),
+        app: AppId(id(1)),
+        fields: EndpointFields {
+            url: "https://example.com/hook".into(),
+            event_types: Some(["order.paid".to_owned()].into()),
+            headers: [("X-Shop".to_owned(), "17".to_owned())].into(),
+            throttle_per_second: Some(5),
+            ..EndpointFields::default()
+        },
+        secrets: vec![EndpointSecret { sealed: SealedSecret(vec![1, 2, 3]), expires: Some(UnixMs(9)) }],
+        disabled: Some(Disabled { since: UnixMs(8), by: DisabledBy::Gone }),
+        paused: None,
+        created: UnixMs(7),
+        updated: UnixMs(8),
+    }
+}
+
+/// One record of each kind and shape, with the name of its file.
+fn samples() -> Vec<(&'static str, Record)> {
+    let deliveries = |what| Deliveries { at: UnixMs(10), what, deliveries: vec![delivery()], task: None };
+    let key = DeliveryKey { endpoint: EndpointId(id(2)), message: Position::new(4, 64) };
+    let app = Application {
+        id: AppId(id(1)),
+        org: OrgId(id(9)),
+        fields: ApplicationFields { name: "Shop".into(), uid: Some("shop".into()), ..ApplicationFields::default() },
+        created: UnixMs(7),
+        updated: UnixMs(8),
+    };
+    let event_type = EventType {
+        org: OrgId(id(9)),
+        name: "order.paid".into(),
+        fields: EventTypeFields { description: "paid".into(), ..EventTypeFields::default() },
+        created: UnixMs(7),
+        updated: UnixMs(8),
+    };
+    let states = vec![
+        (EndpointId(id(2)), DeliveryState::Dead { at: UnixMs(11), reason: DeadReason::AttemptsExhausted, attempt: 10 }),
+        (EndpointId(id(8)), DeliveryState::Scheduled(Scheduled::first(UnixMs(12)))),
+        (EndpointId(id(5)), DeliveryState::Delivered { at: UnixMs(13), attempt: 1 }),
+        (EndpointId(id(6)), DeliveryState::Cancelled { at: UnixMs(14), attempt: 0 }),
+    ];
+    let filter = DeliveryFilter {
+        app: Some(AppId(id(1))),
+        event_types: Some(vec!["order.paid".into()]),
+        after: Some(UnixMs(15)),
+        ..DeliveryFilter::default()
+    };
+    vec![
+        ("accepted", Record::Accepted(accepted(), Bytes::from_static(b"{\"order\":  17}"))),
+        ("outcome", Record::Outcome(outcome(), Bytes::from_static(b"deadline passed"))),
+        ("config-application", Record::Config(ConfigChange::Application(app.into()))),
+        ("config-application-deleted", Record::Config(ConfigChange::ApplicationDeleted(AppId(id(1))))),
+        ("config-endpoint", Record::Config(ConfigChange::Endpoint(endpoint().into()))),
+        ("config-endpoint-deleted", Record::Config(ConfigChange::EndpointDeleted(EndpointId(id(2))))),
+        ("config-event-type", Record::Config(ConfigChange::EventType(event_type.into()))),
+        ("config-default-org", Record::Config(ConfigChange::DefaultOrg(OrgId(id(9))))),
+        ("config-dispatch-paused", Record::Config(ConfigChange::DispatchPaused(Some(UnixMs(5))))),
+        ("deliveries-cancelled", Record::Deliveries(deliveries(DeliveryChange::Cancelled))),
+        ("deliveries-expired", Record::Deliveries(deliveries(DeliveryChange::Expired(DeadReason::HeldTooLong)))),
+        ("deliveries-forgotten", Record::Deliveries(deliveries(DeliveryChange::Forgotten))),
+        (
+            "deliveries-replayed",
+            Record::Deliveries(Deliveries {
+                task: Some((TaskId(id(7)), key)),
+                ..deliveries(DeliveryChange::Replayed { attempts_made: 3 })
+            }),
+        ),
+        ("task-started", Record::TaskStarted(TaskStarted { id: TaskId(id(7)), filter, created: UnixMs(16) })),
+        ("task-finished", Record::TaskFinished(TaskId(id(7)))),
+        (
+            "carried",
+            Record::Carried(
+                Carried { message: accepted(), sequence: Position::new(4, 64), states },
+                Bytes::from_static(b"body"),
+            ),
+        ),
+    ]
+}
+
+fn encoded(record: &Record) -> Vec<u8> {
+    [Encoder::default().encode(record), record.raw()].concat()
+}
+
+fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(name)
+}
+
+/// To freeze a new format version, write its files with `POSTRIDER_WRITE_GOLDEN=1`
+/// into a new directory. Those of a released version never change.
+#[test]
+fn every_record_of_version_1_is_read_and_written_as_it_was() {
+    for (name, record) in samples() {
+        let path = golden(name);
+        if std::env::var_os("POSTRIDER_WRITE_GOLDEN").is_some() {
+            std::fs::write(&path, encoded(&record)).expect("the golden directory is there");
+        }
+        let frozen = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(decode(&frozen.clone().into()), Ok(record.clone()), "{name} is read");
+        assert_eq!(encoded(&record), frozen, "{name} is written");
+    }
+}
+
+#[test]
+fn there_is_a_frozen_sample_of_every_kind() {
+    let mut kinds: Vec<u8> = samples().iter().map(|(_, record)| encoded(record)[0]).collect();
+    kinds.dedup();
+    assert_eq!(kinds, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn an_unknown_kind_or_version_is_refused_not_skipped() {
+    let mut bytes = encoded(&samples()[0].1);
+    bytes[0] = 99;
+    assert_eq!(decode(&bytes.clone().into()), Err(DecodeError::Unknown { kind: 99, version: 1 }));
+    (bytes[0], bytes[1]) = (1, 2);
+    assert_eq!(decode(&bytes.into()), Err(DecodeError::Unknown { kind: 1, version: 2 }));
+}
+
+proptest! {
+    /// Whatever the bytes, decoding ends with a record or an error.
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..9) {
+        let mut framed = vec![kind, 1];
+        framed.extend_from_slice(&(bytes.len() as u32 / 2).to_le_bytes());
+        framed.extend_from_slice(&bytes);
+        let _ = decode(&bytes.into());
+        let _ = decode(&framed.into());
+    }
+
+    /// A record that is cut short, or in which a byte is changed, is never taken
+    /// for another one with bytes left over.
+    #[test]
+    fn a_shortened_record_is_refused(cut in 1usize..40) {
+        for (name, record) in samples().into_iter().filter(|(_, record)| record.raw().is_empty()) {
+            let bytes = encoded(&record);
+            let shorter = Bytes::copy_from_slice(&bytes[..bytes.len() - cut.min(bytes.len())]);
+            prop_assert!(decode(&shorter).is_err(), "{}", name);
+        }
+    }
+}

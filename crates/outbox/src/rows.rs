@@ -1,0 +1,86 @@
+//! What a record adds to the index.
+
+use postrider_model::delivery::DeliveryState;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use crate::index::{AttemptRow, KeyRow, MessageRow, Row, SettledRow};
+use crate::keys;
+use crate::record::{Accepted, Carried, DeliveryChange, Outcome, Record};
+
+/// [`SettledRow::state`] of a delivery that a person cancelled.
+pub(crate) const CANCELLED: u8 = 1;
+/// [`SettledRow::state`] of a delivery that expired.
+pub(crate) const DEAD: u8 = 2;
+/// [`SettledRow::state`] of a delivery that was confirmed before its message was carried.
+pub(crate) const DELIVERED: u8 = 3;
+
+/// The rows of a record: the same live and when a segment is indexed anew.
+pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row)) {
+    match record {
+        Record::Accepted(accepted, _) => message_rows(position, position, accepted, take),
+        Record::Carried(carried, _) => carried_rows(position, carried, take),
+        Record::Outcome(outcome, _) => take(Row::Attempt(attempt_row(position, outcome))),
+        Record::Deliveries(change) => {
+            let state = match change.what {
+                DeliveryChange::Cancelled => CANCELLED,
+                DeliveryChange::Expired(_) => DEAD,
+                DeliveryChange::Replayed { .. } | DeliveryChange::Forgotten => return,
+            };
+            for delivery in &change.deliveries {
+                take(Row::Settled(SettledRow {
+                    app: delivery.app,
+                    endpoint: delivery.endpoint,
+                    message: delivery.sequence,
+                    position,
+                    state,
+                    at: change.at,
+                    attempt: 0,
+                }));
+            }
+        }
+        Record::Config(_) | Record::TaskStarted(_) | Record::TaskFinished(_) => {}
+    }
+}
+
+fn message_rows(sequence: Position, position: Position, accepted: &Accepted, take: &mut dyn FnMut(Row)) {
+    take(Row::Message(MessageRow {
+        app: accepted.app,
+        sequence,
+        position,
+        accepted: accepted.at(),
+        matched: !accepted.endpoints.is_empty(),
+        event_type: keys::event_type(&accepted.event_type),
+    }));
+    let event_key = accepted.event_id.as_deref().map(|event_id| keys::event_id(accepted.app, event_id));
+    let idempotency = accepted.idempotency.map(|key| key.key);
+    for hash in [event_key, idempotency].into_iter().flatten() {
+        take(Row::Key(KeyRow { hash, position, at: accepted.at() }));
+    }
+}
+
+fn carried_rows(position: Position, carried: &Carried, take: &mut dyn FnMut(Row)) {
+    message_rows(carried.sequence, position, &carried.message, take);
+    for (endpoint, state) in &carried.states {
+        let (state, at, attempt) = match *state {
+            // The live table tells these.
+            DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } => continue,
+            DeliveryState::Delivered { at, attempt } => (DELIVERED, at, attempt),
+            DeliveryState::Cancelled { at, attempt } => (CANCELLED, at, attempt),
+        };
+        let (app, message) = (carried.message.app, carried.sequence);
+        take(Row::Settled(SettledRow { app, endpoint: *endpoint, message, position, state, at, attempt }));
+    }
+}
+
+fn attempt_row(position: Position, outcome: &Outcome) -> AttemptRow {
+    AttemptRow {
+        app: outcome.delivery.app,
+        endpoint: outcome.delivery.endpoint,
+        message: outcome.delivery.sequence,
+        position,
+        ended: UnixMs(outcome.started.as_u64() + u64::from(outcome.duration_ms)),
+        status: outcome.status.unwrap_or(0),
+        succeeded: matches!(outcome.status, Some(200..=299)),
+    }
+}

@@ -1,0 +1,340 @@
+//! All that is derived from the journal and kept in memory, and the one
+//! function that derives it: [`State::apply`], used live and in recovery alike.
+
+mod lane;
+mod task;
+
+pub(crate) use lane::{LaneState, Live};
+pub(crate) use task::TaskState;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use postrider_model::check_invariant;
+use postrider_model::config::{Config, ConfigChange};
+use postrider_model::delivery::{DeliveryEvent, DeliveryState, Scheduled, transition};
+use postrider_model::endpoint::Endpoint;
+use postrider_model::id::{AppId, EndpointId, TaskId};
+use postrider_model::lane::{Lane, LaneEvent};
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, Outcome, Record};
+
+/// Live deliveries, dead letters, bulk replays. The configuration lies beside
+/// it, because others read it without waiting for this.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) lanes: HashMap<EndpointId, LaneState>,
+    pub(crate) tasks: BTreeMap<TaskId, TaskState>,
+    /// The time of the newest record: time never goes back behind it.
+    pub(crate) last_record: UnixMs,
+    /// Everything in the journal before this has been applied.
+    pub(crate) applied: Position,
+    /// Lanes whose window has run half empty while more lies behind it.
+    pub(crate) thirsty: BTreeSet<EndpointId>,
+    /// Deliveries that wait, by application.
+    pending: HashMap<AppId, u64>,
+    /// Deliveries of one lane that may be in memory.
+    lane_window: usize,
+}
+
+impl State {
+    pub(crate) fn new(lane_window: usize) -> Self {
+        Self { lane_window, ..Self::default() }
+    }
+
+    /// Applies one record: every record applies, since its legality was checked
+    /// before it was written. `events` tells the scheduler what it means.
+    pub(crate) fn apply(
+        &mut self,
+        config: &mut Config,
+        position: Position,
+        record: &Record,
+        events: &mut Vec<LaneEvent>,
+    ) {
+        match record {
+            Record::Accepted(accepted, _) => self.apply_accepted(position, accepted, events),
+            Record::Outcome(outcome, _) => self.apply_outcome(outcome, events),
+            Record::Config(change) => self.apply_config(config, change, events),
+            Record::Deliveries(change) => self.apply_deliveries(change, events),
+            Record::TaskStarted(started) => {
+                self.see_time(started.created);
+                self.forget_oldest_task();
+                self.tasks.insert(started.id, TaskState::new(started));
+            }
+            Record::TaskFinished(id) => {
+                if let Some(task) = self.tasks.get_mut(id) {
+                    task.finished = true;
+                }
+            }
+            Record::Carried(carried, _) => self.apply_carried(position, carried, events),
+        }
+    }
+
+    /// Deliveries of an application that wait, in number.
+    pub(crate) fn pending_of(&self, app: AppId) -> u64 {
+        self.pending.get(&app).copied().unwrap_or(0)
+    }
+
+    /// Deliveries that wait, in number.
+    pub(crate) fn pending_total(&self) -> u64 {
+        self.pending.values().sum()
+    }
+
+    /// Everything that the scheduler has to know after a start.
+    pub(crate) fn introduce(&self, config: &Config, events: &mut Vec<LaneEvent>) {
+        for entry in config.apps() {
+            for endpoint in entry.endpoints() {
+                events.push(lane_event(config, endpoint));
+                if let Some(lane) = self.lanes.get(&endpoint.id) {
+                    events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, *sequence, live)));
+                }
+            }
+        }
+    }
+
+    /// Takes deliveries into a lane's window that were read from the journal
+    /// between `from` and `next`. If the lane's cursor has moved since they were
+    /// read, they are left alone.
+    pub(crate) fn fill(
+        &mut self,
+        endpoint: EndpointId,
+        (from, next): (Position, Position),
+        read: &[DeliveryRef],
+        events: &mut Vec<LaneEvent>,
+    ) {
+        let at_end = next >= self.applied;
+        let lost = self.change_lane(endpoint, |lane, _| {
+            if lane.cursor != Some(from) {
+                return 0;
+            }
+            for (sequence, live) in lane.fill(read, next) {
+                events.push(waiting(endpoint, sequence, &live));
+            }
+            if at_end { lane.expect_behind(0) } else { 0 }
+        });
+        if let Some(lost @ 1..) = lost {
+            metrics::counter!(crate::meters::LOST).increment(lost);
+            tracing::error!(%endpoint, lost, "deliveries are lost: damage in the journal holds their messages");
+        }
+    }
+
+    /// The state of a delivery, as far as it is known here: live or dead.
+    pub(crate) fn delivery(&self, delivery: &DeliveryRef) -> Option<DeliveryState> {
+        let lane = self.lanes.get(&delivery.endpoint)?;
+        match lane.state(delivery.sequence) {
+            None if lane.is_behind(delivery) => Some(DeliveryState::Scheduled(Scheduled::first(delivery.accepted()))),
+            known => known,
+        }
+    }
+
+    /// The records between two positions that live deliveries and dead letters
+    /// need, and whether a lane has to read on from before their end.
+    pub(crate) fn needed(&self, from: Position, to: Position) -> (Vec<Position>, bool) {
+        let within = |position: &Position| (from..to).contains(position);
+        let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
+        let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
+        let positions = live.chain(dead.map(|dead| dead.position)).filter(within).collect();
+        (positions, self.lanes.values().any(|lane| lane.cursor.is_some_and(|cursor| cursor < to)))
+    }
+
+    /// Live deliveries and dead letters whose record lies in a segment, in
+    /// number, if there are any.
+    pub(crate) fn still_in(&self, segment: u32) -> Option<usize> {
+        let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
+        let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
+        let all = live.chain(dead.map(|dead| dead.position));
+        let count = all.filter(|position| position.segment() == segment).count();
+        (count > 0).then_some(count)
+    }
+
+    /// Where the record of a delivery lies, if it is in memory.
+    pub(crate) fn position(&self, delivery: &DeliveryRef) -> Option<Position> {
+        let lane = self.lanes.get(&delivery.endpoint)?;
+        let live = lane.window.get(&delivery.sequence).map(|live| live.position);
+        live.or_else(|| lane.dead.get(&delivery.sequence).map(|dead| dead.position))
+    }
+
+    /// Keeps the list of bulk replays that have ended short.
+    fn forget_oldest_task(&mut self) {
+        const FINISHED_TASKS_KEPT: usize = 1_000;
+        let finished = self.tasks.iter().filter(|(_, task)| task.finished);
+        if finished.clone().count() >= FINISHED_TASKS_KEPT
+            && let Some(oldest) = finished.map(|(id, _)| *id).next()
+        {
+            self.tasks.remove(&oldest);
+        }
+    }
+
+    fn see_time(&mut self, at: UnixMs) {
+        self.last_record = self.last_record.max(at);
+    }
+
+    /// Lets `change` work on a lane and keeps the counters true. Gives `None`
+    /// when there is no such lane.
+    fn change_lane<T>(&mut self, endpoint: EndpointId, change: impl FnOnce(&mut LaneState, usize) -> T) -> Option<T> {
+        let lane = self.lanes.get_mut(&endpoint)?;
+        let before = lane.pending();
+        let result = change(lane, self.lane_window);
+        if lane.behind > 0 && lane.window.len() * 2 <= self.lane_window {
+            self.thirsty.insert(endpoint);
+        }
+        let (app, after) = (lane.app, lane.pending());
+        let pending = self.pending.entry(app).or_default();
+        *pending = (*pending + after).saturating_sub(before);
+        Some(result)
+    }
+
+    fn apply_accepted(&mut self, position: Position, accepted: &Accepted, events: &mut Vec<LaneEvent>) {
+        self.see_time(accepted.at());
+        let scheduled = Scheduled::first(accepted.at());
+        for endpoint in &accepted.endpoints {
+            let delivery = accepted.delivery(*endpoint, position, position);
+            // An endpoint that was deleted in the same frame has no lane any more.
+            let in_window = self.change_lane(*endpoint, |lane, window| lane.accept(&delivery, scheduled, window));
+            if in_window == Some(true) {
+                events.push(LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: accepted.order_key });
+            }
+        }
+    }
+
+    fn apply_outcome(&mut self, outcome: &Outcome, events: &mut Vec<LaneEvent>) {
+        let at = outcome.started + std::time::Duration::from_millis(u64::from(outcome.duration_ms));
+        self.see_time(at);
+        let attempt = outcome.ended.attempt;
+        let event = DeliveryEvent::AttemptEnded { attempt, at, next: outcome.next };
+        // After a crash the delivery may lie behind the cursor of the checkpoint
+        // again; the record tells what it was waiting for.
+        let before = self.delivery(&outcome.delivery);
+        let before = if outcome.stale { before } else { before.or(Some(DeliveryState::Scheduled(outcome.ended))) };
+        let Some(before) = before else {
+            events.push(LaneEvent::Left(outcome.delivery.key()));
+            return;
+        };
+        let after = if outcome.stale { Ok(before) } else { transition(&before, &event) };
+        let legal = check_invariant!("W3", after.is_ok(), "the record of an outcome applies to its delivery");
+        if let (true, Ok(after)) = (legal, after) {
+            self.put(&outcome.delivery, &after, events);
+        }
+    }
+
+    fn apply_deliveries(&mut self, change: &Deliveries, events: &mut Vec<LaneEvent>) {
+        self.see_time(change.at);
+        if let Some((id, cursor)) = change.task
+            && let Some(task) = self.tasks.get_mut(&id)
+        {
+            task.advance(cursor, change.deliveries.len() as u64);
+        }
+        for delivery in &change.deliveries {
+            let known = self.delivery(delivery);
+            let (event, unknown) = match change.what {
+                DeliveryChange::Forgotten => {
+                    self.change_lane(delivery.endpoint, |lane, _| lane.dead.remove(&delivery.sequence));
+                    continue;
+                }
+                DeliveryChange::Cancelled => (DeliveryEvent::Cancelled { at: change.at }, None),
+                DeliveryChange::Expired(reason) => (DeliveryEvent::Expired { at: change.at, reason }, None),
+                DeliveryChange::Replayed { attempts_made } => (
+                    DeliveryEvent::Replayed { at: change.at },
+                    Some(DeliveryState::Delivered { at: change.at, attempt: attempts_made }),
+                ),
+            };
+            let Some(before) = known.or(unknown) else { continue };
+            if let Ok(after) = transition(&before, &event) {
+                self.put(delivery, &after, events);
+            }
+        }
+    }
+
+    fn apply_carried(&mut self, position: Position, carried: &Carried, events: &mut Vec<LaneEvent>) {
+        for (endpoint, state) in &carried.states {
+            let delivery = carried.message.delivery(*endpoint, carried.sequence, position);
+            let Some(lane) = self.lanes.get(endpoint) else { continue };
+            match state {
+                // The scheduler knows those in the window already, and one of them may be in flight.
+                DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => self.put(&delivery, state, events),
+                DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } => self.put(&delivery, state, &mut vec![]),
+                DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
+            }
+        }
+    }
+
+    fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState, events: &mut Vec<LaneEvent>) {
+        if self.change_lane(delivery.endpoint, |lane, _| lane.put(delivery, state)).is_none() {
+            // Its endpoint was deleted in the same frame.
+            return events.push(LaneEvent::Left(delivery.key()));
+        }
+        events.push(match *state {
+            DeliveryState::Scheduled(scheduled) => {
+                LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: delivery.order_key }
+            }
+            _ => LaneEvent::Left(delivery.key()),
+        });
+    }
+
+    fn apply_config(&mut self, config: &mut Config, change: &ConfigChange, events: &mut Vec<LaneEvent>) {
+        match change {
+            ConfigChange::Endpoint(endpoint) => {
+                self.see_time(endpoint.updated);
+                self.lanes.entry(endpoint.id).or_insert_with(|| LaneState::new(endpoint.app));
+            }
+            ConfigChange::EndpointDeleted(id) => self.drop_lane(*id, events),
+            ConfigChange::ApplicationDeleted(id) => {
+                let gone: Vec<_> = config.app(*id).into_iter().flat_map(|entry| entry.endpoints()).collect();
+                for endpoint in gone {
+                    self.drop_lane(endpoint.id, events);
+                }
+                self.pending.remove(id);
+            }
+            _ => {}
+        }
+        config.apply(change);
+        match change {
+            ConfigChange::Endpoint(endpoint) => events.push(lane_event(config, endpoint)),
+            ConfigChange::Application(app) => {
+                let endpoints = config.app(app.id).into_iter().flat_map(|entry| entry.endpoints());
+                events.extend(endpoints.map(|endpoint| lane_event(config, endpoint)));
+            }
+            ConfigChange::DispatchPaused(_) => {
+                let endpoints = config.apps().flat_map(|entry| entry.endpoints());
+                events.extend(endpoints.map(|endpoint| lane_event(config, endpoint)));
+            }
+            _ => {}
+        }
+    }
+
+    fn drop_lane(&mut self, endpoint: EndpointId, events: &mut Vec<LaneEvent>) {
+        let Some(lane) = self.lanes.remove(&endpoint) else { return };
+        if let Some(pending) = self.pending.get_mut(&lane.app) {
+            *pending = pending.saturating_sub(lane.pending());
+        }
+        events.push(LaneEvent::EndpointGone(endpoint));
+    }
+
+    /// Rebuilds the counters after the lanes were put in place by a checkpoint.
+    pub(crate) fn recount(&mut self) {
+        self.pending.clear();
+        for (endpoint, lane) in &self.lanes {
+            *self.pending.entry(lane.app).or_default() += lane.pending();
+            if lane.behind > 0 {
+                self.thirsty.insert(*endpoint);
+            }
+        }
+    }
+}
+
+fn waiting(endpoint: EndpointId, sequence: Position, live: &Live) -> LaneEvent {
+    let key = postrider_model::delivery::DeliveryKey { endpoint, message: sequence };
+    LaneEvent::Waiting { key, scheduled: live.scheduled, order_key: live.order_key }
+}
+
+fn lane_event(config: &Config, endpoint: &Endpoint) -> LaneEvent {
+    let app_throttle = config.app(endpoint.app).and_then(|entry| entry.app.fields.throttle_per_second);
+    LaneEvent::Endpoint(Lane {
+        endpoint: endpoint.id,
+        app: endpoint.app,
+        hold: config.hold(endpoint).map(|(hold, _)| hold),
+        throttle_per_second: endpoint.fields.throttle_per_second,
+        app_throttle_per_second: app_throttle,
+    })
+}

@@ -1,0 +1,160 @@
+//! What an outside ledger knows: the state of the store after each step of a
+//! script, told by names that the script gave and not by ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postrider_model::id::MessageId;
+
+/// A name that the script gave.
+pub(super) type Name = &'static str;
+
+/// Where a delivery stands, with the number of the attempt that it waits for,
+/// or of the last one made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    Pending(u16),
+    Delivered(u16),
+    Dead(u16),
+    Cancelled,
+}
+
+/// All that can be seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct World {
+    pub(super) app: bool,
+    pub(super) all_paused: bool,
+    /// Endpoints, and whether each is paused.
+    pub(super) endpoints: BTreeMap<String, bool>,
+    /// Messages with their deliveries, by endpoint.
+    pub(super) messages: BTreeMap<String, BTreeMap<String, Stand>>,
+}
+
+/// A step of a script.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    App,
+    /// Makes an endpoint that wants messages of a type.
+    Endpoint(Name, &'static [Name]),
+    DeleteEndpoint(Name),
+    Pause(Name, bool),
+    PauseAll(bool),
+    Send {
+        name: Name,
+        event_type: Name,
+        key: Option<Name>,
+        bytes: usize,
+    },
+    Attempt(Name, Name, End),
+    Cancel(Name, Name),
+    Replay(Name, Name),
+    Checkpoint,
+    /// Two hours go by, and segments that are old then are removed.
+    Retire,
+    /// A clean stop, and a start.
+    Restart,
+}
+
+/// How an attempt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Delivered,
+    Retry,
+    Dead,
+}
+
+/// The worlds after each step, and which of them are possible after a crash.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) worlds: Vec<World>,
+    /// Everything up to this world was answered or synced for sure.
+    pub(super) safe: usize,
+    pub(super) ids: BTreeMap<Name, MessageId>,
+    pub(super) bodies: BTreeMap<String, String>,
+    /// Types that each endpoint wants.
+    wanted: BTreeMap<Name, &'static [Name]>,
+    pub(super) keys: BTreeMap<Name, Name>,
+    /// Messages that retention may have removed: all of their deliveries had ended.
+    pub(super) old: BTreeSet<String>,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        Self { worlds: vec![World::default()], ..Self::default() }
+    }
+
+    /// Notes that a step has begun.
+    pub(super) fn begin(&mut self, op: Op) {
+        let mut world = self.worlds.last().cloned().unwrap_or_default();
+        match op {
+            Op::App => world.app = true,
+            Op::Endpoint(name, types) => {
+                self.wanted.insert(name, types);
+                world.endpoints.insert(name.to_owned(), false);
+            }
+            Op::DeleteEndpoint(name) => {
+                world.endpoints.remove(name);
+                for stand in world.messages.values_mut().filter_map(|deliveries| deliveries.get_mut(name)) {
+                    if !matches!(stand, Stand::Delivered(_)) {
+                        *stand = Stand::Cancelled;
+                    }
+                }
+            }
+            Op::Pause(name, paused) => drop(world.endpoints.insert(name.to_owned(), paused)),
+            Op::PauseAll(paused) => world.all_paused = paused,
+            Op::Send { name, event_type, key, bytes } => {
+                let wants = |endpoint: &&String| {
+                    self.wanted.get(endpoint.as_str()).is_some_and(|types| types.contains(&event_type))
+                };
+                let to = world.endpoints.keys().filter(wants);
+                let deliveries = to.map(|endpoint| (endpoint.clone(), Stand::Pending(1))).collect();
+                world.messages.insert(name.to_owned(), deliveries);
+                self.bodies.insert(name.to_owned(), body(name, bytes));
+                self.keys.extend(key.map(|key| (name, key)));
+            }
+            Op::Attempt(message, endpoint, end) => change(&mut world, message, endpoint, |stand| match (stand, end) {
+                (Stand::Pending(n), End::Delivered) => Stand::Delivered(n),
+                (Stand::Pending(n), End::Dead) => Stand::Dead(n),
+                (Stand::Pending(n), End::Retry) => Stand::Pending(n + 1),
+                (other, _) => panic!("the script attempts {message} to {endpoint}, which is {other:?}"),
+            }),
+            Op::Cancel(message, endpoint) => change(&mut world, message, endpoint, |_| Stand::Cancelled),
+            Op::Replay(message, endpoint) => change(&mut world, message, endpoint, |stand| match stand {
+                Stand::Delivered(n) | Stand::Dead(n) => Stand::Pending(n + 1),
+                other => panic!("the script replays {message} to {endpoint}, which is {other:?}"),
+            }),
+            Op::Retire => {
+                let ended = |stand: &Stand| matches!(stand, Stand::Delivered(_) | Stand::Cancelled);
+                let ended = world.messages.iter().filter(|(_, deliveries)| deliveries.values().all(ended));
+                let keyed = |name: &str| self.keys.contains_key(name);
+                self.old.extend(ended.map(|(name, _)| name.clone()).filter(|name| !keyed(name)));
+            }
+            Op::Checkpoint | Op::Restart => {}
+        }
+        self.worlds.push(world);
+    }
+
+    /// Notes that the step was answered: it, and all before it, are on disk.
+    pub(super) fn answered(&mut self) {
+        self.safe = self.worlds.len() - 1;
+    }
+
+    /// Whether a start may have found this.
+    pub(super) fn explains(&self, found: &World) -> bool {
+        let possible = self.worlds.get(self.safe..).unwrap_or_default();
+        possible.iter().any(|world| {
+            let mut world = world.clone();
+            world.messages.retain(|name, _| found.messages.contains_key(name) || !self.old.contains(name));
+            world == *found
+        })
+    }
+}
+
+fn change(world: &mut World, message: Name, endpoint: Name, change: impl FnOnce(Stand) -> Stand) {
+    let stand = world.messages.get_mut(message).and_then(|deliveries| deliveries.get_mut(endpoint));
+    let stand = stand.expect("the script speaks of a delivery that there is");
+    *stand = change(*stand);
+}
+
+pub(super) fn body(name: &str, bytes: usize) -> String {
+    format!("{name} {}", "x".repeat(bytes))
+}

@@ -1,0 +1,445 @@
+//! Anything that doors, scheduler and keeper may do, in any order, with stops
+//! and kills in between, beside a model that is a table of deliveries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_model::command::Command;
+use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
+use postrider_model::id::{EndpointId, MessageId};
+use postrider_model::job::Job;
+use postrider_model::lane::{DeliveryStore as _, LaneEvent};
+use postrider_model::ports::{
+    Accept as _, Configure as _, Control as _, Delivery, DeliveryFilter, Page, PageRequest, Query as _, QueryError,
+};
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use super::stepper::{Stepper, app, endpoint, runtime, sim_dir};
+use super::support::{ManualClock, ORG, message};
+use crate::disk::sim::SimDisk;
+use crate::{MasterKey, Options};
+
+const APP: &str = "shop";
+const LANE_WINDOW: usize = 3;
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// A message of one of three types.
+    Accept(u8),
+    /// A job is handed out for the nth that waits.
+    Take(usize),
+    /// The nth job in flight ends.
+    End(usize, End),
+    /// The nth pending delivery is cancelled.
+    Cancel(usize),
+    /// The nth delivery that has ended is replayed.
+    Replay(usize),
+    /// All dead letters are.
+    ReplayAll,
+    CancelAll,
+    PauseAll(bool),
+    AddEndpoint,
+    DeleteEndpoint(usize),
+    Round,
+    Checkpoint,
+    Stop,
+    Kill,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Delivered,
+    Retry,
+    Dead,
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let end = prop_oneof![2 => Just(End::Delivered), 1 => Just(End::Retry), 2 => Just(End::Dead)];
+    prop_oneof![
+        12 => (0u8..3).prop_map(Action::Accept),
+        8 => (0usize..20).prop_map(Action::Take),
+        8 => (0usize..6, end).prop_map(|(nth, end)| Action::End(nth, end)),
+        3 => (0usize..40).prop_map(Action::Cancel),
+        3 => (0usize..40).prop_map(Action::Replay),
+        1 => Just(Action::ReplayAll),
+        1 => Just(Action::CancelAll),
+        1 => any::<bool>().prop_map(Action::PauseAll),
+        1 => Just(Action::AddEndpoint),
+        1 => (0usize..4).prop_map(Action::DeleteEndpoint),
+        4 => Just(Action::Round),
+        1 => Just(Action::Checkpoint),
+        1 => Just(Action::Stop),
+        2 => Just(Action::Kill),
+    ]
+}
+
+/// Where a delivery stands, with the number of the attempt that it waits for,
+/// or of the last one made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    Pending(u16),
+    Delivered(u16),
+    Dead(u16),
+    Cancelled(u16),
+}
+
+impl Stand {
+    const fn of(state: &DeliveryState) -> Self {
+        match *state {
+            DeliveryState::Scheduled(scheduled) => Self::Pending(scheduled.attempt),
+            DeliveryState::Delivered { attempt, .. } => Self::Delivered(attempt),
+            DeliveryState::Dead { attempt, .. } => Self::Dead(attempt),
+            DeliveryState::Cancelled { attempt, .. } => Self::Cancelled(attempt),
+        }
+    }
+}
+
+struct Machine {
+    clock: Arc<ManualClock>,
+    disk: SimDisk,
+    index: tempfile::TempDir,
+    runtime: Arc<Runtime>,
+    stepper: Option<Stepper>,
+    /// What the scheduler knows by what it was told.
+    told: BTreeSet<DeliveryKey>,
+    in_flight: Vec<Job>,
+    messages: BTreeMap<DeliveryKey, MessageId>,
+    model: BTreeMap<DeliveryKey, Stand>,
+    endpoints: Vec<(String, EndpointId)>,
+    made: usize,
+    /// A bulk replay was asked for.
+    replays: bool,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let mut machine = Self {
+            clock: ManualClock::new(),
+            disk: SimDisk::new(),
+            index: tempfile::tempdir().expect("a temporary directory"),
+            runtime: runtime(),
+            stepper: None,
+            told: BTreeSet::new(),
+            in_flight: vec![],
+            messages: BTreeMap::new(),
+            model: BTreeMap::new(),
+            endpoints: vec![],
+            made: 0,
+            replays: false,
+        };
+        machine.start();
+        let made = machine.stepper().outbox.execute(app(APP));
+        machine.stepper().ask(made).expect("the application is new");
+        machine.add_endpoint();
+        machine.add_endpoint();
+        machine
+    }
+
+    fn start(&mut self) {
+        let options = Options {
+            segment_bytes: 256 << 10,
+            lane_window: LANE_WINDOW,
+            waiting_bytes: 64 << 10,
+            max_in_flight: 32,
+            ..Options::new(sim_dir(), MasterKey::new([7; 32]))
+        };
+        let disk = Arc::new(self.disk.clone());
+        let stepper = Stepper::start(options, self.index.path(), &self.clock, disk, &self.runtime);
+        self.stepper = Some(stepper.expect("nothing is damaged"));
+        self.told.clear();
+        self.in_flight.clear();
+    }
+
+    fn stepper(&mut self) -> &mut Stepper {
+        self.stepper.as_mut().expect("it was started")
+    }
+
+    fn add_endpoint(&mut self) {
+        let uid = format!("e{}", self.made);
+        // The first wants everything, the others one type each.
+        let types: &[&str] = match self.made % 3 {
+            0 => &["t0", "t1", "t2"],
+            1 => &["t1"],
+            _ => &["t2"],
+        };
+        self.made += 1;
+        let made = self.stepper().outbox.execute(endpoint(APP, &uid, types));
+        self.stepper().ask(made).expect("the endpoint is new");
+        let id = self.stepper().endpoint_id(APP, &uid).expect("it is there");
+        self.endpoints.push((uid, id));
+    }
+
+    fn act(&mut self, action: &Action) {
+        self.clock.forward(Duration::from_millis(7));
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        match *action {
+            Action::Accept(of_type) => {
+                let accepted = outbox.accept(message(APP, &format!("t{of_type}"), "body"));
+                let accepted = self.stepper().ask(accepted).expect("there is room");
+                let found = outbox.message(app, accepted.id).expect("it can be read").expect("it was accepted");
+                for endpoint in found.endpoints {
+                    let key = DeliveryKey { endpoint, message: found.sequence };
+                    self.messages.insert(key, accepted.id);
+                    self.model.insert(key, Stand::Pending(1));
+                }
+            }
+            Action::Take(nth) => {
+                self.listen();
+                let free = self.told.iter().filter(|key| self.in_flight.iter().all(|job| job.key != **key));
+                let Some(key) = free.copied().nth(nth % self.told.len().max(1)) else { return };
+                let job = self.stepper().ask(outbox.job(key)).expect("what the scheduler knows can be attempted");
+                assert_eq!(self.model.get(&key), Some(&Stand::Pending(job.attempt)));
+                self.in_flight.push(job);
+            }
+            Action::End(nth, end) => self.end(nth, end),
+            Action::Cancel(nth) => {
+                let Some((key, attempt)) =
+                    self.nth(nth, |stand| if let Stand::Pending(n) = stand { Some(n) } else { None })
+                else {
+                    return;
+                };
+                let message = self.messages.get(&key).copied().expect("it was accepted");
+                self.stepper().ask(outbox.cancel(app, message, key.endpoint)).expect("it waits");
+                self.model.insert(key, Stand::Cancelled(attempt - 1));
+            }
+            Action::Replay(nth) => self.replay(nth),
+            Action::ReplayAll => {
+                let replay = outbox.replay_where(DeliveryFilter::default());
+                self.stepper().ask(replay).expect("it is recorded");
+                self.replays = true;
+            }
+            Action::CancelAll => {
+                let cancelled = outbox.cancel_where(DeliveryFilter::default());
+                let cancelled = self.stepper().ask(cancelled).expect("they can be found");
+                let mut expected = 0;
+                for stand in self.model.values_mut() {
+                    if let Stand::Pending(n) = *stand {
+                        *stand = Stand::Cancelled(n - 1);
+                        expected += 1;
+                    }
+                }
+                assert_eq!(cancelled, expected);
+            }
+            Action::PauseAll(paused) => {
+                let done = outbox.execute(Command::PauseDispatch { paused });
+                self.stepper().ask(done).expect("it is legal");
+            }
+            Action::AddEndpoint => self.add_endpoint(),
+            Action::DeleteEndpoint(nth) => self.delete_endpoint(nth),
+            Action::Round => {
+                self.stepper().keeper(|keeper| keeper.round());
+                self.settle_replays();
+            }
+            Action::Checkpoint => self.stepper().keeper(|keeper| assert!(keeper.write_checkpoint())),
+            Action::Stop => {
+                self.stepper.take().expect("it was started").stop();
+                self.start();
+            }
+            Action::Kill => {
+                self.stepper = None;
+                self.start();
+            }
+        }
+    }
+
+    /// What the bulk replay did: it takes dead letters as the windows have room.
+    /// What it left is read off the list, and must be what the model says it may be.
+    fn settle_replays(&mut self) {
+        if !self.replays {
+            return;
+        }
+        let outbox = self.stepper().outbox.clone();
+        let dead: BTreeSet<DeliveryKey> =
+            pages(1_000, |page| outbox.dead_letters(&DeliveryFilter::default(), page)).iter().map(|d| d.key).collect();
+        for (key, stand) in &mut self.model {
+            if let Stand::Dead(n) = *stand
+                && !dead.contains(key)
+            {
+                *stand = Stand::Pending(n + 1);
+            }
+        }
+    }
+
+    fn end(&mut self, nth: usize, end: End) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let job = self.in_flight.remove(nth % self.in_flight.len());
+        let (status, next) = match end {
+            End::Delivered => (200, Next::Delivered),
+            End::Retry => (500, Next::Retry { due: self.clock_now() }),
+            End::Dead => (500, Next::Dead { reason: DeadReason::AttemptsExhausted }),
+        };
+        self.stepper().settle(&job, status, next);
+        let Some(stand) = self.model.get_mut(&job.key) else { return };
+        if *stand == Stand::Pending(job.attempt) {
+            *stand = match end {
+                End::Delivered => Stand::Delivered(job.attempt),
+                End::Retry => Stand::Pending(job.attempt + 1),
+                End::Dead => Stand::Dead(job.attempt),
+            };
+        }
+    }
+
+    fn clock_now(&self) -> postrider_model::time::UnixMs {
+        postrider_model::time::Clock::now(&*self.clock)
+    }
+
+    fn replay(&mut self, nth: usize) {
+        let endpoints: Vec<_> = self.endpoints.iter().map(|(_, id)| *id).collect();
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        let ended = self
+            .model
+            .iter()
+            .filter(|(key, stand)| endpoints.contains(&key.endpoint) && !matches!(stand, Stand::Pending(_)));
+        let Some(key) = ended.map(|(key, _)| *key).nth(nth) else { return };
+        let message = self.messages.get(&key).copied().expect("it was accepted");
+        // One that is in flight has to end first, else its outcome would be stale.
+        self.stepper().ask(outbox.replay(app, message, key.endpoint)).expect("it has ended");
+        self.listen();
+        let attempt = pages(1_000, |page| outbox.pending(&DeliveryFilter::default(), page))
+            .iter()
+            .find(|delivery| delivery.key == key)
+            .map(|delivery| Stand::of(&delivery.state));
+        let Some(stand @ Stand::Pending(now)) = attempt else { panic!("{key:?} was replayed: {attempt:?}") };
+        let before = match self.model.get(&key) {
+            Some(Stand::Delivered(n) | Stand::Dead(n) | Stand::Cancelled(n)) => *n,
+            other => panic!("{other:?} has not ended"),
+        };
+        // A stale outcome counts as an attempt that was made.
+        assert!(now > before, "attempt {now} after {before}");
+        self.model.insert(key, stand);
+    }
+
+    fn delete_endpoint(&mut self, nth: usize) {
+        if nth >= self.endpoints.len() {
+            return;
+        }
+        let (uid, id) = self.endpoints.remove(nth);
+        let outbox = self.stepper().outbox.clone();
+        let done = outbox.execute(Command::DeleteEndpoint { org: ORG, app: APP.to_owned(), endpoint: uid });
+        self.stepper().ask(done).expect("it is there");
+        for (_, stand) in self.model.iter_mut().filter(|(key, _)| key.endpoint == id) {
+            match *stand {
+                // Nothing else is kept of it.
+                Stand::Pending(_) | Stand::Dead(_) => *stand = Stand::Cancelled(0),
+                Stand::Delivered(_) | Stand::Cancelled(_) => {}
+            }
+        }
+    }
+
+    fn nth<T>(&self, nth: usize, wanted: impl Fn(Stand) -> Option<T>) -> Option<(DeliveryKey, T)> {
+        self.model.iter().filter_map(|(key, stand)| Some((*key, wanted(*stand)?))).nth(nth)
+    }
+
+    /// Learns what the scheduler is told.
+    fn listen(&mut self) {
+        let mut events = vec![];
+        self.stepper().outbox.take(&mut events);
+        for event in events {
+            match event {
+                LaneEvent::Waiting { key, .. } => drop(self.told.insert(key)),
+                LaneEvent::Left(key) => drop(self.told.remove(&key)),
+                LaneEvent::EndpointGone(endpoint) => self.told.retain(|key| key.endpoint != endpoint),
+                LaneEvent::Endpoint(_) => {}
+            }
+        }
+    }
+
+    fn check(&mut self, page: usize) {
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        let all = DeliveryFilter::default();
+        let expected = |wanted: fn(&Stand) -> bool| -> Vec<(DeliveryKey, Stand)> {
+            self.model.iter().filter(|(_, stand)| wanted(stand)).map(|(key, stand)| (*key, *stand)).collect()
+        };
+        let pending = expected(|stand| matches!(stand, Stand::Pending(_)));
+        let dead = expected(|stand| matches!(stand, Stand::Dead(_)));
+        let listed = |listed: Vec<Delivery>| -> Vec<(DeliveryKey, Stand)> {
+            listed.iter().map(|delivery| (delivery.key, Stand::of(&delivery.state))).collect()
+        };
+        assert_eq!(listed(pages(page, |page| outbox.pending(&all, page))), pending, "pending, {page} a page");
+        assert_eq!(listed(pages(page, |page| outbox.dead_letters(&all, page))), dead, "dead letters, {page} a page");
+        let stats = outbox.stats();
+        assert_eq!((stats.pending, stats.dead_letters), (pending.len() as u64, dead.len() as u64));
+        let ids: BTreeSet<MessageId> = self.messages.values().copied().collect();
+        let mut shown: BTreeMap<DeliveryKey, Stand> = BTreeMap::new();
+        for id in ids {
+            let deliveries = outbox.deliveries_of(app, id).expect("they can be read");
+            shown.extend(deliveries.iter().map(|delivery| (delivery.key, Stand::of(&delivery.state))));
+        }
+        let endpoints: Vec<_> = self.endpoints.iter().map(|(_, id)| *id).collect();
+        for (key, stand) in &self.model {
+            match (stand, shown.get(key)) {
+                // The row of a cancellation does not bear the number.
+                (Stand::Cancelled(_), Some(Stand::Cancelled(_))) => {}
+                // What it was before its endpoint was deleted is shown as long as it is known.
+                (Stand::Cancelled(_), Some(Stand::Delivered(_) | Stand::Dead(_)))
+                    if !endpoints.contains(&key.endpoint) => {}
+                (stand, found) => assert_eq!(found, Some(stand), "{key:?}"),
+            }
+        }
+        self.listen();
+        let state = outbox.shared.state.lock();
+        let windows = state.lanes.iter().flat_map(|(endpoint, lane)| {
+            lane.window.keys().map(|message| DeliveryKey { endpoint: *endpoint, message: *message })
+        });
+        assert_eq!(windows.collect::<BTreeSet<_>>(), self.told, "the scheduler knows the windows");
+    }
+}
+
+/// All pages of a list, one after the other.
+fn pages(limit: usize, list: impl Fn(&PageRequest) -> Result<Page<Delivery>, QueryError>) -> Vec<Delivery> {
+    let mut all = vec![];
+    let mut request = PageRequest { limit, ..PageRequest::default() };
+    loop {
+        let page = list(&request).expect("they can be listed");
+        assert!(page.items.len() <= limit);
+        all.extend(page.items);
+        if page.done {
+            return all;
+        }
+        assert!(page.next.is_some() && page.next != request.after, "a page leads on");
+        request.after = page.next;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_outbox_is_a_table_of_deliveries(
+        actions in prop::collection::vec(any_action(), 1..120),
+        page in 1usize..9,
+    ) {
+        let mut machine = Machine::new();
+        for (n, action) in actions.iter().enumerate() {
+            machine.act(action);
+            if n % 8 == 0 || matches!(action, Action::Stop | Action::Kill) {
+                machine.check(page);
+            }
+        }
+        machine.check(page);
+        machine.act(&Action::Kill);
+        machine.check(page);
+        // Nothing stays behind a window for ever.
+        for _ in 0..machine.model.len() * 2 {
+            machine.act(&Action::Round);
+            machine.listen();
+            let Some(key) = machine.told.first().copied() else { break };
+            let told = machine.stepper().attempt(key, 200, Next::Delivered);
+            prop_assert!(told.is_some());
+            if let Some(stand) = machine.model.get_mut(&key)
+                && let Stand::Pending(n) = *stand
+            {
+                *stand = Stand::Delivered(n);
+            }
+        }
+        prop_assert!(!machine.model.values().any(|stand| matches!(stand, Stand::Pending(_))));
+        machine.check(page);
+    }
+}

@@ -1,0 +1,10 @@
+//! The outbox as a whole, over a real directory or a simulated disk.
+
+mod crash;
+mod damage;
+mod interleavings;
+mod life;
+mod machine;
+mod retention;
+mod stepper;
+mod support;

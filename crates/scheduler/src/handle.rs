@@ -1,0 +1,95 @@
+//! What everybody else holds of the scheduler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::lane::DeliveryStore;
+use postrider_model::ports::{Explain, Wait};
+use postrider_model::retry::RetrySchedule;
+use postrider_model::time::Clock;
+use tokio::sync::Notify;
+
+use crate::moment::Moment;
+use crate::scheduler::Scheduler;
+
+/// What the service, its tasks and its handles share. The lock is held for one
+/// step, never across a wait.
+pub(crate) struct Shared {
+    pub(crate) scheduler: Mutex<Scheduler>,
+    /// Wakes the loop when a step outside of it has changed something.
+    pub(crate) wake: Notify,
+    pub(crate) store: Arc<dyn DeliveryStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What there is at one moment, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Endpoints that are known.
+    pub lanes: usize,
+    /// Applications with at least one of them.
+    pub applications: usize,
+    /// Deliveries in the lanes that wait; at most lanes x `lane_window`.
+    pub waiting: usize,
+    /// Attempts in flight: picked, and not yet recorded.
+    pub in_flight: usize,
+    /// Attempts that may be in flight at present; `max_in_flight` unless the ramp runs.
+    pub in_flight_limit: usize,
+    /// How long the oldest delivery that is due and not held has been due.
+    pub oldest_due_age: Duration,
+}
+
+/// A cheap way to ask and to steer the scheduler.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// What there is at this moment. Looks at every lane under the lock: call it
+    /// once a scrape, not more often.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let at = self.now();
+        self.shared.scheduler.lock().gauges(at)
+    }
+
+    /// Takes another retry schedule. It counts for outcomes from now on; due
+    /// times that are on record stay.
+    pub fn set_retry_schedule(&self, schedule: RetrySchedule) {
+        self.shared.scheduler.lock().set_retry_schedule(schedule);
+    }
+
+    /// Asks the service to end: nothing new starts, and what is in flight has
+    /// this long to be recorded. A second call can only shorten it.
+    pub fn stop(&self, within: Duration) {
+        let by = self.shared.clock.monotonic().saturating_add(within);
+        self.shared.scheduler.lock().stop(by);
+        self.shared.wake.notify_one();
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(&*self.shared.clock)
+    }
+}
+
+impl Explain for Handle {
+    fn why(&self, key: DeliveryKey) -> Option<Wait> {
+        let at = self.now();
+        let (known, last) = {
+            let scheduler = self.shared.scheduler.lock();
+            (scheduler.why(key, at), scheduler.last_waiting(key.endpoint))
+        };
+        // What lies behind the window has never been told, and came later than all that was.
+        known.or_else(|| {
+            let later = last.is_none_or(|last| key.message > last);
+            (later && self.shared.store.behind_window(key.endpoint) > 0).then_some(Wait::BehindWindow)
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! One endpoint's lane: what waits, what is in flight, what holds it.
+//!
+//! A delivery is either in the queue or in flight, never both (W5). It leaves
+//! the flights when its outcome is recorded, not before.
+
+use std::time::Duration;
+
+use postrider_model::check_invariant;
+use postrider_model::delivery::Scheduled;
+use postrider_model::endpoint::Hold;
+use postrider_model::id::AppId;
+use postrider_model::lane::Lane as Facts;
+use postrider_model::ports::Wait;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use crate::flight::{Flight, News, Phase};
+use crate::moment::Moment;
+use crate::pace::{Pace, Signal, Start};
+use crate::queue::{Queue, Waits};
+
+/// The first and the longest wait after a job could not be read.
+const FETCH_BACKOFF_MIN: Duration = Duration::from_secs(1);
+const FETCH_BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// What a lane could do at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// Start an attempt.
+    Ready,
+    /// Nothing before a wall-clock time.
+    Due(UnixMs),
+    /// Nothing before a monotonic time.
+    Paced(Duration),
+    /// Nothing before an event or an outcome comes.
+    Idle,
+}
+
+/// An attempt that starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started {
+    pub(crate) message: Position,
+    pub(crate) scheduled: Scheduled,
+}
+
+/// How many deliveries of a lane wait and how many are in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) waiting: usize,
+    pub(crate) in_flight: u32,
+}
+
+/// One endpoint's lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    /// Where the scheduler has put it; only the scheduler changes it.
+    pub(crate) place: Readiness,
+    app: AppId,
+    hold: Option<Hold>,
+    gone: bool,
+    queue: Queue,
+    flights: Vec<Flight>,
+    pace: Pace,
+    /// The leap of the wall clock that the pace knows of.
+    leap: u32,
+    fetch_failures: u32,
+}
+
+impl Lane {
+    pub(crate) fn new(facts: &Facts, ceiling: u32, leap: u32, monotonic: Duration) -> Self {
+        Self {
+            place: Readiness::Idle,
+            app: facts.app,
+            hold: facts.hold,
+            gone: false,
+            queue: Queue::default(),
+            flights: Vec::new(),
+            pace: Pace::new(ceiling, facts.throttle_per_second, monotonic),
+            leap,
+            fetch_failures: 0,
+        }
+    }
+
+    /// The endpoint has changed. A lane that is held no longer begins at one in flight.
+    pub(crate) fn configure(&mut self, facts: &Facts, monotonic: Duration) {
+        if self.hold.is_some() && facts.hold.is_none() {
+            self.pace.restart();
+        }
+        (self.hold, self.gone) = (facts.hold, false);
+        self.pace.set_rate(facts.throttle_per_second, monotonic);
+    }
+
+    /// Begins at one in flight again, once for each leap of the wall clock.
+    pub(crate) fn see_leap(&mut self, leap: u32) {
+        if self.leap != leap {
+            self.leap = leap;
+            self.pace.restart();
+        }
+    }
+
+    pub(crate) fn app(&self) -> AppId {
+        self.app
+    }
+
+    pub(crate) fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { waiting: self.queue.len(), in_flight: self.in_flight() }
+    }
+
+    /// Whether it is gone and nothing of it is in flight any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.gone && self.flights.is_empty()
+    }
+
+    /// The earliest due time, unless the lane is held.
+    pub(crate) fn oldest_due(&self) -> Option<UnixMs> {
+        if self.hold.is_none() { self.queue.oldest_due() } else { None }
+    }
+
+    /// The last sequence that waits here.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.queue.last()
+    }
+
+    /// Something was told of a delivery.
+    pub(crate) fn tell(&mut self, message: Position, news: News, at: Moment) {
+        match self.flight_mut(message) {
+            Some(flight) if flight.ends_with(&news) => {
+                flight.news = Some(news);
+                self.land(message, at);
+            }
+            Some(flight) => flight.news = Some(news),
+            None => self.apply(message, news, at),
+        }
+    }
+
+    /// The endpoint is gone. What the dispatcher has is still settled.
+    pub(crate) fn end(&mut self, at: Moment) {
+        self.gone = true;
+        self.queue.clear();
+        let over = |flight: &Flight| matches!(flight.phase, Phase::Settling { .. } | Phase::Damaged);
+        while let Some(message) = self.flights.iter().find(|flight| over(flight)).map(|flight| flight.message) {
+            self.land(message, at);
+        }
+    }
+
+    /// What the lane could do now.
+    pub(crate) fn readiness(&self, at: Moment) -> Readiness {
+        let Some(due) = self.queue.next_due().filter(|_| self.hold.is_none() && !self.gone) else {
+            return Readiness::Idle;
+        };
+        if due > at.now {
+            return Readiness::Due(due);
+        }
+        match self.pace.start(at.monotonic, self.in_flight()) {
+            Start::Now => Readiness::Ready,
+            Start::NotBefore(then) => Readiness::Paced(then),
+            Start::Full => Readiness::Idle,
+        }
+    }
+
+    /// Starts the attempt whose turn it is, if one may start.
+    pub(crate) fn start(&mut self, at: Moment) -> Option<Started> {
+        if self.readiness(at) != Readiness::Ready {
+            return None;
+        }
+        let (message, waits) = self.queue.take(at.now)?;
+        let free = self.flights.iter().all(|flight| flight.message != message);
+        if !check_invariant!("W5", free, "a delivery was picked while an attempt of it is in flight") {
+            self.queue.done(waits.order_key, at.now);
+            return None;
+        }
+        let probe = self.pace.started(at.monotonic);
+        let Waits { scheduled, order_key, .. } = waits;
+        self.flights.push(Flight { message, scheduled, order_key, probe, phase: Phase::Fetching, news: None });
+        Some(Started { message, scheduled })
+    }
+
+    /// The job for attempt `attempt` was handed out; true if it is to be sent.
+    ///
+    /// It is sent even if the lane is held or the delivery cancelled since it was
+    /// picked: the outbox counts on the settlement of every job that it handed out.
+    pub(crate) fn fetched(&mut self, message: Position, attempt: u16) -> bool {
+        let Some(flight) = self.fetching(message) else { return false };
+        flight.phase = Phase::Sent;
+        // The outbox may be ahead; its number is the one that counts (W6).
+        flight.scheduled.attempt = attempt;
+        self.fetch_failures = 0;
+        true
+    }
+
+    /// There is no job because the delivery waits no longer.
+    pub(crate) fn not_live(&mut self, message: Position, at: Moment) {
+        self.withdraw(message, at, |_| News::Left);
+    }
+
+    /// There is no job because the payload is damaged.
+    pub(crate) fn damaged(&mut self, message: Position, at: Moment) {
+        let gone = self.gone;
+        let Some(flight) = self.fetching(message) else { return };
+        flight.phase = Phase::Damaged;
+        let (probe, told) = (flight.probe, flight.news.is_some());
+        self.pace.withdrawn(at.monotonic, probe);
+        if told || gone {
+            self.land(message, at);
+        }
+    }
+
+    /// There is no job because reading failed; true if it is the lane's first in a row.
+    pub(crate) fn fetch_failed(&mut self, message: Position, at: Moment) -> bool {
+        let backoff = FETCH_BACKOFF_MIN.saturating_mul(1 << self.fetch_failures.min(16)).min(FETCH_BACKOFF_MAX);
+        let again = |flight: &Flight| {
+            let Flight { scheduled, order_key, .. } = *flight;
+            News::Waits(Waits { scheduled, order_key, not_before: scheduled.due.max(at.now + backoff) })
+        };
+        let withdrawn = self.withdraw(message, at, again);
+        self.fetch_failures = self.fetch_failures.saturating_add(u32::from(withdrawn));
+        withdrawn && self.fetch_failures == 1
+    }
+
+    /// What a delivery that the dispatcher has waited for.
+    pub(crate) fn sent(&self, message: Position) -> Option<Scheduled> {
+        let mut flights = self.flights.iter();
+        let flight = flights.find(|flight| flight.message == message && flight.phase == Phase::Sent)?;
+        Some(flight.scheduled)
+    }
+
+    /// The attempt has ended, and its outcome is on its way to the disk. `retry`
+    /// if another attempt is to follow.
+    pub(crate) fn ended(
+        &mut self,
+        message: Position,
+        signal: Signal,
+        pause: Option<Duration>,
+        retry: bool,
+        at: Moment,
+    ) {
+        let gone = self.gone;
+        let Some(flight) = self.flight_mut(message) else { return };
+        flight.phase = Phase::Settling { retry };
+        let probe = flight.probe;
+        self.pace.ended(at.monotonic, probe, signal, pause);
+        if gone {
+            self.land(message, at);
+        }
+    }
+
+    /// Why a delivery is not in flight; `None` if it is not known here.
+    pub(crate) fn why(&self, message: Position, at: Moment) -> Option<Wait> {
+        if self.flights.iter().any(|flight| flight.message == message) {
+            return Some(Wait::InFlight);
+        }
+        let waits = self.queue.get(message)?;
+        let paused = self.pace.paused_until();
+        let busy = Wait::LaneBusy { in_flight: self.in_flight(), limit: self.pace.allowed() };
+        Some(match (self.hold, self.pace.start(at.monotonic, self.in_flight())) {
+            (Some(hold), _) => Wait::Held(hold),
+            _ if !self.queue.is_first(message) => Wait::OrderKey,
+            _ if waits.not_before > at.now => Wait::NotDue { due: waits.not_before },
+            _ if paused > at.monotonic => Wait::LanePaused { until: at.wall(paused) },
+            (None, Start::NotBefore(then)) => Wait::NotDue { due: at.wall(then) },
+            (None, Start::Full | Start::Now) => busy,
+        })
+    }
+
+    fn in_flight(&self) -> u32 {
+        u32::try_from(self.flights.len()).unwrap_or(u32::MAX)
+    }
+
+    fn flight_mut(&mut self, message: Position) -> Option<&mut Flight> {
+        self.flights.iter_mut().find(|flight| flight.message == message)
+    }
+
+    fn fetching(&mut self, message: Position) -> Option<&mut Flight> {
+        self.flight_mut(message).filter(|flight| flight.phase == Phase::Fetching)
+    }
+
+    /// Takes back an attempt for which there is no job. What was told of the
+    /// delivery meanwhile counts, else what `otherwise` says.
+    fn withdraw(&mut self, message: Position, at: Moment, otherwise: impl Fn(&Flight) -> News) -> bool {
+        let Some(flight) = self.fetching(message) else { return false };
+        flight.news = Some(flight.news.unwrap_or_else(|| otherwise(flight)));
+        let probe = flight.probe;
+        self.pace.withdrawn(at.monotonic, probe);
+        self.land(message, at);
+        true
+    }
+
+    /// Ends a flight, and then does what was told of its delivery.
+    fn land(&mut self, message: Position, at: Moment) {
+        let Some(index) = self.flights.iter().position(|flight| flight.message == message) else { return };
+        let flight = self.flights.swap_remove(index);
+        if let Some(news) = flight.news {
+            self.apply(message, news, at);
+        }
+        self.queue.done(flight.order_key, at.now);
+    }
+
+    fn apply(&mut self, message: Position, news: News, at: Moment) {
+        match news {
+            News::Waits(waits) if !self.gone => self.queue.put(message, waits, at.now),
+            News::Waits(_) | News::Left => {
+                self.queue.remove(message, at.now);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The scheduler's limits.
+
+use std::time::Duration;
+
+use postrider_model::retry::RetrySchedule;
+
+use crate::error::Error;
+
+/// The most attempts in flight that may be configured.
+const MAX_IN_FLIGHT: u32 = 1 << 20;
+
+/// The scheduler's limits, each with its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Attempts in flight in all, 1 to 1,048,576. An attempt is in flight until
+    /// its outcome is recorded. Also the capacity of the channel of outcomes.
+    pub max_in_flight: u32,
+    /// Attempts in flight per endpoint: what a lane may grow to.
+    pub in_flight_per_endpoint: u32,
+    /// Attempts in flight per application.
+    pub in_flight_per_application: u32,
+    /// The delays before each attempt; [`crate::Handle::set_retry_schedule`] changes them.
+    pub retry_schedule: RetrySchedule,
+    /// The longest `Retry-After` that is honoured.
+    pub retry_after_max: Duration,
+    /// Attempts in flight in all that are allowed right after a start, after a
+    /// forward jump of the wall clock by over an hour, and when all dispatch is
+    /// resumed, so that what has become overdue meanwhile is no storm.
+    pub ramp_start_in_flight: u32,
+    /// The time in which that number doubles, until it reaches `max_in_flight`.
+    pub ramp_doubling: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 4_096,
+            in_flight_per_endpoint: 32,
+            in_flight_per_application: 256,
+            retry_schedule: RetrySchedule::default(),
+            retry_after_max: Duration::from_secs(24 * 3_600),
+            ramp_start_in_flight: 64,
+            ramp_doubling: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Options {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// A limit is zero, or so large that it is none.
+    pub fn validate(&self) -> Result<(), Error> {
+        within("max_in_flight", self.max_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("in_flight_per_endpoint", self.in_flight_per_endpoint.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("in_flight_per_application", self.in_flight_per_application.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("ramp_start_in_flight", self.ramp_start_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("ramp_doubling in ms", millis(self.ramp_doubling), 1, 3_600_000)?;
+        within("retry_after_max in ms", millis(self.retry_after_max), 0, 30 * 86_400_000)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn within(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(Error::Option { name, value, min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed_and_zero_is_not() {
+        assert_eq!(Options::default().validate(), Ok(()));
+        let none = Options { in_flight_per_application: 0, ..Options::default() };
+        let error = none.validate().expect_err("zero in flight would be a standstill");
+        assert_eq!(error.to_string(), "scheduler option `in_flight_per_application` is 0, allowed is 1 to 1048576");
+        let endless = Options { ramp_doubling: Duration::MAX, ..Options::default() };
+        assert!(endless.validate().is_err());
+    }
+}

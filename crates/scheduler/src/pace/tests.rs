@@ -1,0 +1,166 @@
+//! The laws of the pace: the rate holds, something may always be in flight, a
+//! pause always ends.
+
+use super::*;
+use postrider_model::job::Response;
+use proptest::prelude::*;
+
+const S: Duration = Duration::from_secs(1);
+
+fn pace() -> Pace {
+    Pace::new(32, None, Duration::ZERO)
+}
+
+fn answered(status: u16) -> AttemptResult {
+    AttemptResult::Answered(Response { status, ..Response::default() })
+}
+
+fn failed(kind: FailureKind) -> AttemptResult {
+    AttemptResult::Failed { kind, detail: String::new() }
+}
+
+#[test]
+fn an_attempts_end_is_read_as_the_endpoint_means_it() {
+    for (result, signal) in [
+        (answered(204), Signal::Success),
+        (answered(301), Signal::Alive),
+        (answered(410), Signal::Alive),
+        (answered(429), Signal::Overload),
+        (answered(500), Signal::Down),
+        (answered(503), Signal::Overload),
+        (failed(FailureKind::Timeout), Signal::Overload),
+        (failed(FailureKind::Connect), Signal::Down),
+        (failed(FailureKind::Internal), Signal::Unknown),
+    ] {
+        assert_eq!(Signal::of(&result), signal, "{result:?}");
+    }
+}
+
+#[test]
+fn it_grows_by_one_with_each_window_and_halves_on_overload() {
+    let mut pace = pace();
+    let mut allowed = Vec::new();
+    for _ in 0..6 {
+        allowed.push(pace.allowed());
+        pace.ended(S, false, Signal::Success, None);
+    }
+    assert_eq!(allowed, [1, 2, 2, 3, 3, 3]);
+    for _ in 0..10_000 {
+        pace.ended(S, false, Signal::Success, None);
+    }
+    assert_eq!(pace.allowed(), 32);
+    pace.ended(S, false, Signal::Overload, None);
+    assert_eq!(pace.allowed(), 16);
+}
+
+#[test]
+fn the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() {
+    let mut pace = pace();
+    pace.ended(S, false, Signal::Success, None);
+    for _ in 1..BREAKER_FAILURES {
+        pace.ended(S, false, Signal::Down, None);
+        assert_eq!(pace.start(S, 1), Start::Now);
+    }
+    pace.ended(S, false, Signal::Down, None);
+    assert_eq!(pace.allowed(), 1, "it begins at one again");
+    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S));
+    pace.ended(S, false, Signal::Down, None);
+    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S), "a late failure does not prolong the pause");
+
+    assert!(pace.started(2 * S), "the first after the pause is the probe");
+    assert_eq!(pace.start(2 * S, 0), Start::Full, "there is one probe only");
+    pace.ended(3 * S, true, Signal::Down, None);
+    assert_eq!(pace.start(3 * S, 0), Start::NotBefore(5 * S), "the pause doubles");
+    assert!(pace.started(5 * S));
+    pace.ended(5 * S, true, Signal::Success, None);
+    assert_eq!(pace.start(5 * S, 0), Start::Now);
+}
+
+#[test]
+fn a_success_between_keeps_the_breaker_closed() {
+    let mut pace = pace();
+    for _ in 0..20 {
+        for _ in 1..BREAKER_FAILURES {
+            pace.ended(S, false, Signal::Down, None);
+        }
+        pace.ended(S, false, Signal::Success, None);
+        assert_eq!(pace.start(S, 0), Start::Now);
+    }
+}
+
+#[test]
+fn the_pause_has_a_limit_and_a_withdrawn_probe_is_tried_again() {
+    let mut pace = pace();
+    let mut now = S;
+    for _ in 0..50 {
+        pace.ended(now, true, Signal::Down, None);
+        if let Start::NotBefore(at) = pace.start(now, 0) {
+            assert!(at <= now + BREAKER_PAUSE_MAX);
+            now = at;
+            assert!(pace.started(now));
+        }
+    }
+    pace.withdrawn(now, true);
+    assert_eq!(pace.start(now, 0), Start::Now);
+}
+
+#[test]
+fn what_the_endpoint_asked_for_counts_and_is_never_shortened() {
+    let mut pace = pace();
+    pace.ended(S, false, Signal::Overload, Some(100 * S));
+    pace.ended(2 * S, false, Signal::Overload, Some(S));
+    pace.ended(3 * S, false, Signal::Success, None);
+    pace.restart();
+    assert_eq!(pace.start(4 * S, 0), Start::NotBefore(101 * S));
+    assert_eq!(pace.start(101 * S, 0), Start::Now);
+}
+
+fn any_signal() -> impl Strategy<Value = Signal> {
+    prop_oneof![
+        2 => Just(Signal::Success),
+        1 => Just(Signal::Alive),
+        2 => Just(Signal::Overload),
+        4 => Just(Signal::Down),
+        1 => Just(Signal::Unknown),
+    ]
+}
+
+proptest! {
+    /// Any order of starts and ends: there is always a way on, and the rate holds.
+    #[test]
+    fn there_is_always_a_way_on(
+        rate in prop::option::of(1u32..40),
+        steps in prop::collection::vec((any_signal(), 0u64..3_000, prop::option::of(0u64..30), any::<bool>()), 1..300),
+    ) {
+        let mut pace = Pace::new(8, rate, Duration::ZERO);
+        let (mut now, mut flights, mut starts) = (Duration::ZERO, Vec::new(), Vec::new());
+        for (signal, ms, asked, ends) in steps {
+            now += Duration::from_millis(ms);
+            let in_flight = u32::try_from(flights.len()).expect("few");
+            match pace.start(now, in_flight) {
+                Start::Now => {
+                    flights.push(pace.started(now));
+                    starts.push(now);
+                }
+                Start::NotBefore(at) => {
+                    prop_assert!(at > now && at <= now + BREAKER_PAUSE_MAX, "a pause ends");
+                }
+                Start::Full => prop_assert!(in_flight > 0, "an idle lane is never full"),
+            }
+            prop_assert!(pace.allowed() >= 1 && pace.allowed() <= 8);
+            if ends && !flights.is_empty() {
+                let probe = flights.remove(0);
+                match asked {
+                    Some(0) => pace.withdrawn(now, probe),
+                    asked => pace.ended(now, probe, signal, asked.map(Duration::from_secs)),
+                }
+            }
+        }
+        if let Some(rate) = rate {
+            for (first, start) in starts.iter().enumerate() {
+                let within = starts.iter().skip(first).take_while(|other| **other < *start + S).count();
+                prop_assert!(within <= rate as usize);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What waits in a lane, and which of it comes next.
+//!
+//! The rule: first attempts go in the order of their sequence, all others by
+//! due time; when there is one of each, they take turns. So a burst of fresh
+//! messages does not starve retries, nor an outage's retries fresh messages.
+//!
+//! Deliveries with the same non-zero order key stand behind each other, in the
+//! order of their sequences: only the first of them is in a queue, and none
+//! while one of them is in flight.
+//!
+//! Bounded by `lane_window`, which the outbox keeps; under 100 bytes a delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postrider_model::delivery::Scheduled;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use crate::timers::Timers;
+
+/// A delivery that waits for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// What it waits for.
+    pub(crate) scheduled: Scheduled,
+    /// A hash of its order key, or 0.
+    pub(crate) order_key: u64,
+    /// `scheduled.due`, or later when its job could not be read.
+    pub(crate) not_before: UnixMs,
+}
+
+impl Waits {
+    /// As the outbox told it at `now`. The first attempt of a schedule is due when
+    /// it is told, whatever the wall clock says: the outbox's own time does not go
+    /// back when the wall clock is set back, and new messages must not wait for it.
+    pub(crate) fn told(scheduled: Scheduled, order_key: u64, now: UnixMs) -> Self {
+        let not_before = if scheduled.step == 0 { scheduled.due.min(now) } else { scheduled.due };
+        Self { scheduled, order_key, not_before }
+    }
+}
+
+/// What waits in a lane.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    waits: BTreeMap<Position, Waits>,
+    fresh: BTreeSet<Position>,
+    timed: Timers<UnixMs, Position>,
+    /// Those that wait and have an order key.
+    ordered: BTreeSet<(u64, Position)>,
+    /// The order keys in flight; as short as the lane's list of flights.
+    busy: Vec<u64>,
+    timed_turn: bool,
+}
+
+impl Queue {
+    /// Adds a delivery, or takes the place of what was known of it.
+    pub(crate) fn put(&mut self, message: Position, waits: Waits, now: UnixMs) {
+        self.remove(message, now);
+        self.waits.insert(message, waits);
+        if waits.order_key == 0 {
+            self.enqueue(message, now);
+        } else {
+            self.ordered.insert((waits.order_key, message));
+            self.enqueue_first_of(waits.order_key, now);
+        }
+    }
+
+    /// Takes a delivery out, wherever it stands.
+    pub(crate) fn remove(&mut self, message: Position, now: UnixMs) -> Option<Waits> {
+        self.dequeue(message);
+        let waits = self.waits.remove(&message)?;
+        if waits.order_key != 0 {
+            self.ordered.remove(&(waits.order_key, message));
+            self.enqueue_first_of(waits.order_key, now);
+        }
+        Some(waits)
+    }
+
+    /// When the next delivery may go, as far as its due time is concerned: the
+    /// past if one is due.
+    pub(crate) fn next_due(&self) -> Option<UnixMs> {
+        // What was due once stays due, even if the wall clock goes back.
+        if self.fresh.is_empty() { self.timed.next() } else { Some(UnixMs(0)) }
+    }
+
+    /// Takes out the delivery whose turn it is. Its order key is busy until [`Self::done`].
+    pub(crate) fn take(&mut self, now: UnixMs) -> Option<(Position, Waits)> {
+        let timed = self.timed.first().filter(|(due, _)| *due <= now).map(|(_, message)| message);
+        let message = match (self.fresh.first().copied(), timed) {
+            (Some(fresh), Some(timed)) => {
+                self.timed_turn = !self.timed_turn;
+                if self.timed_turn { fresh } else { timed }
+            }
+            (fresh, timed) => fresh.or(timed)?,
+        };
+        self.dequeue(message);
+        let waits = self.waits.remove(&message)?;
+        if waits.order_key != 0 {
+            self.ordered.remove(&(waits.order_key, message));
+            self.busy.push(waits.order_key);
+        }
+        Some((message, waits))
+    }
+
+    /// The delivery with this order key is in flight no longer. If it waits
+    /// again it has been put back before.
+    pub(crate) fn done(&mut self, order_key: u64, now: UnixMs) {
+        if let Some(place) = self.busy.iter().position(|busy| *busy == order_key) {
+            self.busy.swap_remove(place);
+            self.enqueue_first_of(order_key, now);
+        }
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        self.waits.clear();
+        self.fresh.clear();
+        self.timed.clear();
+        self.ordered.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waits.len()
+    }
+
+    pub(crate) fn get(&self, message: Position) -> Option<&Waits> {
+        self.waits.get(&message)
+    }
+
+    /// Whether it is in a queue: nothing with the same order key stands before it.
+    pub(crate) fn is_first(&self, message: Position) -> bool {
+        let timed = self.get(message).is_some_and(|waits| self.timed.contains(waits.not_before, message));
+        timed || self.fresh.contains(&message)
+    }
+
+    /// The last sequence that is known.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.waits.last_key_value().map(|(message, _)| *message)
+    }
+
+    /// The earliest due time of what is in a queue.
+    pub(crate) fn oldest_due(&self) -> Option<UnixMs> {
+        let fresh = self.fresh.first().and_then(|message| self.get(*message)).map(|waits| waits.not_before);
+        fresh.into_iter().chain(self.timed.next()).min()
+    }
+
+    fn enqueue_first_of(&mut self, order_key: u64, now: UnixMs) {
+        if self.busy.contains(&order_key) {
+            return;
+        }
+        let mut group = self.ordered.range((order_key, Position::ZERO)..=(order_key, Position::MAX));
+        let (first, second) = (group.next().copied(), group.next().copied());
+        // The second was the first until now if an earlier one has been put before it.
+        if let Some((_, second)) = second {
+            self.dequeue(second);
+        }
+        if let Some((_, first)) = first {
+            self.enqueue(first, now);
+        }
+    }
+
+    fn enqueue(&mut self, message: Position, now: UnixMs) {
+        if self.is_first(message) {
+            return;
+        }
+        let Some(waits) = self.waits.get(&message) else { return };
+        if waits.scheduled.attempt == 1 && waits.not_before <= now {
+            self.fresh.insert(message);
+        } else {
+            self.timed.insert(waits.not_before, message);
+        }
+    }
+
+    fn dequeue(&mut self, message: Position) {
+        if self.fresh.remove(&message) {
+            return;
+        }
+        if let Some(waits) = self.waits.get(&message) {
+            self.timed.remove(waits.not_before, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

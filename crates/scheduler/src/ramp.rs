@@ -1,0 +1,115 @@
+//! The global ramp: how many attempts may be in flight in all.
+//!
+//! After a start, and after the wall clock has leapt forward, very many retries
+//! are overdue at once. Each lane begins at one in flight; the ramp bounds the
+//! sum of them, and fair turns decide who comes first meanwhile.
+
+use std::time::Duration;
+
+use postrider_model::time::UnixMs;
+
+use crate::moment::Moment;
+use crate::options::Options;
+
+/// A forward jump of the wall clock by more than this starts the ramp anew.
+pub(crate) const JUMP: Duration = Duration::from_secs(3_600);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ramp {
+    start: u32,
+    doubling: Duration,
+    max: u32,
+    began: Duration,
+    seen: Moment,
+}
+
+impl Ramp {
+    pub(crate) fn new(options: &Options, at: Moment) -> Self {
+        Self {
+            start: options.ramp_start_in_flight.clamp(1, options.max_in_flight),
+            doubling: options.ramp_doubling.max(Duration::from_millis(1)),
+            max: options.max_in_flight,
+            began: at.monotonic,
+            seen: at,
+        }
+    }
+
+    /// Begins at the bottom again.
+    pub(crate) fn restart(&mut self, at: Moment) {
+        self.began = at.monotonic;
+    }
+
+    /// Compares the clocks; true if the wall clock has leapt forward since the
+    /// last look, in which case the ramp begins anew.
+    pub(crate) fn leapt(&mut self, at: Moment) -> bool {
+        let passed = at.monotonic.saturating_sub(self.seen.monotonic);
+        let expected: UnixMs = self.seen.now + passed;
+        self.seen = at;
+        let leapt = at.now.since(expected) > JUMP;
+        if leapt {
+            self.restart(at);
+        }
+        leapt
+    }
+
+    /// Attempts that may be in flight in all.
+    pub(crate) fn limit(&self, monotonic: Duration) -> u32 {
+        let limit = u64::from(self.start) << self.doublings(monotonic).min(31);
+        u32::try_from(limit).unwrap_or(u32::MAX).min(self.max)
+    }
+
+    /// When the limit grows next, if it still does.
+    pub(crate) fn next(&self, monotonic: Duration) -> Option<Duration> {
+        let grows = self.limit(monotonic) < self.max;
+        grows.then(|| self.began + self.doubling.saturating_mul(self.doublings(monotonic) + 1))
+    }
+
+    fn doublings(&self, monotonic: Duration) -> u32 {
+        let elapsed = monotonic.saturating_sub(self.began);
+        u32::try_from(elapsed.as_nanos() / self.doubling.as_nanos()).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Moment {
+        Moment { now: UnixMs(secs * 1_000), monotonic: Duration::from_secs(secs) }
+    }
+
+    #[test]
+    fn the_limit_doubles_until_it_is_reached() {
+        let ramp = Ramp::new(&Options { max_in_flight: 300, ..Options::default() }, at(10));
+        let limits: Vec<_> = [10, 11, 12, 14, 16, 1_000_000].map(|secs| ramp.limit(at(secs).monotonic)).into();
+        assert_eq!(limits, [64, 64, 128, 256, 300, 300]);
+        assert_eq!(ramp.next(at(11).monotonic), Some(Duration::from_secs(12)));
+        assert_eq!(ramp.next(at(16).monotonic), None);
+    }
+
+    #[test]
+    fn it_never_shrinks_by_overflow() {
+        let options = Options { max_in_flight: 1 << 20, ramp_start_in_flight: 1 << 19, ..Options::default() };
+        let ramp = Ramp::new(&options, at(0));
+        let mut last = 0;
+        for secs in 0..200 {
+            let limit = ramp.limit(at(secs).monotonic);
+            assert!(limit >= last);
+            last = limit;
+        }
+        assert_eq!(last, 1 << 20);
+    }
+
+    #[test]
+    fn only_a_long_leap_forward_counts() {
+        let mut ramp = Ramp::new(&Options::default(), at(0));
+        assert!(!ramp.leapt(at(100_000)), "time that passed on both clocks is no leap");
+        let back = Moment { now: UnixMs(0), ..at(100_001) };
+        assert!(!ramp.leapt(back));
+        let hour = Moment { now: UnixMs(3_600_000), ..at(100_001) };
+        assert!(!ramp.leapt(hour));
+        let more = Moment { now: UnixMs(7_200_001), ..at(100_001) };
+        assert!(ramp.leapt(more));
+        assert_eq!(ramp.limit(more.monotonic), 64);
+    }
+}

@@ -1,0 +1,65 @@
+//! The way back of an outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_model::check_invariant;
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome, Target};
+use postrider_model::time::{Clock, UnixMs};
+use tokio::sync::mpsc::OwnedPermit;
+
+/// Holds the slot of an outcome. Answers by itself when it is dropped unused:
+/// the task that had it has panicked or was cancelled.
+struct Reply {
+    permit: Option<OwnedPermit<Outcome>>,
+    key: DeliveryKey,
+    attempt: u16,
+    target: Arc<Target>,
+    clock: Arc<dyn Clock>,
+    started: UnixMs,
+    started_monotonic: Duration,
+}
+
+/// Puts a job and its way back together.
+pub(crate) fn assign(job: Job, permit: OwnedPermit<Outcome>, clock: Arc<dyn Clock>) -> Assignment {
+    let reply = Reply {
+        permit: Some(permit),
+        key: job.key,
+        attempt: job.attempt,
+        target: Arc::clone(&job.target),
+        started: clock.now(),
+        started_monotonic: clock.monotonic(),
+        clock,
+    };
+    Assignment { job, reply: Box::new(move |outcome| reply.answer(outcome)) }
+}
+
+impl Reply {
+    fn answer(mut self, mut outcome: Outcome) {
+        let same = outcome.key == self.key && outcome.attempt == self.attempt;
+        if !check_invariant!("W6", same, "an outcome names another attempt than its assignment") {
+            (outcome.key, outcome.attempt) = (self.key, self.attempt);
+        }
+        if let Some(permit) = self.permit.take() {
+            permit.send(outcome);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        permit.send(Outcome {
+            key: self.key,
+            attempt: self.attempt,
+            started: self.started,
+            duration: self.clock.monotonic().saturating_sub(self.started_monotonic),
+            url: self.target.url.clone(),
+            result: AttemptResult::Failed {
+                kind: FailureKind::Internal,
+                detail: "the attempt was given up before it had an outcome".to_owned(),
+            },
+        });
+    }
+}

@@ -1,0 +1,316 @@
+//! The step machine: everything that the scheduler knows and decides.
+//!
+//! ```text
+//!   observe(LaneEvent) --+                    +--> pick()      start an attempt
+//!   fetched / no_job   --+--> lanes, rings ---+--> settle()    what to record
+//!   settle(Outcome)    --+     and timers     +--> next_wake() when to look again
+//!   advance(Moment)    --+
+//! ```
+//!
+//! A lane is in one place at a time: in the ring of those that may send now,
+//! parked until a wall-clock or a monotonic time, or idle until an event or an
+//! outcome comes. Every change of a lane goes through one function, which counts
+//! and puts it into its place again; so no event costs more than its own lane.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use postrider_model::check_invariant;
+use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
+use postrider_model::endpoint::Hold;
+use postrider_model::id::EndpointId;
+use postrider_model::job::Outcome;
+use postrider_model::lane::{JobError, LaneEvent, Settlement};
+use postrider_model::ports::Wait;
+use postrider_model::position::Position;
+use postrider_model::retry::RetrySchedule;
+use postrider_model::time::UnixMs;
+
+use crate::fair::Fair;
+use crate::flight::News;
+use crate::handle::Gauges;
+use crate::lane::{Lane, Readiness};
+use crate::moment::Moment;
+use crate::options::Options;
+use crate::pace::Signal;
+use crate::queue::Waits;
+use crate::ramp::Ramp;
+use crate::settle::{self, Asked};
+use crate::timers::Timers;
+
+/// Lanes that one look at the clocks brings back at most, so that a step stays short.
+const WAKES_PER_STEP: usize = 1_024;
+
+/// An attempt that starts: read its job, send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The delivery.
+    pub key: DeliveryKey,
+    /// What it waited for.
+    pub scheduled: Scheduled,
+    /// How long after its due time it starts.
+    pub late: Duration,
+}
+
+/// The scheduler has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Attempts whose outcome was not recorded before the deadline. They are due
+    /// again after the next start.
+    pub in_flight: usize,
+}
+
+/// Everything that the scheduler knows and decides.
+#[derive(Debug)]
+pub struct Scheduler {
+    options: Options,
+    lanes: HashMap<EndpointId, Lane>,
+    fair: Fair,
+    due: Timers<UnixMs, EndpointId>,
+    paced: Timers<Duration, EndpointId>,
+    ramp: Ramp,
+    leap: u32,
+    waiting: usize,
+    in_flight: u32,
+    stop_by: Option<Duration>,
+}
+
+impl Scheduler {
+    /// A scheduler that knows of nothing yet.
+    #[must_use]
+    pub fn new(options: Options, at: Moment) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            fair: Fair::new(options.in_flight_per_application.max(1)),
+            due: Timers::default(),
+            paced: Timers::default(),
+            ramp: Ramp::new(&options, at),
+            leap: 0,
+            waiting: 0,
+            in_flight: 0,
+            stop_by: None,
+            options,
+        }
+    }
+
+    /// Takes in what has happened in the outbox. An event of an endpoint that is
+    /// not known comes too late and says nothing.
+    pub fn observe(&mut self, event: LaneEvent, at: Moment) {
+        match event {
+            LaneEvent::Endpoint(facts) => self.configure(&facts, at),
+            LaneEvent::EndpointGone(endpoint) => {
+                self.change(endpoint, at, |lane| lane.end(at));
+            }
+            LaneEvent::Waiting { key, scheduled, order_key } => {
+                let news = News::Waits(Waits::told(scheduled, order_key, at.now));
+                self.change(key.endpoint, at, |lane| lane.tell(key.message, news, at));
+            }
+            LaneEvent::Left(key) => {
+                self.change(key.endpoint, at, |lane| lane.tell(key.message, News::Left, at));
+            }
+        }
+    }
+
+    fn configure(&mut self, facts: &postrider_model::lane::Lane, at: Moment) {
+        let (endpoint, app) = (facts.endpoint, facts.app);
+        if let std::collections::hash_map::Entry::Vacant(place) = self.lanes.entry(endpoint) {
+            place.insert(Lane::new(facts, self.options.in_flight_per_endpoint, self.leap, at.monotonic));
+            self.fair.join(app, at.monotonic);
+        }
+        self.fair.set_rate(app, facts.app_throttle_per_second, at.monotonic);
+        let was = self.change(endpoint, at, |lane| {
+            let was = lane.hold();
+            lane.configure(facts, at.monotonic);
+            was
+        });
+        if was == Some(Some(Hold::AllPaused)) && facts.hold.is_none() {
+            // All lanes come back at once; what became overdue meanwhile is a storm too.
+            self.ramp.restart(at);
+        }
+    }
+
+    /// Looks at the clocks: brings back the lanes whose time has come. If there
+    /// are very many, [`Self::next_wake`] is zero and the next call brings back more.
+    pub fn advance(&mut self, at: Moment) {
+        if self.ramp.leapt(at) {
+            self.leap = self.leap.wrapping_add(1);
+        }
+        for _ in 0..WAKES_PER_STEP {
+            let due = self.due.pop_due(at.now).or_else(|| self.paced.pop_due(at.monotonic));
+            let Some(endpoint) = due else { break };
+            self.change(endpoint, at, |lane| lane.place = Readiness::Idle);
+        }
+        self.fair.advance(at.monotonic);
+    }
+
+    /// The next attempt to start, if one may start now. It is in flight by that.
+    pub fn pick(&mut self, at: Moment) -> Option<Pick> {
+        if self.stop_by.is_some() {
+            return None;
+        }
+        while self.in_flight < self.ramp.limit(at.monotonic) {
+            let endpoint = self.fair.next(at.monotonic)?;
+            let started = self.change(endpoint, at, |lane| {
+                lane.place = Readiness::Idle;
+                lane.start(at).map(|started| (lane.app(), started))
+            });
+            if let Some((app, started)) = started.flatten() {
+                self.fair.took(app, at.monotonic);
+                let (key, scheduled) = (DeliveryKey { endpoint, message: started.message }, started.scheduled);
+                return Some(Pick { key, scheduled, late: at.now.since(scheduled.due) });
+            }
+        }
+        None
+    }
+
+    /// The job of a pick, for attempt `attempt`, was handed out. True if it is to be
+    /// sent, which is so unless the key was never picked.
+    pub fn fetched(&mut self, key: DeliveryKey, attempt: u16, at: Moment) -> bool {
+        self.change(key.endpoint, at, |lane| lane.fetched(key.message, attempt)).unwrap_or(false)
+    }
+
+    /// There is no job for a pick. No attempt is consumed. True if the operator
+    /// is to be told: the first failure in a row of the lane.
+    pub fn no_job(&mut self, key: DeliveryKey, error: &JobError, at: Moment) -> bool {
+        let tell = self.change(key.endpoint, at, |lane| match error {
+            JobError::NotLive => {
+                lane.not_live(key.message, at);
+                false
+            }
+            JobError::Damaged(_) => {
+                lane.damaged(key.message, at);
+                true
+            }
+            JobError::Failed(_) => lane.fetch_failed(key.message, at),
+        });
+        tell.unwrap_or(false)
+    }
+
+    /// An attempt has ended: gives what is to be recorded. `random` in 0..1 is the
+    /// jitter. The delivery stays in flight until an event says that it is recorded.
+    pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64) -> Option<Settlement> {
+        let (key, signal) = (outcome.key, Signal::of(&outcome.result));
+        let ended = self.lanes.get(&key.endpoint).and_then(|lane| lane.sent(key.message));
+        let known = check_invariant!("W5", ended.is_some(), "an outcome came for a delivery that was not in flight");
+        let ended = ended.filter(|_| known)?;
+        let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
+        let schedule = &self.options.retry_schedule;
+        let settlement = settle::settle(outcome, &ended, schedule, asked.retry_after, at.now, random);
+        let retry = matches!(settlement.next, Next::Retry { .. });
+        self.change(key.endpoint, at, |lane| lane.ended(key.message, signal, asked.pause, retry, at));
+        Some(settlement)
+    }
+
+    /// How long nothing will happen by itself; `None` if for ever.
+    #[must_use]
+    pub fn next_wake(&self, at: Moment) -> Option<Duration> {
+        let blocked = self.stop_by.is_none() && self.fair.has_ready();
+        let ramp = if blocked { self.ramp.next(at.monotonic) } else { None };
+        let paced = [self.paced.next(), self.fair.next_wake(), ramp, self.stop_by].into_iter().flatten().min();
+        let due = self.due.next().map(|due| due.since(at.now));
+        due.into_iter().chain(paced.map(|paced| paced.saturating_sub(at.monotonic))).min()
+    }
+
+    /// From now on nothing is picked. What is in flight is still settled until `by`,
+    /// a monotonic time; the earliest of several calls counts.
+    pub fn stop(&mut self, by: Duration) {
+        self.stop_by = Some(self.stop_by.map_or(by, |earlier| earlier.min(by)));
+    }
+
+    /// Whether [`Self::stop`] was called and is done: all is recorded, or it is too late.
+    #[must_use]
+    pub fn drained(&self, at: Moment) -> Option<Drained> {
+        let by = self.stop_by?;
+        let done = self.in_flight == 0 || by <= at.monotonic;
+        done.then_some(Drained { in_flight: self.in_flight as usize })
+    }
+
+    /// Whether [`Self::stop`] was called.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    /// Takes another retry schedule; it counts for outcomes from now on.
+    pub fn set_retry_schedule(&mut self, schedule: RetrySchedule) {
+        self.options.retry_schedule = schedule;
+    }
+
+    /// Why a delivery is not in flight; `None` if it is not known here.
+    #[must_use]
+    pub fn why(&self, key: DeliveryKey, at: Moment) -> Option<Wait> {
+        self.lanes.get(&key.endpoint)?.why(key.message, at)
+    }
+
+    /// The last sequence that waits in a lane.
+    pub(crate) fn last_waiting(&self, endpoint: EndpointId) -> Option<Position> {
+        self.lanes.get(&endpoint)?.last()
+    }
+
+    /// What there is at this moment, in numbers. Looks at every lane, so it is
+    /// for a scrape, not for every event.
+    #[must_use]
+    pub fn gauges(&self, at: Moment) -> Gauges {
+        let oldest = self.lanes.values().filter_map(Lane::oldest_due).min();
+        Gauges {
+            lanes: self.lanes.len(),
+            applications: self.fair.apps(),
+            waiting: self.waiting,
+            in_flight: self.in_flight as usize,
+            in_flight_limit: self.ramp.limit(at.monotonic) as usize,
+            oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
+        }
+    }
+
+    /// The numbers of [`Self::gauges`] that cost nothing: deliveries that wait,
+    /// attempts in flight, lanes.
+    pub(crate) fn counts(&self) -> (usize, u32, usize) {
+        (self.waiting, self.in_flight, self.lanes.len())
+    }
+
+    /// The one way to change a lane: counts what has changed, and puts the lane
+    /// into its place again.
+    fn change<R>(&mut self, endpoint: EndpointId, at: Moment, change: impl FnOnce(&mut Lane) -> R) -> Option<R> {
+        let lane = self.lanes.get_mut(&endpoint)?;
+        lane.see_leap(self.leap);
+        let (app, before) = (lane.app(), lane.counts());
+        let result = change(lane);
+        // A lane that was taken out of its place for this change is idle here.
+        let (after, place) = (lane.counts(), lane.place);
+        let next = match place {
+            // It is found out at its turn that it may not send any more.
+            Readiness::Ready => Readiness::Ready,
+            _ => lane.readiness(at),
+        };
+        let over = lane.is_over();
+        lane.place = next;
+        self.waiting = (self.waiting + after.waiting).saturating_sub(before.waiting);
+        self.in_flight = (self.in_flight + after.in_flight).saturating_sub(before.in_flight);
+        self.fair.count(app, before.in_flight, after.in_flight);
+        if over {
+            self.unpark(endpoint, place);
+            self.fair.leave(app, endpoint, place == Readiness::Ready);
+            self.lanes.remove(&endpoint);
+        } else if next != place {
+            self.unpark(endpoint, place);
+            match next {
+                Readiness::Ready => self.fair.enter(app, endpoint),
+                Readiness::Due(due) => self.due.insert(due, endpoint),
+                Readiness::Paced(then) => self.paced.insert(then, endpoint),
+                Readiness::Idle => {}
+            }
+        }
+        Some(result)
+    }
+
+    fn unpark(&mut self, endpoint: EndpointId, place: Readiness) {
+        match place {
+            Readiness::Due(due) => self.due.remove(due, endpoint),
+            Readiness::Paced(then) => self.paced.remove(then, endpoint),
+            Readiness::Ready | Readiness::Idle => false,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! The loop around the step machine.
+//!
+//! ```text
+//!              changed, take: LaneEvent
+//!   outbox ------------------------------> +---------+ <-- stop, why, gauges -- Handle
+//!      ^  ^ <----------------------------- | Service |                            |
+//!      |  |   settle: Settlement           +---------+ <---- one Mutex around ----+
+//!      |  |                                  |     ^         the Scheduler
+//!      |  | job(key)            spawns, one  |     |
+//!      |  +--------------------------- task per attempt
+//!      |                                     |     |
+//!      |                          Assignment v     | Outcome
+//!      |                                   dispatcher
+//! ```
+//!
+//! Two bounded channels lead to the dispatcher and back. The task of an attempt
+//! first reserves the slot of the outcome, then reads the job, then waits for room
+//! towards the dispatcher; the dispatcher's answer never waits. So the two cannot
+//! lock each other, and the loop itself waits for neither.
+//!
+//! One turn of the loop does everything that is ready: it takes in events and
+//! outcomes, starts what may start, and sleeps until the next due time. The lock
+//! is held for one batch; the outbox is called outside of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Gauge, Histogram};
+use parking_lot::Mutex;
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::job::{Assignment, Outcome};
+use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
+use postrider_model::time::Clock;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::error::Error;
+use crate::handle::{Handle, Shared};
+use crate::moment::Moment;
+use crate::options::Options;
+use crate::reply;
+use crate::scheduler::{Drained, Pick, Scheduler};
+
+/// Events, outcomes and picks that one turn handles at most, so that others get
+/// at the lock and the loop at its other work.
+const BATCH: usize = 1_024;
+/// The longest sleep. The wall clock may jump, and only a look at it shows that.
+const MAX_SLEEP: Duration = Duration::from_secs(5);
+
+/// What the service is given.
+pub struct Parts {
+    /// The outbox.
+    pub store: Arc<dyn DeliveryStore>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Gives the jitter: numbers evenly in 0..1.
+    pub random: Box<dyn FnMut() -> f64 + Send>,
+    /// Towards the dispatcher. A small capacity is enough: the channel only hands
+    /// over, what is in flight is bounded by [`Options::max_in_flight`].
+    pub assignments: mpsc::Sender<Assignment>,
+}
+
+/// The loop, ready to run.
+pub struct Service {
+    shared: Arc<Shared>,
+    random: Box<dyn FnMut() -> f64 + Send>,
+    assignments: mpsc::Sender<Assignment>,
+    outcome_slots: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<Outcome>,
+    attempts: JoinSet<()>,
+    meters: Meters,
+    /// What the outbox told and is not handled yet, the next one last.
+    events: Vec<LaneEvent>,
+    ended: Vec<Outcome>,
+    settlements: Vec<Settlement>,
+    picks: Vec<Pick>,
+}
+
+/// What follows from a turn.
+struct Turn {
+    /// There is more to do at once.
+    more: bool,
+    wake: Duration,
+    stopping: bool,
+    drained: Option<Drained>,
+}
+
+impl Service {
+    /// Puts the service together. Metrics go to the recorder that is installed
+    /// when this is called.
+    ///
+    /// # Errors
+    /// An option has a value that is not allowed.
+    pub fn new(options: Options, parts: Parts) -> Result<(Self, Handle), Error> {
+        options.validate()?;
+        // As many slots as may be in flight: a reserved one is never waited for long.
+        let (outcome_slots, outcomes) = mpsc::channel(options.max_in_flight as usize);
+        let scheduler = Mutex::new(Scheduler::new(options, Moment::of(&*parts.clock)));
+        let shared = Arc::new(Shared { scheduler, wake: Notify::new(), store: parts.store, clock: parts.clock });
+        let handle = Handle::new(Arc::clone(&shared));
+        let service = Self {
+            shared,
+            random: parts.random,
+            assignments: parts.assignments,
+            outcome_slots,
+            outcomes,
+            attempts: JoinSet::new(),
+            meters: Meters::new(),
+            events: Vec::new(),
+            ended: Vec::new(),
+            settlements: Vec::new(),
+            picks: Vec::new(),
+        };
+        Ok((service, handle))
+    }
+
+    /// Runs until [`Handle::stop`] was called and what was in flight is recorded,
+    /// or its deadline has passed. Ends the channel of assignments by that.
+    ///
+    /// # Errors
+    /// The dispatcher has ended without being asked.
+    pub async fn run(mut self) -> Result<Drained, Error> {
+        let mut changed = self.shared.store.changed();
+        let mut timer = Box::pin(sleep(Duration::ZERO));
+        loop {
+            let turn = self.turn();
+            if let Some(drained) = turn.drained {
+                return Ok(drained);
+            }
+            if turn.more {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            timer.as_mut().reset(Instant::now() + turn.wake);
+            tokio::select! {
+                () = &mut changed => {
+                    self.take_events();
+                    changed = self.shared.store.changed();
+                }
+                Some(outcome) = self.outcomes.recv() => self.ended.push(outcome),
+                () = self.shared.wake.notified() => {}
+                () = &mut timer => {}
+                () = self.assignments.closed(), if !turn.stopping => return Err(Error::DispatcherGone),
+            }
+        }
+    }
+
+    /// Only called when all earlier events are handled, so that their order holds.
+    fn take_events(&mut self) {
+        self.events.shrink_to(BATCH);
+        self.shared.store.take(&mut self.events);
+        self.events.reverse();
+    }
+
+    fn turn(&mut self) -> Turn {
+        while self.ended.len() < BATCH
+            && let Ok(outcome) = self.outcomes.try_recv()
+        {
+            self.ended.push(outcome);
+        }
+        let turn = self.step();
+        for settlement in self.settlements.drain(..) {
+            self.shared.store.settle(settlement);
+        }
+        let mut picks = std::mem::take(&mut self.picks);
+        for pick in picks.drain(..) {
+            self.begin(pick);
+        }
+        self.picks = picks;
+        self.reap();
+        turn
+    }
+
+    /// The part of a turn that holds the lock.
+    fn step(&mut self) -> Turn {
+        let at = Moment::of(&*self.shared.clock);
+        let mut scheduler = self.shared.scheduler.lock();
+        scheduler.advance(at);
+        for _ in 0..BATCH {
+            let Some(event) = self.events.pop() else { break };
+            scheduler.observe(event, at);
+        }
+        for outcome in self.ended.drain(..) {
+            self.settlements.extend(scheduler.settle(outcome, at, (self.random)()));
+        }
+        while self.picks.len() < BATCH
+            && let Some(pick) = scheduler.pick(at)
+        {
+            self.picks.push(pick);
+        }
+        self.meters.set(&scheduler);
+        let wake = scheduler.next_wake(at).unwrap_or(MAX_SLEEP).min(MAX_SLEEP);
+        Turn {
+            more: !self.events.is_empty() || self.picks.len() == BATCH || wake.is_zero(),
+            wake,
+            stopping: scheduler.is_stopping(),
+            drained: scheduler.drained(at),
+        }
+    }
+
+    fn begin(&mut self, pick: Pick) {
+        self.meters.lateness.record(pick.late);
+        let fetch = Fetch { shared: Arc::clone(&self.shared), key: pick.key, open: true };
+        self.attempts.spawn(attempt(fetch, self.outcome_slots.clone(), self.assignments.clone()));
+    }
+
+    fn reap(&mut self) {
+        while let Some(ended) = self.attempts.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the task that prepares an attempt has failed");
+            }
+        }
+    }
+}
+
+/// Prepares one attempt: reads its job and hands it to the dispatcher.
+async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments: mpsc::Sender<Assignment>) {
+    // The loop holds the other ends; when they are closed it ends, and so does this.
+    let Ok(permit) = outcome_slots.reserve_owned().await else { return };
+    let job = match fetch.shared.store.job(fetch.key).await {
+        Ok(job) => job,
+        Err(error) => return fetch.failed(&error),
+    };
+    let Ok(room) = assignments.reserve().await else { return };
+    let clock = Arc::clone(&fetch.shared.clock);
+    if fetch.succeeded(job.attempt) {
+        room.send(reply::assign(job, permit, clock));
+    }
+}
+
+/// A pick whose job is being read. If it is dropped, the reading has failed.
+struct Fetch {
+    shared: Arc<Shared>,
+    key: DeliveryKey,
+    open: bool,
+}
+
+impl Fetch {
+    /// True if the job is to be sent.
+    fn succeeded(mut self, attempt: u16) -> bool {
+        self.open = false;
+        let at = Moment::of(&*self.shared.clock);
+        self.shared.scheduler.lock().fetched(self.key, attempt, at)
+    }
+
+    fn failed(mut self, error: &JobError) {
+        self.report(error);
+    }
+
+    fn report(&mut self, error: &JobError) {
+        self.open = false;
+        let at = Moment::of(&*self.shared.clock);
+        let tell = self.shared.scheduler.lock().no_job(self.key, error, at);
+        if tell {
+            let DeliveryKey { endpoint, message } = self.key;
+            tracing::warn!(%endpoint, %message, %error, "no job for a delivery; it stays pending");
+        }
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        if self.open {
+            self.report(&JobError::Failed("reading was given up".to_owned()));
+        }
+    }
+}
+
+/// Handles of the metrics, looked up once.
+struct Meters {
+    lanes: Gauge,
+    waiting: Gauge,
+    in_flight: Gauge,
+    lateness: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        metrics::describe_gauge!("postrider_scheduler_lanes", "Endpoints that the scheduler knows.");
+        metrics::describe_gauge!("postrider_scheduler_waiting", "Deliveries in the lanes' windows that wait.");
+        metrics::describe_gauge!("postrider_scheduler_in_flight", "Attempts picked and not yet recorded.");
+        metrics::describe_histogram!(
+            "postrider_scheduler_lateness_seconds",
+            metrics::Unit::Seconds,
+            "Time from a delivery's due time to the start of its attempt."
+        );
+        Self {
+            lanes: metrics::gauge!("postrider_scheduler_lanes"),
+            waiting: metrics::gauge!("postrider_scheduler_waiting"),
+            in_flight: metrics::gauge!("postrider_scheduler_in_flight"),
+            lateness: metrics::histogram!("postrider_scheduler_lateness_seconds"),
+        }
+    }
+
+    fn set(&self, scheduler: &Scheduler) {
+        let (waiting, in_flight, lanes) = scheduler.counts();
+        self.lanes.set(lanes as f64);
+        self.waiting.set(waiting as f64);
+        self.in_flight.set(f64::from(in_flight));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! From an outcome to what follows from it.
+
+use std::time::Duration;
+
+use postrider_model::delivery::Scheduled;
+use postrider_model::job::{AttemptResult, Outcome, Verdict};
+use postrider_model::lane::Settlement;
+use postrider_model::retry::{self, RetrySchedule};
+use postrider_model::retry_after;
+use postrider_model::time::UnixMs;
+
+/// The status codes with which `Retry-After` speaks for the endpoint as a whole
+/// (RFC 6585, section 4; RFC 9110, section 15.6.4). With others it speaks of the
+/// one request.
+const PAUSES_LANE: [u16; 2] = [429, 503];
+
+/// What follows from an attempt's end, beside the delivery itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// How long this delivery is to wait, clamped.
+    pub(crate) retry_after: Option<Duration>,
+    /// How long the whole lane is to wait, clamped.
+    pub(crate) pause: Option<Duration>,
+}
+
+impl Asked {
+    /// Reads what an endpoint asked for. A stranger wrote it: it is clamped to
+    /// `max`, and ignored on success.
+    pub(crate) fn of(result: &AttemptResult, now: UnixMs, max: Duration) -> Self {
+        let AttemptResult::Answered(response) = result else { return Self { retry_after: None, pause: None } };
+        let value = response.retry_after.as_deref().filter(|_| result.verdict() != Verdict::Success);
+        let retry_after = value.and_then(|value| retry_after::parse(value, now, max));
+        Self { retry_after, pause: retry_after.filter(|_| PAUSES_LANE.contains(&response.status)) }
+    }
+}
+
+/// Decides what follows for the delivery. A delivery to an endpoint that answers
+/// 410 is not lost: it waits on the disabled endpoint, as long as its schedule goes.
+pub(crate) fn settle(
+    outcome: Outcome,
+    ended: &Scheduled,
+    schedule: &RetrySchedule,
+    retry_after: Option<Duration>,
+    now: UnixMs,
+    random: f64,
+) -> Settlement {
+    let verdict = outcome.result.verdict();
+    let next = retry::decide(schedule, ended, verdict, retry_after, now, random);
+    Settlement { outcome, trigger: ended.trigger, next, disable_endpoint: verdict == Verdict::Gone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+    use postrider_model::id::{EndpointId, RawId};
+    use postrider_model::job::{FailureKind, Response};
+    use postrider_model::position::Position;
+    use proptest::prelude::*;
+    use url::Url;
+
+    const NOW: UnixMs = UnixMs(1_000_000);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn answered(status: u16, retry_after: Option<&str>) -> AttemptResult {
+        AttemptResult::Answered(Response { status, retry_after: retry_after.map(str::to_owned), ..Response::default() })
+    }
+
+    fn outcome(result: AttemptResult) -> Outcome {
+        let endpoint = EndpointId(RawId::from_bytes([1; 20]));
+        Outcome {
+            key: DeliveryKey { endpoint, message: Position::ZERO },
+            attempt: 1,
+            started: NOW,
+            duration: Duration::ZERO,
+            url: Url::parse("https://example.com").expect("a valid url"),
+            result,
+        }
+    }
+
+    fn follows(result: AttemptResult, step: u16) -> Settlement {
+        let asked = Asked::of(&result, NOW, DAY);
+        let ended = Scheduled { step, ..Scheduled::first(NOW) };
+        settle(outcome(result), &ended, &RetrySchedule::default(), asked.retry_after, NOW, 0.5)
+    }
+
+    #[test]
+    fn gone_disables_the_endpoint_and_the_delivery_waits() {
+        let settlement = follows(answered(410, None), 0);
+        assert!(settlement.disable_endpoint);
+        assert_eq!(settlement.next, Next::Retry { due: NOW + Duration::from_secs(5) });
+        let last = follows(answered(410, None), 9);
+        assert!(last.disable_endpoint);
+        assert_eq!(last.next, Next::Dead { reason: DeadReason::AttemptsExhausted });
+    }
+
+    #[test]
+    fn retry_after_counts_on_any_failure_and_on_no_success() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(follows(answered(404, Some("3600")), 0).next, Next::Retry { due: NOW + hour });
+        assert_eq!(follows(answered(404, Some("1")), 3).next, Next::Retry { due: NOW + 2 * hour });
+        assert_eq!(follows(answered(200, Some("3600")), 0).next, Next::Delivered);
+        assert_eq!(Asked::of(&answered(200, Some("3600")), NOW, DAY).retry_after, None);
+        let failed = AttemptResult::Failed { kind: FailureKind::Dns, detail: String::new() };
+        assert_eq!(Asked::of(&failed, NOW, DAY).retry_after, None);
+    }
+
+    #[test]
+    fn only_429_and_503_pause_the_lane() {
+        for status in [301, 404, 410, 429, 500, 502, 503, 504] {
+            let asked = Asked::of(&answered(status, Some("7")), NOW, DAY);
+            assert_eq!(asked.retry_after, Some(Duration::from_secs(7)));
+            assert_eq!(asked.pause.is_some(), status == 429 || status == 503, "{status}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics_or_exceeds_the_maximum(
+            status in 100u16..600, value in "(inf|-1|[0-9]{1,40}|[A-Z][a-z]{2}, .*|.*)", step in 0u16..10,
+        ) {
+            let settlement = follows(answered(status, Some(&value)), step);
+            if let Next::Retry { due } = settlement.next {
+                prop_assert!(due <= NOW + DAY.mul_f64(1.1));
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! A double of the outbox for tests: the same rules ([`transition`]), no disk.
+//! Outcomes are recorded when the test says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
+use postrider_model::endpoint::{DisabledBy, Hold};
+use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
+use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response, Target};
+use postrider_model::lane::{DeliveryStore, JobError, Lane, LaneEvent, Settlement};
+use postrider_model::ports::Answer;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+use tokio::sync::Notify;
+use url::Url;
+
+pub(crate) mod world;
+
+pub(crate) fn app(number: u8) -> AppId {
+    AppId(RawId::from_bytes([number; 20]))
+}
+
+pub(crate) fn endpoint(number: u8) -> EndpointId {
+    EndpointId(RawId::from_bytes([number; 20]))
+}
+
+pub(crate) fn key(lane: u8, message: u64) -> DeliveryKey {
+    DeliveryKey { endpoint: endpoint(lane), message: Position::from_u64(message) }
+}
+
+/// A lane without limits or hold.
+pub(crate) fn lane(of: u8, number: u8) -> Lane {
+    Lane {
+        endpoint: endpoint(number),
+        app: app(of),
+        hold: None,
+        throttle_per_second: None,
+        app_throttle_per_second: None,
+    }
+}
+
+pub(crate) fn answered(status: u16) -> AttemptResult {
+    AttemptResult::Answered(Response { status, ..Response::default() })
+}
+
+pub(crate) fn asking(status: u16, retry_after: &str) -> AttemptResult {
+    let retry_after = Some(retry_after.to_owned());
+    AttemptResult::Answered(Response { status, retry_after, ..Response::default() })
+}
+
+pub(crate) fn failed(kind: FailureKind) -> AttemptResult {
+    AttemptResult::Failed { kind, detail: String::new() }
+}
+
+pub(crate) fn outcome(key: DeliveryKey, attempt: u16, now: UnixMs, result: AttemptResult) -> Outcome {
+    let url = Url::parse("https://example.com/hook").expect("a valid url");
+    Outcome { key, attempt, started: now, duration: Duration::ZERO, url, result }
+}
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) lanes: BTreeMap<EndpointId, Lane>,
+    /// Each with its order key.
+    pub(crate) deliveries: BTreeMap<DeliveryKey, (DeliveryState, u64)>,
+    pub(crate) events: Vec<LaneEvent>,
+    pub(crate) unrecorded: Vec<Settlement>,
+    /// Outcomes wait until the test has them recorded.
+    pub(crate) hold_back: bool,
+    pub(crate) job_errors: BTreeMap<DeliveryKey, JobError>,
+    pub(crate) hidden: u64,
+    /// So many readings of a job panic.
+    pub(crate) jobs_panic: u32,
+    /// Jobs that were handed out and whose outcome is not recorded.
+    pub(crate) handed_out: BTreeSet<DeliveryKey>,
+}
+
+#[derive(Default)]
+pub(crate) struct Outbox {
+    pub(crate) inner: Mutex<Inner>,
+    changed: Arc<Notify>,
+}
+
+impl Outbox {
+    fn tell(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.inner.lock());
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn configure(&self, lane: Lane) {
+        self.tell(|inner| {
+            inner.lanes.insert(lane.endpoint, lane);
+            inner.events.push(LaneEvent::Endpoint(lane));
+        });
+    }
+
+    pub(crate) fn remove(&self, endpoint: EndpointId) {
+        self.tell(|inner| {
+            inner.lanes.remove(&endpoint);
+            inner.deliveries.retain(|key, _| key.endpoint != endpoint);
+            inner.events.push(LaneEvent::EndpointGone(endpoint));
+        });
+    }
+
+    /// A message was accepted.
+    pub(crate) fn accept(&self, key: DeliveryKey, order_key: u64, now: UnixMs) {
+        self.put(key, order_key, Scheduled::first(now));
+    }
+
+    /// A delivery that waits, whatever came before.
+    pub(crate) fn put(&self, key: DeliveryKey, order_key: u64, scheduled: Scheduled) {
+        self.tell(|inner| {
+            inner.deliveries.insert(key, (DeliveryState::Scheduled(scheduled), order_key));
+            inner.announce(key);
+        });
+    }
+
+    /// Cancellation or replay, if it is legal.
+    pub(crate) fn happen(&self, key: DeliveryKey, event: DeliveryEvent) {
+        self.tell(|inner| {
+            if inner.apply(key, &event) {
+                inner.announce(key);
+            }
+        });
+    }
+
+    /// Records the outcomes that wait.
+    pub(crate) fn record(&self) {
+        self.tell(|inner| {
+            for settlement in std::mem::take(&mut inner.unrecorded) {
+                inner.record(&settlement);
+            }
+        });
+    }
+
+    pub(crate) fn state(&self, key: DeliveryKey) -> Option<DeliveryState> {
+        self.inner.lock().deliveries.get(&key).map(|(state, _)| *state)
+    }
+
+    /// Deliveries that wait for an attempt.
+    pub(crate) fn pending(&self) -> BTreeSet<DeliveryKey> {
+        let inner = self.inner.lock();
+        let waits = inner.deliveries.iter().filter(|(_, (state, _))| matches!(state, DeliveryState::Scheduled(_)));
+        waits.map(|(key, _)| *key).collect()
+    }
+
+    pub(crate) fn job_now(&self, key: DeliveryKey) -> Result<Job, JobError> {
+        let mut inner = self.inner.lock();
+        if let Some(error) = inner.job_errors.get(&key) {
+            return Err(error.clone());
+        }
+        let Some((DeliveryState::Scheduled(scheduled), _)) = inner.deliveries.get(&key) else {
+            return Err(JobError::NotLive);
+        };
+        let attempt = scheduled.attempt;
+        assert!(inner.handed_out.insert(key), "W5: its last job was not settled");
+        Ok(Job {
+            key,
+            attempt,
+            message: MessageId(RawId::from_bytes([0; 20])),
+            body: Bytes::from_static(b"{}"),
+            content_type: Arc::from("application/json"),
+            target: Arc::new(Target {
+                url: Url::parse("https://example.com/hook").expect("a valid url"),
+                headers: Vec::new(),
+                secrets: Vec::new(),
+                timeout: Duration::from_secs(15),
+            }),
+        })
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, key: DeliveryKey, event: &DeliveryEvent) -> bool {
+        let Some((state, _)) = self.deliveries.get_mut(&key) else { return false };
+        let after = transition(state, event);
+        after.map(|after| *state = after).is_ok()
+    }
+
+    fn announce(&mut self, key: DeliveryKey) {
+        self.events.push(match self.deliveries.get(&key) {
+            Some((DeliveryState::Scheduled(scheduled), order_key)) => {
+                LaneEvent::Waiting { key, scheduled: *scheduled, order_key: *order_key }
+            }
+            _ => LaneEvent::Left(key),
+        });
+    }
+
+    fn record(&mut self, settlement: &Settlement) {
+        let Outcome { key, attempt, started: at, .. } = settlement.outcome;
+        assert!(self.handed_out.remove(&key), "only what was handed out is settled");
+        // A stale one changes nothing and is announced all the same.
+        self.apply(key, &DeliveryEvent::AttemptEnded { attempt, at, next: settlement.next });
+        if let Some(lane) = self.lanes.get_mut(&key.endpoint).filter(|_| settlement.disable_endpoint) {
+            lane.hold = Some(Hold::Disabled(DisabledBy::Gone));
+            self.events.push(LaneEvent::Endpoint(*lane));
+        }
+        self.announce(key);
+    }
+}
+
+impl DeliveryStore for Outbox {
+    fn changed(&self) -> Answer<()> {
+        let changed = Arc::clone(&self.changed);
+        Box::pin(async move { changed.notified().await })
+    }
+
+    fn take(&self, into: &mut Vec<LaneEvent>) {
+        into.append(&mut self.inner.lock().events);
+    }
+
+    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
+        let panics = {
+            let mut inner = self.inner.lock();
+            let panics = inner.jobs_panic > 0;
+            inner.jobs_panic = inner.jobs_panic.saturating_sub(1);
+            panics
+        };
+        assert!(!panics, "on purpose");
+        let job = self.job_now(key);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            job
+        })
+    }
+
+    fn settle(&self, settlement: Settlement) {
+        self.tell(|inner| {
+            if inner.hold_back {
+                inner.unrecorded.push(settlement);
+            } else {
+                inner.record(&settlement);
+            }
+        });
+    }
+
+    fn behind_window(&self, _endpoint: EndpointId) -> u64 {
+        self.inner.lock().hidden
+    }
+}

@@ -1,0 +1,177 @@
+//! A step machine, an outbox and a dispatcher that does what the test says, all
+//! in manual time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::endpoint::Hold;
+use postrider_model::id::{AppId, EndpointId};
+use postrider_model::job::AttemptResult;
+use postrider_model::lane::{DeliveryStore, JobError, Lane};
+use postrider_model::time::UnixMs;
+
+use super::{Outbox, key, lane, outcome};
+use crate::moment::Moment;
+use crate::options::Options;
+use crate::scheduler::Scheduler;
+
+pub(crate) const START: UnixMs = UnixMs(1_700_000_000_000);
+
+pub(crate) struct World {
+    pub(crate) outbox: Outbox,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) at: Moment,
+    pub(crate) options: Options,
+    /// What the dispatcher has, with the attempt's number.
+    pub(crate) sent: BTreeMap<DeliveryKey, u16>,
+    /// Picked, and the job not read yet.
+    pub(crate) fetching: Vec<DeliveryKey>,
+    /// When attempts were picked.
+    pub(crate) picks: Vec<(Duration, DeliveryKey)>,
+    apps: BTreeMap<EndpointId, AppId>,
+}
+
+impl World {
+    pub(crate) fn new(options: Options) -> Self {
+        let at = Moment { now: START, monotonic: Duration::from_secs(100) };
+        Self {
+            outbox: Outbox::default(),
+            scheduler: Scheduler::new(options.clone(), at),
+            at,
+            options,
+            sent: BTreeMap::new(),
+            fetching: Vec::new(),
+            picks: Vec::new(),
+            apps: BTreeMap::new(),
+        }
+    }
+
+    /// A world in which the ramp is over, with these lanes: application, endpoint.
+    pub(crate) fn with(lanes: &[(u8, u8)]) -> Self {
+        let mut world = Self::new(Options::default());
+        world.pass(Duration::from_secs(60));
+        for (of, number) in lanes {
+            world.configure(lane(*of, *number));
+        }
+        world
+    }
+
+    pub(crate) fn configure(&mut self, lane: Lane) {
+        self.apps.insert(lane.endpoint, lane.app);
+        self.outbox.configure(lane);
+    }
+
+    pub(crate) fn hold(&mut self, mut lane: Lane, hold: Option<Hold>) {
+        lane.hold = hold;
+        self.configure(lane);
+    }
+
+    /// Messages with these sequences are accepted.
+    pub(crate) fn accept(&mut self, lane: u8, messages: impl IntoIterator<Item = u64>) {
+        for message in messages {
+            self.outbox.accept(key(lane, message), 0, self.at.now);
+        }
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.at = Moment { now: self.at.now + time, monotonic: self.at.monotonic + time };
+        self.scheduler.advance(self.at);
+    }
+
+    pub(crate) fn leap(&mut self, time: Duration) {
+        self.at.now = self.at.now + time;
+        self.scheduler.advance(self.at);
+    }
+
+    /// Takes in events and starts what may start; gives what went to the dispatcher.
+    pub(crate) fn run(&mut self) -> Vec<DeliveryKey> {
+        self.observe();
+        let mut sent = Vec::new();
+        while self.pick() {
+            sent.extend(self.fetch());
+        }
+        sent
+    }
+
+    pub(crate) fn observe(&mut self) {
+        let mut events = Vec::new();
+        self.outbox.take(&mut events);
+        for event in events {
+            self.scheduler.observe(event, self.at);
+        }
+    }
+
+    /// Picks one; its job is not read yet.
+    pub(crate) fn pick(&mut self) -> bool {
+        let Some(pick) = self.scheduler.pick(self.at) else { return false };
+        assert!(pick.scheduled.due <= self.at.now || pick.scheduled.step == 0, "no retry fires early");
+        assert!(!self.sent.contains_key(&pick.key) && !self.fetching.contains(&pick.key), "W5");
+        self.fetching.push(pick.key);
+        self.picks.push((self.at.monotonic, pick.key));
+        self.check_caps();
+        true
+    }
+
+    /// Reads the jobs of all picks and sends them.
+    pub(crate) fn fetch(&mut self) -> Vec<DeliveryKey> {
+        let mut sent = Vec::new();
+        for key in std::mem::take(&mut self.fetching) {
+            match self.outbox.job_now(key) {
+                Ok(job) => {
+                    if self.scheduler.fetched(key, job.attempt, self.at) {
+                        self.sent.insert(key, job.attempt);
+                        sent.push(key);
+                    }
+                }
+                Err(error) => {
+                    self.scheduler.no_job(key, &error, self.at);
+                }
+            }
+        }
+        sent
+    }
+
+    /// The dispatcher answers; the outcome goes to the outbox.
+    pub(crate) fn answer(&mut self, key: DeliveryKey, result: AttemptResult) {
+        let attempt = self.sent.remove(&key).expect("the dispatcher has it");
+        let outcome = outcome(key, attempt, self.at.now, result);
+        let settlement = self.scheduler.settle(outcome, self.at, 0.5).expect("it is in flight");
+        self.outbox.settle(settlement);
+    }
+
+    /// Answers everything that the dispatcher has of a lane.
+    pub(crate) fn answer_lane(&mut self, lane: u8, result: &AttemptResult) {
+        let of_lane: Vec<_> = self.sent.keys().filter(|sent| sent.endpoint == key(lane, 0).endpoint).copied().collect();
+        for key in of_lane {
+            self.answer(key, result.clone());
+        }
+    }
+
+    /// Goes on to the next moment at which something can happen by itself.
+    pub(crate) fn sleep(&mut self) -> Option<Duration> {
+        let wait = self.scheduler.next_wake(self.at)?;
+        self.pass(wait);
+        Some(wait)
+    }
+
+    pub(crate) fn fail_jobs(&self, key: DeliveryKey, error: Option<JobError>) {
+        let errors = &mut self.outbox.inner.lock().job_errors;
+        match error {
+            Some(error) => errors.insert(key, error),
+            None => errors.remove(&key),
+        };
+    }
+
+    fn check_caps(&self) {
+        let (mut lanes, mut apps) = (BTreeMap::new(), BTreeMap::new());
+        for key in self.sent.keys().chain(&self.fetching) {
+            *lanes.entry(key.endpoint).or_insert(0u32) += 1;
+            *apps.entry(self.apps.get(&key.endpoint)).or_insert(0u32) += 1;
+        }
+        assert!(lanes.values().all(|count| *count <= self.options.in_flight_per_endpoint));
+        assert!(apps.values().all(|count| *count <= self.options.in_flight_per_application));
+        let all: u32 = lanes.values().sum();
+        assert!(all <= self.options.max_in_flight);
+    }
+}

@@ -1,0 +1,117 @@
+//! A disk without room: refused before accepting, nothing lost, and accepting
+//! again by itself when there is room.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Receiver, Setup, say, until};
+
+/// A small file system of its own; it is gone when this is dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where this user may not mount.
+    fn mount(mib: u32) -> Option<Self> {
+        let place = tempfile::tempdir().expect("there is room for temporary files");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mib}m,mode=0700"), "tmpfs"])
+            .arg(place.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(place)),
+            Ok(output) => {
+                say(format_args!(
+                    "skipped disk_full: cannot mount: {}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                ));
+                None
+            }
+            Err(error) => {
+                say(format_args!("skipped disk_full: cannot mount: {error}"));
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file until there is no room left.
+    fn fill(&self) -> std::path::PathBuf {
+        let path = self.path().join("filler");
+        let mut file = File::create(&path).expect("a file can be made");
+        // Large pieces first, then the rest.
+        for piece in [64 << 10, 4 << 10] {
+            while file.write_all(&vec![1; piece]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The directory stays behind if this fails, and is empty after the next boot.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_events_are_refused_until_there_is_room_and_none_is_lost() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let setup = Setup::new().with_small_segments().at(&disk.path().join("data"));
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    let api = server.api();
+    api.register("shop", &receiver).await;
+    let mut ingest = server.ingest().await;
+    let filler = disk.fill();
+
+    // What was allocated before may still be used.
+    let payload = json!({ "more": "x".repeat(20_000) });
+    let event = json!({ "app": "shop", "type": "a.b", "payload": payload }).to_string();
+    let mut accepted = vec![];
+    let refusal = loop {
+        let answer = ingest.ask(&event).await;
+        match answer["id"].as_str() {
+            Some(id) => accepted.push(id.to_owned()),
+            None => break answer,
+        }
+        assert!(accepted.len() < 2_000, "the disk is never full");
+    };
+    assert_eq!(refusal["error"]["code"], "disk_full", "{refusal}");
+    assert!(refusal["error"]["retry_after_ms"].as_u64().is_some_and(|wait_ms| wait_ms > 0), "{refusal}");
+    let over_http = api.call("POST", "/app/shop/msg", &json!({ "eventType": "a.b", "payload": payload })).await;
+    assert_eq!((over_http.status, over_http.json()["code"].as_str()), (503, Some("disk_full")), "{over_http:?}");
+    assert!(over_http.headers.contains_key("retry-after"));
+    let ready = server.metrics_door().ask("GET", "/health/ready", &[], "").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    // What was accepted goes out all the same: outcomes have their own room.
+    receiver.expect(accepted.len()).await;
+
+    std::fs::remove_file(filler).expect("the filler is there");
+    let again = until("an event to be accepted again", async || {
+        let answer = ingest.ask(&event).await;
+        answer["id"].as_str().map(str::to_owned)
+    });
+    accepted.push(again.await);
+    receiver.expect(accepted.len()).await;
+    until("the server to be ready again", async || {
+        let ready = server.metrics_door().ask("GET", "/health/ready", &[], "").await;
+        (ready.status == 200).then_some(())
+    })
+    .await;
+    let mut arrived = receiver.ids();
+    arrived.sort();
+    accepted.sort();
+    assert_eq!(arrived, accepted);
+
+    let server = server.stop().await.start().await;
+    let list = server.api().get("/app/shop/delivery").await;
+    assert_eq!(list["data"], Value::Array(vec![]), "nothing is pending");
+    drop(server);
+}

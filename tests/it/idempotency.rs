@@ -1,0 +1,100 @@
+//! A key, or an event id, names one message.
+
+use serde_json::{Value, json};
+
+use crate::support::{Receiver, Server, Setup};
+
+fn event(n: u32) -> Value {
+    json!({ "app": "shop", "type": "order.paid", "payload": { "n": n }, "key": "k-1" })
+}
+
+#[tokio::test]
+async fn a_key_gives_the_same_id_across_every_kind_of_restart() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let endpoint = server.api().register("shop", &receiver).await;
+    let id = server.ingest().await.accepted(event(1)).await;
+    receiver.expect(1).await;
+
+    let again = json!({ "id": id, "duplicate": true });
+    assert_eq!(server.ingest().await.ask(&event(1).to_string()).await, again);
+    let server = server.kill().await.start().await;
+    assert_eq!(server.ingest().await.ask(&event(1).to_string()).await, again, "after kill -9");
+    let server = server.stop().await.start().await;
+    assert_eq!(server.ingest().await.ask(&event(1).to_string()).await, again, "after a clean stop");
+
+    let (code, field) = server.ingest().await.refused(&event(2).to_string()).await;
+    assert_eq!((code.as_str(), field.as_str()), ("idempotency_key_reused", "key"));
+    let fresh =
+        server.ingest().await.accepted(json!({ "app": "shop", "type": "a.b", "payload": {}, "key": "k-2" })).await;
+    server.api().until_state(&endpoint, &fresh, "delivered").await;
+    let mut ids = receiver.ids();
+    // The kill may have come before the first delivery's outcome was on disk.
+    ids.dedup();
+    assert_eq!(ids, [id, fresh]);
+}
+
+#[tokio::test]
+async fn a_key_is_found_in_a_segment_that_was_sealed_long_ago() {
+    let setup = Setup::new().with_small_segments().argument("--paused");
+    let server = setup.start().await;
+    server.api().app("shop").await;
+    let mut ingest = server.ingest().await;
+    let id = ingest.accepted(event(1)).await;
+    let filler = "x".repeat(100_000);
+    for _ in 0..50 {
+        ingest.accepted(json!({ "app": "shop", "type": "a.b", "payload": { "filler": filler } })).await;
+    }
+    assert!(setup.segments().len() > 3, "{:?}", setup.segments());
+    let again = json!({ "id": id, "duplicate": true });
+    assert_eq!(ingest.ask(&event(1).to_string()).await, again);
+    let server = server.stop().await.start().await;
+    // Who comes while the index is still being read is told to wait.
+    let answer = crate::support::until("the key to be found", async || {
+        let answer = server.ingest().await.ask(&event(1).to_string()).await;
+        (answer["error"]["code"] != "index_rebuilding").then_some(answer)
+    });
+    assert_eq!(answer.await, again);
+}
+
+#[tokio::test]
+async fn equal_keys_that_come_together_share_one_message() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let endpoint = server.api().register("shop", &receiver).await;
+    let mut ingest = server.ingest().await;
+    for _ in 0..50 {
+        ingest.write(event(1).to_string().as_bytes()).await;
+    }
+    let mut ids = vec![];
+    for _ in 0..50 {
+        ids.push(ingest.answer().await.expect("each line gets an answer")["id"].clone());
+    }
+    ids.dedup();
+    let [id] = &ids[..] else { panic!("one key, one id: {ids:?}") };
+    server.api().until_state(&endpoint, id.as_str().expect("an id"), "delivered").await;
+    let after = server.api().send("shop", "order.paid", json!({})).await;
+    server.api().until_state(&endpoint, &after, "delivered").await;
+    assert_eq!(receiver.arrivals().len(), 2);
+}
+
+#[tokio::test]
+async fn the_http_api_has_the_key_in_its_header_and_the_event_id_in_its_body() {
+    let server = Server::start().await;
+    let api = server.api();
+    api.app("shop").await;
+    let post = async |body: &str, key: &str| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        api.ask("POST", "/api/v1/app/shop/msg", &headers, body.to_owned()).await
+    };
+    let body = r#"{"eventType":"a.b","payload":{"n":1},"eventId":"order-7"}"#;
+    let first = post(body, "k-1").await;
+    let again = post(body, "k-1").await;
+    assert_eq!((first.status, again.status), (202, 202));
+    assert_eq!(first.json()["id"], again.json()["id"]);
+    let other = post(r#"{"eventType":"a.b","payload":{"n":2}}"#, "k-1").await;
+    assert_eq!(other.status, 422, "{other:?}");
+
+    let taken = post(body, "k-2").await;
+    assert_eq!((taken.status, taken.json()["code"].as_str()), (409, Some("conflict")));
+    let found = api.get("/app/shop/msg/order-7").await;
+    assert_eq!(found["id"], first.json()["id"]);
+}

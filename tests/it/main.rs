@@ -1,0 +1,19 @@
+//! Tests of the whole, against the real binary.
+
+#![expect(clippy::indexing_slicing, reason = "JSON gives null for what is not there, and a test fails by that")]
+
+mod architecture;
+mod damage;
+mod disk_full;
+mod doors;
+mod endings;
+mod fan_out;
+mod holds;
+mod idempotency;
+mod isolation;
+mod kill;
+mod observation;
+mod refusals;
+mod retries;
+mod support;
+mod sync_order;

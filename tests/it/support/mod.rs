@@ -1,0 +1,20 @@
+//! What the tests are played with: the real binary, its doors, and a receiver.
+
+mod api;
+mod cli;
+mod ingest;
+mod metrics;
+mod receiver;
+mod server;
+mod wait;
+
+pub(crate) use self::api::{Api, Endpoint};
+pub(crate) use self::cli::{Ran, run};
+pub(crate) use self::ingest::Ingest;
+pub(crate) use self::metrics::Metrics;
+pub(crate) use self::receiver::{Arrival, Receiver, Reply};
+pub(crate) use self::server::{Server, Setup};
+pub(crate) use self::wait::{DEADLINE, in_time, say, until};
+
+/// The binary under test.
+pub(crate) const POSTRIDER: &str = env!("CARGO_BIN_EXE_postrider");
