@@ -86,6 +86,7 @@ mod task;
 mod tests;
 mod time;
 pub mod token;
+mod unread;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! ```text
 //!   listener --accept--> connection task --request--> router
 //!      ^                   |        |
-//!   a free slot            |        +-- request_timeout: 503
+//!   a free slot            |        +-- request_timeout: 503; what is left unread: thrown away
 //!   (max_connections)      +-- header_read_timeout, idle_timeout: closed
 //! ```
 //!
@@ -34,6 +34,7 @@ use tower::Service as _;
 
 use crate::auth::Door;
 use crate::error::ApiError;
+use crate::unread::Unread;
 
 /// Bytes of a request's head at most; more is answered 431 (RFC 6585).
 const MAX_HEAD_BYTES: u32 = 64 << 10;
@@ -257,15 +258,15 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(door);
-    match tokio::time::timeout(limit, router.call(request)).await {
-        Ok(answered) => answered,
-        Err(_) => {
-            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
-            let detail = "the request took too long; it may have been carried out".to_owned();
-            let retry_after = Some(Duration::from_secs(1));
-            Ok(ApiError::Problem { status, code, detail, retry_after }.into_response())
-        }
-    }
+    let (request, unread) = Unread::of(request);
+    let answered = tokio::time::timeout(limit, router.call(request)).await;
+    unread.discard().await;
+    answered.unwrap_or_else(|_| {
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
+        let detail = "the request took too long; it may have been carried out".to_owned();
+        let retry_after = Some(Duration::from_secs(1));
+        Ok(ApiError::Problem { status, code, detail, retry_after }.into_response())
+    })
 }
 
 #[cfg(test)]

@@ -188,3 +188,25 @@ fn root_the_own_user_and_those_allowed_are_trusted() {
     let trusted: Vec<u32> = [0, 1_000, 1_001, 1_005, u32::MAX].into_iter().filter(|uid| users.trusts(*uid)).collect();
     assert_eq!(trusted, [0, 1_000, 1_005]);
 }
+
+/// A client that sends all before it reads must still find the answer.
+#[tokio::test]
+async fn a_refusal_is_read_by_a_client_that_is_still_sending() {
+    let refuse = post(async || StatusCode::PAYLOAD_TOO_LARGE);
+    for expect in ["", "expect: 100-continue\r\n"] {
+        let (client, server) = UnixStream::pair().unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let router = Router::new().route("/door", refuse.clone());
+        let task = tokio::spawn(serve_connection(server, Door::Tcp, router, Options::default(), stopped));
+        let (mut answer, mut request) = client.into_split();
+        let body = vec![b' '; if expect.is_empty() { 4 << 20 } else { 0 }];
+        let head = format!("POST /door HTTP/1.1\r\nhost: x\r\n{expect}content-length: {}\r\n\r\n", 4 << 20);
+        request.write_all(head.as_bytes()).await.unwrap();
+        request.write_all(&body).await.unwrap();
+        let mut start = [0; 12];
+        answer.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 413");
+        drop((answer, request));
+        task.await.unwrap();
+    }
+}
