@@ -1,0 +1,36 @@
+//! A message that moves to the front of the journal, in a frame.
+
+use super::{Answer, Committer, Frame};
+use crate::committer::request::{CarryRequest, Urgent};
+use crate::journal::FrameBuilder;
+use crate::record::{Carried, DeliveryRef, Record};
+
+impl Committer {
+    pub(super) fn stage_carry(&mut self, request: CarryRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
+        let CarryRequest { message, sequence, body, ended, reply } = request;
+        let deliveries: Vec<_> =
+            message.endpoints.iter().map(|endpoint| message.delivery(*endpoint, sequence, sequence)).collect();
+        if deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key())) {
+            return self.waiting_urgent.push_back(Urgent::Carry(CarryRequest {
+                message,
+                sequence,
+                body,
+                ended,
+                reply,
+            }));
+        }
+        frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
+        let states: Vec<_> = {
+            let state = self.shared.state.lock();
+            let known = deliveries.iter().filter_map(|delivery| {
+                let ended = || ended.get(&delivery.endpoint).copied();
+                Some((delivery.endpoint, state.delivery(delivery).or_else(ended)?))
+            });
+            known.collect()
+        };
+        let carried = Carried { message, sequence, states };
+        if self.push(builder, frame, Record::Carried(carried, body)) {
+            frame.answers.push(Answer::Carried(reply));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! An attempt that has ended, in a frame.
+
+use bytes::Bytes;
+use postrider_model::attempt::{FAILURE_RESPONSE_KEPT_BYTES, SUCCESS_RESPONSE_KEPT_BYTES};
+use postrider_model::command::Command;
+use postrider_model::delivery::DeliveryState;
+use postrider_model::id::AttemptId;
+use postrider_model::job::AttemptResult;
+use postrider_model::lane::{LaneEvent, Settlement};
+
+use super::{Committer, Frame};
+use crate::committer::request::Urgent;
+use crate::journal::FrameBuilder;
+use crate::record::{Outcome, Record};
+
+impl Committer {
+    pub(super) fn stage_settlement(&mut self, settlement: Settlement, builder: &mut FrameBuilder, frame: &mut Frame) {
+        let key = settlement.outcome.key;
+        let disable = settlement.disable_endpoint && self.shared.config.read().endpoint(key.endpoint).is_some();
+        if frame.touched.contains(&key) || (disable && frame.config_changed) {
+            return self.waiting_urgent.push_back(Urgent::Settle(settlement));
+        }
+        let Some(flight) = self.shared.in_flight.lock().remove(&key) else {
+            // No job was handed out for it: there is nothing to record.
+            return self.events.push(LaneEvent::Left(key));
+        };
+        if !self.shared.state.lock().lanes.contains_key(&key.endpoint) {
+            // The endpoint was deleted, and its history with it.
+            return self.events.push(LaneEvent::Left(key));
+        }
+        frame.touched.insert(key);
+        let current = self.shared.state.lock().delivery(&flight.delivery);
+        let waits_for_it =
+            matches!(current, Some(DeliveryState::Scheduled(now)) if now.attempt == settlement.outcome.attempt);
+        let id = AttemptId(self.id(frame.now, builder.next_position()));
+        let (outcome, body) = outcome_record(id, &settlement, flight, !waits_for_it);
+        if !self.push(builder, frame, Record::Outcome(outcome, body)) {
+            // The next frame has room.
+            self.shared.in_flight.lock().insert(key, flight);
+            return self.waiting_urgent.push_back(Urgent::Settle(settlement));
+        }
+        if disable {
+            self.stage_config(Command::DisableGone { endpoint: key.endpoint }, builder, frame).ok();
+        }
+    }
+}
+
+fn outcome_record(
+    id: AttemptId,
+    settlement: &Settlement,
+    flight: crate::shared::InFlight,
+    stale: bool,
+) -> (Outcome, Bytes) {
+    let ended = &settlement.outcome;
+    let (status, failure, kept) = match &ended.result {
+        AttemptResult::Answered(response) => {
+            let success = (200..300).contains(&response.status);
+            let limit = if success { SUCCESS_RESPONSE_KEPT_BYTES } else { FAILURE_RESPONSE_KEPT_BYTES };
+            (Some(response.status), None, response.body.slice(..response.body.len().min(limit)))
+        }
+        AttemptResult::Failed { kind, detail } => {
+            let detail = Bytes::copy_from_slice(detail.as_bytes());
+            (None, Some(*kind), detail.slice(..detail.len().min(FAILURE_RESPONSE_KEPT_BYTES)))
+        }
+    };
+    let outcome = Outcome {
+        id,
+        delivery: flight.delivery,
+        ended: flight.scheduled,
+        trigger: settlement.trigger,
+        started: ended.started,
+        duration_ms: u32::try_from(ended.duration.as_millis()).unwrap_or(u32::MAX),
+        url: ended.url.to_string(),
+        status,
+        failure,
+        next: settlement.next,
+        stale,
+    };
+    (outcome, kept)
+}
