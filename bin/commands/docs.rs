@@ -12,6 +12,9 @@ pub(crate) enum Docs {
     /// Prints docs/configuration.md
     #[command(after_help = "Example:\n  postrider docs configuration > docs/configuration.md")]
     Configuration,
+    /// Prints docs/openapi.json, the OpenAPI document of the HTTP API
+    #[command(after_help = "Example:\n  postrider docs openapi > docs/openapi.json")]
+    Openapi,
 }
 
 impl Docs {
@@ -22,6 +25,7 @@ impl Docs {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Configuration => context.output.text(config::documentation()),
+            Self::Openapi => context.output.text(postrider_api::openapi_json()),
         }
     }
 }

@@ -9,25 +9,39 @@ use postrider_model::application::{Application, ApplicationFields};
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::id::{AppId, OrgId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::input::{Field, Problems, set};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery};
+use crate::schema::derived_body;
 use crate::time;
 
 /// An application as it is asked for.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ApplicationIn {
+    /// For people.
+    #[schema(value_type = String, required, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "Shop")]
     name: Field<String>,
+    /// Your own name for it, by which paths find it, too. Must not begin with `app_`.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "shop")]
     pub(crate) uid: Field<String>,
+    /// Messages per second to all of its endpoints together.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     throttle_rate: Field<u32>,
+    /// The older name of `throttleRate`.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     rate_limit: Field<u32>,
+    /// Your own texts; keys and values together have at most 4,096 bytes.
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Field<BTreeMap<String, String>>,
 }
+
+derived_body!(ApplicationPatch of ApplicationIn without [], nothing required);
 
 impl ApplicationIn {
     /// The whole of its fields, for an application that is made or replaced.
@@ -60,16 +74,19 @@ impl ApplicationIn {
 }
 
 /// An application as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApplicationOut {
+    #[schema(value_type = String, example = "app_0ERdjjO8mz4LTB1vMSiOjvaTlO7")]
     id: AppId,
     uid: Option<String>,
     name: String,
     throttle_rate: Option<u32>,
     rate_limit: Option<u32>,
     metadata: BTreeMap<String, String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: String,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: String,
 }
 
@@ -89,6 +106,15 @@ impl From<&Application> for ApplicationOut {
     }
 }
 
+/// Lists the applications of the tenant
+#[utoipa::path(
+    get,
+    path = "/app",
+    operation_id = "v1.application.list",
+    tag = "Application",
+    params(PageParams),
+    responses((status = 200, body = List<ApplicationOut>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -106,6 +132,16 @@ pub(crate) async fn list(
     list.map(axum::Json).ok_or_else(|| ApiError::internal(&"the configuration was not shown"))
 }
 
+/// Creates an application
+#[utoipa::path(
+    post,
+    path = "/app",
+    operation_id = "v1.application.create",
+    tag = "Application",
+    params(("get_if_exists" = Option<bool>, Query, description = "Answer the one with this uid if there is one")),
+    request_body = ApplicationIn,
+    responses((status = 200, body = ApplicationOut, description = "it was there (`get_if_exists`)"), (status = 201, body = ApplicationOut)),
+)]
 pub(crate) async fn create(
     State(context): State<Context>,
     caller: Caller,
@@ -119,6 +155,14 @@ pub(crate) async fn create(
     execute(&context, org, String::new(), write, move |present| *present = fields).await
 }
 
+/// Gets an application
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}",
+    operation_id = "v1.application.get",
+    tag = "Application",
+    responses((status = 200, body = ApplicationOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -127,6 +171,15 @@ pub(crate) async fn get(
     caller.app(&context, &app, |entry| ApplicationOut::from(&*entry.app)).map(axum::Json)
 }
 
+/// Replaces an application, or creates it if the path names a uid that is not taken
+#[utoipa::path(
+    put,
+    path = "/app/{app_id}",
+    operation_id = "v1.application.update",
+    tag = "Application",
+    request_body = ApplicationIn,
+    responses((status = 200, body = ApplicationOut), (status = 201, body = ApplicationOut)),
+)]
 pub(crate) async fn put(
     State(context): State<Context>,
     caller: Caller,
@@ -145,6 +198,15 @@ pub(crate) async fn put(
     execute(&context, org, app, Write::Upsert, move |present| *present = fields).await
 }
 
+/// Changes the fields of an application that are named
+#[utoipa::path(
+    patch,
+    path = "/app/{app_id}",
+    operation_id = "patch_application",
+    tag = "Application",
+    request_body = ApplicationPatch,
+    responses((status = 200, body = ApplicationOut)),
+)]
 pub(crate) async fn patch(
     State(context): State<Context>,
     caller: Caller,
@@ -155,6 +217,14 @@ pub(crate) async fn patch(
     execute(&context, org, app, Write::Update, input.into_patch()?).await
 }
 
+/// Deletes an application with its endpoints; what waits for delivery is cancelled
+#[utoipa::path(
+    delete,
+    path = "/app/{app_id}",
+    operation_id = "v1.application.delete",
+    tag = "Application",
+    responses((status = 204)),
+)]
 pub(crate) async fn delete(
     State(context): State<Context>,
     caller: Caller,

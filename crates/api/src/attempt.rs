@@ -10,27 +10,42 @@ use postrider_model::delivery::Trigger;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId};
 use postrider_model::ports::{AttemptFilter, AttemptsOf, Page, Query};
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Params, Path};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
+use crate::schema::{Channel, StatusCodeClass, WithContent};
 use crate::{Context, message, time};
 
 /// An attempt as it is shown. The numbers are Svix's.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageAttemptOut)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AttemptOut {
+    #[schema(value_type = String, example = "atmpt_0ERdjjOQTOvW0FDAEl4qOc78ayq")]
     id: AttemptId,
+    #[schema(value_type = String)]
     msg_id: MessageId,
+    #[schema(value_type = String)]
     endpoint_id: EndpointId,
+    /// Where the request went.
     url: String,
+    /// What the endpoint answered, or the class of the failure.
     response: String,
+    /// 0 if there was no answer.
     response_status_code: u16,
     response_duration_ms: u32,
+    /// 0 is success, 1 pending, 2 fail, 3 sending.
+    #[schema(minimum = 0, maximum = 3)]
     status: u8,
     status_text: &'static str,
+    /// 0 by the schedule, 1 by hand.
+    #[schema(minimum = 0, maximum = 1)]
     trigger_type: u8,
+    /// When it ended.
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
@@ -64,6 +79,22 @@ impl AttemptOut {
     }
 }
 
+/// Filters of lists of attempts.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `wanted` reads")]
+pub(crate) struct AttemptParams {
+    /// 0 is success, 1 pending, 2 fail, 3 sending.
+    #[param(minimum = 0, maximum = 3)]
+    status: Option<u8>,
+    /// The class of the answer's status; 0 is no answer.
+    #[param(inline)]
+    status_code_class: Option<StatusCodeClass>,
+    /// Only those of messages sent to this channel.
+    #[param(inline)]
+    channel: Option<Channel>,
+}
+
 /// Which attempts a list asks for.
 struct Wanted {
     filter: AttemptFilter,
@@ -92,6 +123,15 @@ fn wanted(params: &Params) -> Result<Wanted, ApiError> {
     Ok(Wanted { filter, channel: params.label("channel")?, none, with_content: params.flag("with_content", true)? })
 }
 
+/// Lists the attempts at an endpoint, newest first
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/attempt/endpoint/{endpoint_id}",
+    operation_id = "v1.message-attempt.list-by-endpoint",
+    tag = "Message Attempt",
+    params(PageParams, WithContent, TypeParams, TimeParams, AttemptParams),
+    responses((status = 200, body = List<AttemptOut>)),
+)]
 pub(crate) async fn list_by_endpoint(
     State(context): State<Context>,
     caller: Caller,
@@ -104,6 +144,18 @@ pub(crate) async fn list_by_endpoint(
     list(&context, app, query, wanted, move |_| Ok(AttemptsOf::Endpoint(endpoint))).await
 }
 
+/// Lists the attempts to deliver a message, newest first
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/attempt/msg/{msg_id}",
+    operation_id = "v1.message-attempt.list-by-msg",
+    tag = "Message Attempt",
+    params(
+        PageParams, WithContent, TypeParams, TimeParams, AttemptParams,
+        ("endpoint_id" = Option<String>, Query, description = "Only those at this endpoint: its id or uid"),
+    ),
+    responses((status = 200, body = List<AttemptOut>)),
+)]
 pub(crate) async fn list_by_message(
     State(context): State<Context>,
     caller: Caller,
@@ -170,6 +222,14 @@ fn of_channel(
     Ok(page)
 }
 
+/// Gets an attempt
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
+    operation_id = "v1.message-attempt.get",
+    tag = "Message Attempt",
+    responses((status = 200, body = AttemptOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,

@@ -12,10 +12,19 @@ use crate::auth::Caller;
 use crate::delivery::DeliveryOut;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::filter::{self, FilterIn};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::filter::{self, FilterIn, OfParams};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::task::TaskOut;
 
+/// Lists the dead letters of an application
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/dead-letter",
+    operation_id = "v1.dead-letter.list",
+    tag = "Dead Letter",
+    params(PageParams, TypeParams, TimeParams, OfParams),
+    responses((status = 200, body = List<DeliveryOut>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -27,7 +36,15 @@ pub(crate) async fn list(
     answer(&context, query, filter, None).await
 }
 
-/// Those of all applications of the tenant.
+/// Lists the dead letters of all applications of the tenant
+#[utoipa::path(
+    get,
+    path = "/dead-letter",
+    operation_id = "v1.dead-letter.list-all",
+    tag = "Dead Letter",
+    params(PageParams, TypeParams, TimeParams),
+    responses((status = 200, body = List<DeliveryOut>)),
+)]
 pub(crate) async fn list_all(
     State(context): State<Context>,
     caller: Caller,
@@ -62,7 +79,15 @@ async fn answer(
     Ok(axum::Json(query.answer(&page, |_| None, |letter| DeliveryOut::new(letter, explain))))
 }
 
-/// Replays those that match, as a task.
+/// Replays all dead letters that match, as a task
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/dead-letter/replay",
+    operation_id = "v1.dead-letter.replay-where",
+    tag = "Dead Letter",
+    request_body = FilterIn,
+    responses((status = 202, body = TaskOut)),
+)]
 pub(crate) async fn replay_where(
     State(context): State<Context>,
     caller: Caller,

@@ -6,32 +6,39 @@ use postrider_model::delivery::{DeliveryState, Trigger};
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::ports::{Delivery, Explain, Wait};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::filter::{self, FilterIn};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::filter::{self, FilterIn, OfParams};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::{Context, message, time};
 
 /// A delivery as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeliveryOut {
+    #[schema(value_type = String)]
     app_id: AppId,
+    #[schema(value_type = String)]
     msg_id: MessageId,
+    #[schema(value_type = String)]
     endpoint_id: EndpointId,
     event_type: String,
+    #[schema(format = DateTime)]
     accepted_at: String,
     /// `scheduled`, `delivered`, `dead` or `cancelled`.
     state: &'static str,
     /// The attempt that it waits for, or the last one made; 0 if none was.
     attempt: u16,
     /// When the next attempt is due, if it waits for one.
+    #[schema(format = DateTime)]
     due_at: Option<String>,
     /// `scheduled` or `manual`, if it waits.
     trigger: Option<&'static str>,
     /// When it ended, if it has.
+    #[schema(format = DateTime)]
     ended_at: Option<String>,
     /// Why it is dead, if it is.
     reason: Option<&'static str>,
@@ -40,7 +47,8 @@ pub(crate) struct DeliveryOut {
 }
 
 /// Why a delivery is not in flight.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = DeliveryWaitOut)]
 #[serde(rename_all = "camelCase")]
 struct WaitOut {
     reason: &'static str,
@@ -117,6 +125,15 @@ impl DeliveryOut {
     }
 }
 
+/// Lists the deliveries that wait, and why they do
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/delivery",
+    operation_id = "v1.delivery.list",
+    tag = "Delivery",
+    params(PageParams, TypeParams, TimeParams, OfParams),
+    responses((status = 200, body = List<DeliveryOut>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -131,6 +148,14 @@ pub(crate) async fn list(
     Ok(axum::Json(query.answer(&page, |_| None, |delivery| DeliveryOut::new(delivery, explain))))
 }
 
+/// Lists where a message stands with each of its endpoints, in one page
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/msg/{msg_id}/delivery",
+    operation_id = "v1.delivery.list-by-msg",
+    tag = "Delivery",
+    responses((status = 200, body = List<DeliveryOut>)),
+)]
 pub(crate) async fn list_of_message(
     State(context): State<Context>,
     caller: Caller,
@@ -146,6 +171,14 @@ pub(crate) async fn list_of_message(
     Ok(axum::Json(List::whole(deliveries.iter().map(|delivery| DeliveryOut::new(delivery, explain)).collect())))
 }
 
+/// Cancels a delivery that waits
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/cancel",
+    operation_id = "v1.delivery.cancel",
+    tag = "Delivery",
+    responses((status = 204)),
+)]
 pub(crate) async fn cancel(
     State(context): State<Context>,
     caller: Caller,
@@ -157,6 +190,14 @@ pub(crate) async fn cancel(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Starts a delivery that has ended anew, with a fresh schedule
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/replay",
+    operation_id = "v1.delivery.replay",
+    tag = "Delivery",
+    responses((status = 204)),
+)]
 pub(crate) async fn replay(
     State(context): State<Context>,
     caller: Caller,
@@ -177,11 +218,21 @@ async fn names(
 }
 
 /// How many deliveries were cancelled.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CancelledOut)]
 pub(crate) struct Cancelled {
     cancelled: u64,
 }
 
+/// Cancels all deliveries that wait and match
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/delivery/cancel",
+    operation_id = "v1.delivery.cancel-where",
+    tag = "Delivery",
+    request_body = FilterIn,
+    responses((status = 200, body = Cancelled)),
+)]
 pub(crate) async fn cancel_where(
     State(context): State<Context>,
     caller: Caller,

@@ -4,15 +4,32 @@ use axum::extract::State;
 use http::StatusCode;
 use postrider_model::command::Command;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::{Context, time};
 
+/// Pauses all deliveries of all tenants
+#[utoipa::path(
+    post,
+    path = "/dispatch/pause",
+    operation_id = "v1.dispatch.pause",
+    tag = "Operator",
+    responses((status = 204)),
+)]
 pub(crate) async fn pause(State(context): State<Context>, caller: Caller) -> Result<StatusCode, ApiError> {
     set_paused(&context, caller, true).await
 }
 
+/// Lets all deliveries go on
+#[utoipa::path(
+    post,
+    path = "/dispatch/resume",
+    operation_id = "v1.dispatch.resume",
+    tag = "Operator",
+    responses((status = 204)),
+)]
 pub(crate) async fn resume(State(context): State<Context>, caller: Caller) -> Result<StatusCode, ApiError> {
     set_paused(&context, caller, false).await
 }
@@ -24,7 +41,8 @@ async fn set_paused(context: &Context, caller: Caller, paused: bool) -> Result<S
 }
 
 /// What the tenant has, and what is wrong.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = StatusOut)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
     applications: usize,
@@ -33,12 +51,21 @@ pub(crate) struct Status {
     endpoints_paused: usize,
     event_types: usize,
     /// Since when all dispatch is paused, if it is.
+    #[schema(format = DateTime)]
     dispatch_paused_at: Option<String>,
     ready: bool,
     /// Empty for all but the operator.
     problems: Vec<String>,
 }
 
+/// Says what is configured and what is wrong
+#[utoipa::path(
+    get,
+    path = "/status",
+    operation_id = "v1.status.get",
+    tag = "Operator",
+    responses((status = 200, body = Status)),
+)]
 pub(crate) async fn status(State(context): State<Context>, caller: Caller) -> Result<axum::Json<Status>, ApiError> {
     let org = caller.whole_org()?;
     let problems = context.ports.health.readiness().problems;

@@ -11,6 +11,7 @@ use postrider_model::id::EndpointId;
 use postrider_model::secret::Secret;
 use postrider_model::validate;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::application::created_or_ok;
 use crate::auth::Caller;
@@ -18,27 +19,57 @@ use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::input::{Field, Problems, set};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery};
+use crate::schema::{Channel, EventTypeName, derived_body};
 use crate::{Context, UrlGuard, time};
 
 /// An endpoint as it is asked for.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct EndpointIn {
+    /// Where to deliver: `https` or `http`, without a fragment.
+    #[schema(value_type = String, required, format = "uri", min_length = 1, max_length = 2_048, example = "https://example.com/hook")]
     url: Field<String>,
+    /// Your own name for it, by which paths find it, too. Must not begin with `ep_`.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "main")]
     uid: Field<String>,
+    /// For people.
+    #[schema(value_type = String, max_length = 4_096, default = "")]
     description: Field<String>,
+    /// The event types that it gets; `null` for all.
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1, example = json!(["order.paid"]))]
     event_types: Field<BTreeSet<String>>,
+    /// The older name of `eventTypes`.
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
     filter_types: Field<BTreeSet<String>>,
+    /// It gets the messages that were sent to one of these; `null` for all.
+    #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 10)]
     channels: Field<BTreeSet<String>>,
+    /// Messages per second.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     throttle_rate: Field<u32>,
+    /// The older name of `throttleRate`.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     rate_limit: Field<u32>,
+    /// Your own texts; keys and values together have at most 4,096 bytes.
+    #[schema(value_type = BTreeMap<String, String>)]
     metadata: Field<BTreeMap<String, String>>,
+    /// Headers to add to each request, at most 32; values are printable ASCII of at most 4,096 bytes.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     headers: Field<BTreeMap<String, String>>,
+    /// How long one attempt may take, in milliseconds; `null` for the server's setting.
+    #[schema(value_type = Option<u32>, minimum = 1_000, maximum = 30_000)]
     timeout_ms: Field<u32>,
+    /// Its deliveries wait until it is enabled.
+    #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
+    /// The signing secret: `whsec_` and 24 to 75 bytes in base64; one is made if it is left out.
+    #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     secret: Field<String>,
 }
+
+derived_body!(EndpointUpdate of EndpointIn without ["secret"]);
+derived_body!(EndpointPatch of EndpointIn without ["secret"], nothing required);
 
 /// What a request asks to be written.
 struct Asked {
@@ -142,9 +173,10 @@ fn check_url(url: &str, guard: &UrlGuard, problems: &mut Problems) {
 }
 
 /// An endpoint as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointOut {
+    #[schema(value_type = String, example = "ep_0ERdjjOCvwLrdBodjus57LGrMBo")]
     id: EndpointId,
     uid: Option<String>,
     url: String,
@@ -156,10 +188,14 @@ pub(crate) struct EndpointOut {
     rate_limit: Option<u32>,
     metadata: BTreeMap<String, String>,
     disabled: bool,
+    /// Its deliveries wait until it is resumed.
     paused: bool,
     timeout_ms: Option<u32>,
+    /// Always 1; kept for clients that ask for it.
     version: u32,
+    #[schema(value_type = String, format = DateTime)]
     created_at: String,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: String,
 }
 
@@ -201,6 +237,15 @@ impl Caller {
     }
 }
 
+/// Lists the endpoints of an application
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/endpoint",
+    operation_id = "v1.endpoint.list",
+    tag = "Endpoint",
+    params(PageParams),
+    responses((status = 200, body = List<EndpointOut>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -216,6 +261,15 @@ pub(crate) async fn list(
     list.map(axum::Json)
 }
 
+/// Creates an endpoint
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/endpoint",
+    operation_id = "v1.endpoint.create",
+    tag = "Endpoint",
+    request_body = EndpointIn,
+    responses((status = 201, body = EndpointOut)),
+)]
 pub(crate) async fn create(
     State(context): State<Context>,
     caller: Caller,
@@ -226,6 +280,14 @@ pub(crate) async fn create(
     execute(&context, &caller, &app, String::new(), Write::Create, asked).await
 }
 
+/// Gets an endpoint
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id = "v1.endpoint.get",
+    tag = "Endpoint",
+    responses((status = 200, body = EndpointOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -234,6 +296,15 @@ pub(crate) async fn get(
     caller.endpoint(&context, &app, &endpoint, |found| EndpointOut::from(found)).map(axum::Json)
 }
 
+/// Replaces an endpoint, or creates it if the path names a uid that is not taken
+#[utoipa::path(
+    put,
+    path = "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id = "v1.endpoint.update",
+    tag = "Endpoint",
+    request_body = EndpointUpdate,
+    responses((status = 200, body = EndpointOut), (status = 201, body = EndpointOut)),
+)]
 pub(crate) async fn put(
     State(context): State<Context>,
     caller: Caller,
@@ -253,6 +324,15 @@ pub(crate) async fn put(
     execute(&context, &caller, &app, endpoint, Write::Upsert, asked).await
 }
 
+/// Changes the fields of an endpoint that are named
+#[utoipa::path(
+    patch,
+    path = "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id = "patch_endpoint",
+    tag = "Endpoint",
+    request_body = EndpointPatch,
+    responses((status = 200, body = EndpointOut)),
+)]
 pub(crate) async fn patch(
     State(context): State<Context>,
     caller: Caller,
@@ -263,6 +343,14 @@ pub(crate) async fn patch(
     execute(&context, &caller, &app, endpoint, Write::Update, asked).await
 }
 
+/// Deletes an endpoint; what waits for delivery to it is cancelled
+#[utoipa::path(
+    delete,
+    path = "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id = "v1.endpoint.delete",
+    tag = "Endpoint",
+    responses((status = 204)),
+)]
 pub(crate) async fn delete(
     State(context): State<Context>,
     caller: Caller,
@@ -274,6 +362,14 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Pauses an endpoint: its deliveries wait
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/pause",
+    operation_id = "v1.endpoint.pause",
+    tag = "Endpoint",
+    responses((status = 200, body = EndpointOut)),
+)]
 pub(crate) async fn pause(
     state: State<Context>,
     caller: Caller,
@@ -282,6 +378,14 @@ pub(crate) async fn pause(
     set_paused(state, caller, path, true).await
 }
 
+/// Lets the deliveries of an endpoint go on
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/resume",
+    operation_id = "v1.endpoint.resume",
+    tag = "Endpoint",
+    responses((status = 200, body = EndpointOut)),
+)]
 pub(crate) async fn resume(
     state: State<Context>,
     caller: Caller,

@@ -7,6 +7,7 @@ use http::StatusCode;
 use postrider_model::command::{Command, Write};
 use postrider_model::endpoint::EndpointFields;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Context;
 use crate::auth::Caller;
@@ -23,12 +24,21 @@ fn is_sensitive(name: &str) -> bool {
 }
 
 /// The headers as they are shown: of those in `sensitive` only the names.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointHeadersOut)]
 pub(crate) struct HeadersOut {
     headers: BTreeMap<String, String>,
     sensitive: BTreeSet<String>,
 }
 
+/// Gets the headers that an endpoint adds to each request
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/headers",
+    operation_id = "v1.endpoint.get-headers",
+    tag = "Endpoint",
+    responses((status = 200, body = HeadersOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -40,12 +50,25 @@ pub(crate) async fn get(
     Ok(axum::Json(HeadersOut { headers, sensitive: sensitive.into_keys().collect() }))
 }
 
-#[derive(Default, Deserialize)]
+/// All headers of an endpoint.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = EndpointHeadersIn)]
 #[serde(default)]
 pub(crate) struct HeadersIn {
+    /// At most 32; values are printable ASCII of at most 4,096 bytes.
+    #[schema(value_type = BTreeMap<String, String>, required, example = json!({"x-shop": "17"}))]
     headers: Field<BTreeMap<String, String>>,
 }
 
+/// Replaces the headers of an endpoint
+#[utoipa::path(
+    put,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/headers",
+    operation_id = "v1.endpoint.update-headers",
+    tag = "Endpoint",
+    request_body = HeadersIn,
+    responses((status = 204)),
+)]
 pub(crate) async fn put(
     State(context): State<Context>,
     caller: Caller,
@@ -58,13 +81,28 @@ pub(crate) async fn put(
     execute(&context, &caller, path, move |fields| fields.headers = headers).await
 }
 
-#[derive(Default, Deserialize)]
+/// Changes of headers.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = EndpointHeadersPatchIn)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct HeadersPatch {
+    /// To be set; `null` removes one.
+    #[schema(value_type = BTreeMap<String, Option<String>>, required, example = json!({"x-shop": "17"}))]
     headers: Field<BTreeMap<String, Option<String>>>,
+    /// To be removed before the others are set.
+    #[schema(value_type = Option<Vec<String>>)]
     delete_headers: Field<BTreeSet<String>>,
 }
 
+/// Sets the headers of an endpoint that are named; `null` removes one
+#[utoipa::path(
+    patch,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/headers",
+    operation_id = "v1.endpoint.patch-headers",
+    tag = "Endpoint",
+    request_body = HeadersPatch,
+    responses((status = 204)),
+)]
 pub(crate) async fn patch(
     State(context): State<Context>,
     caller: Caller,

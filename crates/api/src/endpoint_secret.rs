@@ -7,6 +7,7 @@ use http::StatusCode;
 use postrider_model::command::Command;
 use postrider_model::secret::{SECRET_PREFIX, Secret};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Context;
 use crate::auth::Caller;
@@ -30,11 +31,22 @@ pub(crate) fn parse_secret(name: &'static str, text: Option<String>, problems: &
     parsed.map_err(|error| problems.check(name, Err(error.to_string()))).ok()
 }
 
-#[derive(Serialize)]
+/// A signing secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointSecretOut)]
 pub(crate) struct SecretOut {
+    #[schema(example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: String,
 }
 
+/// Gets the secret by which requests to an endpoint are signed
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/secret",
+    operation_id = "v1.endpoint.get-secret",
+    tag = "Endpoint",
+    responses((status = 200, body = SecretOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -46,13 +58,28 @@ pub(crate) async fn get(
     Ok(axum::Json(SecretOut { key: newest.expose_text().to_string() }))
 }
 
-#[derive(Default, Deserialize)]
+/// The new secret.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = EndpointSecretRotateIn)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RotateIn {
+    /// `whsec_` and 24 to 75 bytes in base64; one is made if it is left out.
+    #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: Field<String>,
+    /// How long the old secret signs on, in seconds.
+    #[schema(value_type = Option<u64>, maximum = 604_800, default = 86_400)]
     grace_period_seconds: Field<u64>,
 }
 
+/// Gives an endpoint a new secret; the old one goes on signing for a while
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
+    operation_id = "v1.endpoint.rotate-secret",
+    tag = "Endpoint",
+    request_body = RotateIn,
+    responses((status = 204)),
+)]
 pub(crate) async fn rotate(
     State(context): State<Context>,
     caller: Caller,

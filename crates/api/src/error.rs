@@ -10,6 +10,7 @@ use postrider_model::command::CommandError;
 use postrider_model::ports::{AcceptError, ControlError, QueryError, Unavailable};
 use postrider_model::validate::FieldErrors;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What is wrong with a request, or why it cannot be served.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ pub(crate) enum ApiError {
 }
 
 /// A value that is not allowed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ValidationErrorItem)]
 pub(crate) struct Item {
     /// Where it is: `body`, `query`, `path` or `header`, then the names that lead to it.
     pub(crate) loc: Vec<String>,
@@ -86,17 +88,27 @@ impl ApiError {
     }
 }
 
+/// The answer when something is wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HttpErrorOut)]
+pub(crate) struct Body {
+    /// What it is, for programs.
+    #[schema(example = "not_found")]
+    code: &'static str,
+    /// What it is, for people.
+    #[schema(example = "application not found")]
+    detail: String,
+}
+
+/// The answer when values are not allowed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HTTPValidationError)]
+pub(crate) struct InvalidBody {
+    detail: Vec<Item>,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            code: &'static str,
-            detail: String,
-        }
-        #[derive(Serialize)]
-        struct InvalidBody {
-            detail: Vec<Item>,
-        }
         match self {
             Self::Invalid(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(InvalidBody { detail })).into_response()

@@ -7,6 +7,7 @@ use postrider_model::command::{Command, Reply, Write};
 use postrider_model::event_type::{EventType, EventTypeFields};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::Context;
 use crate::application::created_or_ok;
@@ -14,21 +15,38 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::input::{Field, Problems, set};
-use crate::page::{Cursor, List, Order, PageQuery};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery};
+use crate::schema::{EventTypeName, derived_body};
 use crate::time;
 
 /// An event type as it is asked for.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct EventTypeIn {
+    #[schema(value_type = EventTypeName, required)]
     name: Field<String>,
+    /// For people.
+    #[schema(value_type = String, required, max_length = 4_096, example = "An order was paid")]
     description: Field<String>,
+    /// It is not listed any more; messages of it are taken as before.
+    #[schema(value_type = bool, default = false)]
     archived: Field<bool>,
+    /// Shown, and without effect.
+    #[schema(value_type = bool, default = false)]
     deprecated: Field<bool>,
+    /// JSON schemas by version; kept and shown, payloads are not checked against them.
+    #[schema(value_type = Option<BTreeMap<String, Object>>, example = json!({"1": {"type": "object"}}))]
     schemas: Field<Map<String, Value>>,
+    /// Shown, and without effect.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     feature_flag: Field<String>,
+    /// Shown, and without effect.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
     group_name: Field<String>,
 }
+
+derived_body!(EventTypeUpdate of EventTypeIn without ["name"]);
+derived_body!(EventTypePatch of EventTypeIn without ["name"], nothing required);
 
 type Edit = Box<dyn FnOnce(&mut EventTypeFields) + Send>;
 
@@ -76,17 +94,20 @@ fn check_schemas(schemas: &Field<Map<String, Value>>, problems: &mut Problems) {
 }
 
 /// An event type as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EventTypeOut {
     name: String,
     description: String,
     archived: bool,
     deprecated: bool,
+    #[schema(value_type = Option<BTreeMap<String, Object>>)]
     schemas: Option<Value>,
     feature_flag: Option<String>,
     group_name: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     created_at: String,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: String,
 }
 
@@ -107,6 +128,19 @@ impl EventTypeOut {
     }
 }
 
+/// Lists the event types of the tenant
+#[utoipa::path(
+    get,
+    path = "/event-type",
+    operation_id = "v1.event-type.list",
+    tag = "Event Type",
+    params(
+        PageParams,
+        ("include_archived" = Option<bool>, Query, description = "Show those that are archived, too"),
+        ("with_content" = Option<bool>, Query, description = "Show the schemas, too"),
+    ),
+    responses((status = 200, body = List<EventTypeOut>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -125,6 +159,15 @@ pub(crate) async fn list(
     Ok(axum::Json(query.answer(&page, |found| Some(key(found)), |found| EventTypeOut::new(found, with_content))))
 }
 
+/// Creates an event type, or makes one that is archived anew
+#[utoipa::path(
+    post,
+    path = "/event-type",
+    operation_id = "v1.event-type.create",
+    tag = "Event Type",
+    request_body = EventTypeIn,
+    responses((status = 201, body = EventTypeOut)),
+)]
 pub(crate) async fn create(
     State(context): State<Context>,
     caller: Caller,
@@ -142,6 +185,14 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, axum::Json(event_type)).into_response())
 }
 
+/// Gets an event type
+#[utoipa::path(
+    get,
+    path = "/event-type/{event_type_name}",
+    operation_id = "v1.event-type.get",
+    tag = "Event Type",
+    responses((status = 200, body = EventTypeOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,
@@ -150,6 +201,15 @@ pub(crate) async fn get(
     find(&context, &caller, &name).map(|found| axum::Json(EventTypeOut::new(&found, true)))
 }
 
+/// Replaces an event type, or creates it
+#[utoipa::path(
+    put,
+    path = "/event-type/{event_type_name}",
+    operation_id = "v1.event-type.update",
+    tag = "Event Type",
+    request_body = EventTypeUpdate,
+    responses((status = 200, body = EventTypeOut), (status = 201, body = EventTypeOut)),
+)]
 pub(crate) async fn put(
     State(context): State<Context>,
     caller: Caller,
@@ -164,6 +224,15 @@ pub(crate) async fn put(
     Ok((created_or_ok(created), axum::Json(event_type)).into_response())
 }
 
+/// Changes the fields of an event type that are named
+#[utoipa::path(
+    patch,
+    path = "/event-type/{event_type_name}",
+    operation_id = "patch_event_type",
+    tag = "Event Type",
+    request_body = EventTypePatch,
+    responses((status = 200, body = EventTypeOut)),
+)]
 pub(crate) async fn patch(
     State(context): State<Context>,
     caller: Caller,
@@ -178,7 +247,15 @@ pub(crate) async fn patch(
     Ok(axum::Json(event_type))
 }
 
-/// Archives an event type; with `expunge` it is gone.
+/// Archives an event type; with `expunge` it is gone
+#[utoipa::path(
+    delete,
+    path = "/event-type/{event_type_name}",
+    operation_id = "v1.event-type.delete",
+    tag = "Event Type",
+    params(("expunge" = Option<bool>, Query, description = "Remove it instead of archiving it")),
+    responses((status = 204)),
+)]
 pub(crate) async fn delete(
     State(context): State<Context>,
     caller: Caller,

@@ -5,12 +5,25 @@ use postrider_model::ports::DeliveryFilter;
 use postrider_model::time::UnixMs;
 use postrider_model::validate;
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::Params;
 use crate::input::{Field, Problems};
+use crate::schema::EventTypeName;
 use crate::{Context, message, time};
+
+/// What a list of deliveries is of.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `of_params` reads")]
+pub(crate) struct OfParams {
+    /// Only those to this endpoint: its id or uid.
+    endpoint_id: Option<String>,
+    /// Only those of this message: its id or event id.
+    msg_id: Option<String>,
+}
 
 /// The filter that the parameters of a list make.
 pub(crate) async fn of_params(
@@ -30,13 +43,23 @@ pub(crate) async fn of_params(
 }
 
 /// A filter as a body has it. What is left out does not restrict.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = DeliveryFilterIn)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct FilterIn {
+    /// Its id or uid.
+    #[schema(value_type = Option<String>)]
     endpoint_id: Field<String>,
+    /// Its id or event id.
+    #[schema(value_type = Option<String>)]
     msg_id: Field<String>,
+    #[schema(value_type = Option<Vec<EventTypeName>>)]
     event_types: Field<Vec<String>>,
+    /// Accepted, or for dead letters dead, before this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
     before: Field<String>,
+    /// Accepted, or for dead letters dead, after this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
     after: Field<String>,
 }
 

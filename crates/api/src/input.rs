@@ -1,7 +1,7 @@
 //! The fields of a request's body: given, given as `null`, or left out. All
 //! problems of a body are gathered and answered at once.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, Item};
 
@@ -20,6 +20,13 @@ pub(crate) enum Field<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
+    }
+}
+
+/// Only the default is ever written: the description of a body asks for it.
+impl<T> Serialize for Field<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
     }
 }
 

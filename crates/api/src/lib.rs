@@ -78,8 +78,10 @@ mod filter;
 mod health;
 mod input;
 mod message;
+mod openapi;
 mod page;
 mod router;
+mod schema;
 mod serve;
 mod task;
 #[cfg(test)]
@@ -92,12 +94,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use postrider_model::ports::{Ports, Query, Unavailable};
 use postrider_model::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use auth::Door;
+pub use openapi::openapi_json;
 pub use router::{metrics_router, router};
 pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
@@ -171,6 +175,7 @@ pub(crate) struct Shared {
     /// One permit for each KiB of a body.
     bodies: Arc<Semaphore>,
     bodies_kib: usize,
+    openapi: Bytes,
 }
 
 impl Deref for Context {
@@ -191,7 +196,12 @@ impl Context {
         // Never less than one body, or it would wait for ever.
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Shared { api, queries, bodies, bodies_kib }))
+        Self(Arc::new(Shared { api, queries, bodies, bodies_kib, openapi: openapi::served() }))
+    }
+
+    /// The description of the API, as it is served.
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
     }
 
     /// Waits until there is room for a body of this size. The room is free

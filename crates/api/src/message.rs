@@ -16,13 +16,15 @@ use postrider_model::ports::{MessageFilter, Query};
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::application::ApplicationIn;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{self, Params, Path, RawBody};
 use crate::input::{Field, Problems};
-use crate::page::{Cursor, Order, PageQuery};
+use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
+use crate::schema::{Channel, EventTypeName, IdempotencyKey, WithContent};
 use crate::{Context, time};
 
 /// Channels of one message.
@@ -31,21 +33,41 @@ const MAX_CHANNELS: usize = 5;
 const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
 
 /// A message as it is asked for. The payload is left as it came.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct MessageIn<'a> {
+    #[schema(value_type = EventTypeName, required)]
     event_type: Field<String>,
+    /// Forwarded byte for byte.
+    #[schema(value_type = Object, required, example = json!({"order": 17}))]
     #[serde(borrow)]
     payload: Field<&'a RawValue>,
+    /// Your own name for it, unique in the application for 24 hours.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "e-17")]
     event_id: Field<String>,
+    /// Only endpoints without channels or with one of these get it.
+    #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 5)]
     channels: Field<BTreeSet<String>>,
+    /// Kept and shown; lists can be filtered by them.
+    #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 10)]
     tags: Field<BTreeSet<String>>,
+    /// Messages of the same key go to each endpoint one after the other.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     order_key: Field<String>,
+    /// The application to make if there is none; its uid is the one in the path.
+    #[schema(value_type = Option<ApplicationIn>)]
     application: Field<ApplicationIn>,
+    /// How long the payload is kept, in days.
+    #[schema(value_type = Option<i64>, minimum = 5, maximum = 90)]
     payload_retention_period: Field<i64>,
+    /// How long the payload is kept, in hours.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     payload_retention_hours: Field<i64>,
+    // Refused, since they would change the delivery.
+    #[schema(ignore)]
     #[serde(borrow)]
     deliver_at: Field<&'a RawValue>,
+    #[schema(ignore)]
     #[serde(borrow)]
     transformations_params: Field<&'a RawValue>,
 }
@@ -115,15 +137,20 @@ fn refuse_unsupported(input: &MessageIn<'_>, problems: &mut Problems) {
 }
 
 /// A message as it is shown. The payload is written byte for byte.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MessageOut<'a> {
+    #[schema(value_type = String, example = "msg_0ERdjjOHO6ebyLkINZ4h5WmlnWc")]
     id: MessageId,
     event_type: &'a str,
     event_id: Option<&'a str>,
+    #[schema(value_type = Option<Vec<String>>)]
     channels: Option<&'a BTreeSet<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
     tags: Option<&'a BTreeSet<String>>,
+    #[schema(value_type = Object)]
     payload: Cow<'a, RawValue>,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
@@ -178,6 +205,16 @@ fn shown_payload<'a>(
     made(serde_json::to_string(&encoded).map_err(|error| ApiError::internal(&error))?)
 }
 
+/// Sends a message: it is on disk when the answer comes, and is then delivered to every endpoint that matches
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/msg",
+    operation_id = "v1.message.create",
+    tag = "Message",
+    params(WithContent, IdempotencyKey),
+    request_body = MessageIn<'static>,
+    responses((status = 202, body = MessageOut<'static>)),
+)]
 pub(crate) async fn create(
     State(context): State<Context>,
     caller: Caller,
@@ -242,6 +279,20 @@ async fn make_application(
     Ok(())
 }
 
+/// Lists the messages of an application, newest first
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/msg",
+    operation_id = "v1.message.list",
+    tag = "Message",
+    params(
+        PageParams, WithContent, TypeParams, TimeParams,
+        ("channel" = Option<Channel>, Query, description = "Only those sent to this channel"),
+        ("tag" = Option<Channel>, Query, description = "Only those with this tag"),
+        ("unmatched" = Option<bool>, Query, description = "Only those that no endpoint asked for"),
+    ),
+    responses((status = 200, body = List<MessageOut<'static>>)),
+)]
 pub(crate) async fn list(
     State(context): State<Context>,
     caller: Caller,
@@ -266,6 +317,15 @@ pub(crate) async fn list(
     Ok(axum::Json(list.transpose()?).into_response())
 }
 
+/// Gets a message
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/msg/{msg_id}",
+    operation_id = "v1.message.get",
+    tag = "Message",
+    params(WithContent),
+    responses((status = 200, body = MessageOut<'static>)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,

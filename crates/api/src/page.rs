@@ -7,22 +7,67 @@
 use postrider_model::id::{AppId, AttemptId, EndpointId, ID_BYTES, MessageId, RawId};
 use postrider_model::ports::{MAX_PAGE_KEY_BYTES, Page, PageKey, PageRequest};
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::ApiError;
 use crate::extract::Params;
+use crate::schema::{EventTypeName, Ordering};
 
 /// Members of a page for which no `limit` was given.
 pub(crate) const DEFAULT_LIMIT: usize = 50;
 /// Members of a page at most.
 pub(crate) const MAX_LIMIT: usize = 250;
 
+/// Which page of a list is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `PageQuery::read` reads")]
+pub(crate) struct PageParams {
+    /// Members of the page at most.
+    #[param(minimum = 1, maximum = 250, default = 50)]
+    limit: Option<u16>,
+    /// The `iterator` or `prevIterator` of an earlier answer.
+    iterator: Option<String>,
+    /// Which members come first.
+    #[param(inline)]
+    order: Option<Ordering>,
+}
+
+/// Bounds of time of a list, exclusive and exact to the millisecond.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `Params` reads")]
+pub(crate) struct TimeParams {
+    /// Only those before this time, by RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    before: Option<String>,
+    /// Only those after this time, by RFC 3339.
+    #[param(value_type = Option<String>, format = DateTime)]
+    after: Option<String>,
+}
+
+/// Event types of a list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `Params` reads")]
+pub(crate) struct TypeParams {
+    /// Only those of these event types; repeated, or separated by commas.
+    event_types: Option<Vec<EventTypeName>>,
+}
+
 /// A page as it is answered.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListResponse)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List<T> {
     data: Vec<T>,
+    /// The next page begins behind it.
+    #[schema(required)]
     iterator: Option<String>,
+    /// The page before this one ends before it.
+    #[schema(required)]
     prev_iterator: Option<String>,
+    /// Nothing follows.
     done: bool,
 }
 

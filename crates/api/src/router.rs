@@ -7,77 +7,82 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use postrider_model::ports::Health;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, dead_letter, delivery, dispatch, endpoint, endpoint_headers,
-    endpoint_secret, event_type, health, message, task,
+    endpoint_secret, event_type, health, message, openapi, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
 /// as an extension.
 pub fn router(api: Api) -> Router {
     let health = Arc::clone(&api.ports.health);
-    Router::new()
-        .nest("/api/v1", tenant_routes().merge(app_routes()))
+    Router::from(operations())
         .with_state(Context::new(api))
-        .merge(health_routes(health))
+        .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
         .layer(from_fn(count))
 }
 
+/// All operations, as routes and as their description: what is not described
+/// cannot be reached.
+pub(crate) fn operations() -> OpenApiRouter<Context> {
+    OpenApiRouter::new().nest("/api/v1", tenant_routes().merge(app_routes()))
+}
+
 /// What concerns the tenant or all applications.
-fn tenant_routes() -> Router<Context> {
-    Router::new()
-        .route("/health", get(health::ping))
-        .route("/health/ping", get(health::ping))
-        .route("/app", get(application::list).post(application::create))
-        .route("/event-type", get(event_type::list).post(event_type::create))
-        .route(
-            "/event-type/{event_type_name}",
-            get(event_type::get).put(event_type::put).patch(event_type::patch).delete(event_type::delete),
-        )
-        .route("/dead-letter", get(dead_letter::list_all))
-        .route("/task/{task_id}", get(task::get))
-        .route("/dispatch/pause", post(dispatch::pause))
-        .route("/dispatch/resume", post(dispatch::resume))
-        .route("/status", get(dispatch::status))
+fn tenant_routes() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(health::get))
+        .routes(routes!(health::ping))
+        .routes(routes!(openapi::get))
+        .routes(routes!(application::list, application::create))
+        .routes(routes!(event_type::list, event_type::create))
+        .routes(routes!(event_type::get, event_type::put, event_type::patch, event_type::delete))
+        .routes(routes!(dead_letter::list_all))
+        .routes(routes!(task::get))
+        .routes(routes!(dispatch::pause))
+        .routes(routes!(dispatch::resume))
+        .routes(routes!(dispatch::status))
 }
 
 /// What concerns one application.
-fn app_routes() -> Router<Context> {
-    let app = Router::new()
-        .route("/endpoint", get(endpoint::list).post(endpoint::create))
-        .nest("/endpoint/{endpoint_id}", endpoint_routes())
-        .route("/msg", get(message::list).post(message::create))
-        .route("/msg/{msg_id}", get(message::get))
-        .route("/msg/{msg_id}/attempt/{attempt_id}", get(attempt::get))
-        .route("/msg/{msg_id}/delivery", get(delivery::list_of_message))
-        .route("/msg/{msg_id}/delivery/{endpoint_id}/cancel", post(delivery::cancel))
-        .route("/msg/{msg_id}/delivery/{endpoint_id}/replay", post(delivery::replay))
-        .route("/attempt/endpoint/{endpoint_id}", get(attempt::list_by_endpoint))
-        .route("/attempt/msg/{msg_id}", get(attempt::list_by_message))
-        .route("/delivery", get(delivery::list))
-        .route("/delivery/cancel", post(delivery::cancel_where))
-        .route("/dead-letter", get(dead_letter::list))
-        .route("/dead-letter/replay", post(dead_letter::replay_where));
-    let own = get(application::get).put(application::put).patch(application::patch).delete(application::delete);
-    Router::new().route("/app/{app_id}", own).nest("/app/{app_id}", app)
+fn app_routes() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(application::get, application::put, application::patch, application::delete))
+        .routes(routes!(endpoint::list, endpoint::create))
+        .routes(routes!(message::list, message::create))
+        .routes(routes!(message::get))
+        .routes(routes!(attempt::get))
+        .routes(routes!(attempt::list_by_endpoint))
+        .routes(routes!(attempt::list_by_message))
+        .routes(routes!(delivery::list))
+        .routes(routes!(delivery::list_of_message))
+        .routes(routes!(delivery::cancel))
+        .routes(routes!(delivery::cancel_where))
+        .routes(routes!(delivery::replay))
+        .routes(routes!(dead_letter::list))
+        .routes(routes!(dead_letter::replay_where))
+        .merge(endpoint_routes())
 }
 
-fn endpoint_routes() -> Router<Context> {
-    Router::new()
-        .route("/", get(endpoint::get).put(endpoint::put).patch(endpoint::patch).delete(endpoint::delete))
-        .route("/secret", get(endpoint_secret::get))
-        .route("/secret/rotate", post(endpoint_secret::rotate))
-        .route("/headers", get(endpoint_headers::get).put(endpoint_headers::put).patch(endpoint_headers::patch))
-        .route("/pause", post(endpoint::pause))
-        .route("/resume", post(endpoint::resume))
+/// What concerns one endpoint.
+fn endpoint_routes() -> OpenApiRouter<Context> {
+    OpenApiRouter::new()
+        .routes(routes!(endpoint::get, endpoint::put, endpoint::patch, endpoint::delete))
+        .routes(routes!(endpoint_secret::get))
+        .routes(routes!(endpoint_secret::rotate))
+        .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(endpoint::pause))
+        .routes(routes!(endpoint::resume))
 }
 
 /// The metrics and the health checks, for a listener of their own.
@@ -88,16 +93,14 @@ pub fn metrics_router(render: RenderMetrics, health: Arc<dyn Health>) -> Router 
     Router::new()
         .route("/metrics", metrics)
         .with_state(render)
-        .merge(health_routes(health))
+        .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
 }
 
-fn health_routes(health: Arc<dyn Health>) -> Router {
-    Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(async |State(health): State<Arc<dyn Health>>| health::ready(&health)))
-        .with_state(health)
+/// The health checks, which need nothing but this.
+pub(crate) fn health_operations() -> OpenApiRouter<Arc<dyn Health>> {
+    OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready))
 }
 
 async fn unknown_route() -> ApiError {

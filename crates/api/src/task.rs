@@ -4,6 +4,7 @@ use axum::extract::State;
 use postrider_model::id::TaskId;
 use postrider_model::ports::Task;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -11,18 +12,22 @@ use crate::extract::Path;
 use crate::{Context, time};
 
 /// A task as it is shown, in the shape of Svix's background tasks.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackgroundTaskOut)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TaskOut {
+    #[schema(value_type = String, example = "qtask_0ERdjvfivTenaV7Rk2fIMTFz27h")]
     id: TaskId,
     /// `running` or `finished`.
     status: &'static str,
     task: &'static str,
     data: Progress,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackgroundTaskProgress)]
 struct Progress {
     /// Deliveries replayed so far.
     replayed: u64,
@@ -40,6 +45,14 @@ impl From<Task> for TaskOut {
     }
 }
 
+/// Gets a task, and how far it is
+#[utoipa::path(
+    get,
+    path = "/task/{task_id}",
+    operation_id = "v1.task.get",
+    tag = "Task",
+    responses((status = 200, body = TaskOut)),
+)]
 pub(crate) async fn get(
     State(context): State<Context>,
     caller: Caller,

@@ -12,4 +12,5 @@ mod endpoint;
 mod event_type;
 mod fake;
 mod message;
+mod openapi;
 mod protocol;

@@ -1,0 +1,117 @@
+//! What several operations describe in the same way.
+//!
+//! A request's body is described where it is read, with the bounds that
+//! `postrider_model::validate` holds; a test asks for values beyond each of
+//! them, so that description and check cannot part.
+
+use postrider_model::validate::{MAX_CHANNEL_CHARS, MAX_EVENT_TYPE_CHARS};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+/// An event type, such as `order.paid`.
+pub(crate) enum EventTypeName {}
+
+impl PartialSchema for EventTypeName {
+    fn schema() -> RefOr<Schema> {
+        text(MAX_EVENT_TYPE_CHARS, r"^[a-zA-Z0-9\-_]+(\.[a-zA-Z0-9\-_]+)*$", "order.paid")
+    }
+}
+
+impl ToSchema for EventTypeName {}
+
+/// A channel or a tag.
+pub(crate) enum Channel {}
+
+impl PartialSchema for Channel {
+    fn schema() -> RefOr<Schema> {
+        text(MAX_CHANNEL_CHARS, r"^[a-zA-Z0-9\-_.:]+$", "project_17")
+    }
+}
+
+impl ToSchema for Channel {}
+
+fn text(max_chars: usize, pattern: &str, example: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .min_length(Some(1))
+        .max_length(Some(max_chars))
+        .pattern(Some(pattern))
+        .examples([example]);
+    RefOr::T(text.into())
+}
+
+/// Which members of a list come first.
+pub(crate) enum Ordering {}
+
+impl PartialSchema for Ordering {
+    fn schema() -> RefOr<Schema> {
+        let order = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(order.enum_values(Some(["ascending", "descending"])).into())
+    }
+}
+
+impl ToSchema for Ordering {}
+
+/// The class of an answer's status.
+pub(crate) enum StatusCodeClass {}
+
+impl PartialSchema for StatusCodeClass {
+    fn schema() -> RefOr<Schema> {
+        let class = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+        RefOr::T(class.enum_values(Some([0, 100, 200, 300, 400, 500])).into())
+    }
+}
+
+impl ToSchema for StatusCodeClass {}
+
+/// Makes a request that is sent again answer like the first.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "this only describes what handlers read")]
+pub(crate) struct IdempotencyKey {
+    /// The same request with the same key is answered like the first, for 24 hours.
+    #[param(rename = "idempotency-key", min_length = 1, max_length = 256)]
+    key: Option<String>,
+}
+
+/// Whether answers show payloads and responses.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what handlers read")]
+pub(crate) struct WithContent {
+    /// Show the content, too.
+    #[param(default = true)]
+    with_content: Option<bool>,
+}
+
+/// Describes the body of an operation that takes the fields of another one's:
+/// without some of them, and, for `PATCH`, with none that must be given.
+macro_rules! derived_body {
+    ($name:ident of $base:ident without [$($field:literal),*] $(, $rule:ident required)?) => {
+        #[doc = concat!("The fields of [`", stringify!($base), "`] that this operation takes.")]
+        pub(crate) enum $name {}
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let requires_nothing = [$(stringify!($rule))?].contains(&"nothing");
+                crate::schema::fewer(<$base as utoipa::PartialSchema>::schema(), &[$($field),*], requires_nothing)
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
+                <$base as utoipa::ToSchema>::schemas(schemas);
+            }
+        }
+    };
+}
+pub(crate) use derived_body;
+
+/// The description of an object without some of its fields.
+pub(crate) fn fewer(of: RefOr<Schema>, without: &[&str], requires_nothing: bool) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut object)) = of else { return of };
+    object.properties.retain(|name, _| !without.contains(&name.as_str()));
+    object.required.retain(|name| !requires_nothing && !without.contains(&name.as_str()));
+    RefOr::T(Schema::Object(object))
+}
