@@ -13,6 +13,7 @@ mod idempotency;
 mod isolation;
 mod kill;
 mod observation;
+mod reads;
 mod refusals;
 mod retries;
 mod support;

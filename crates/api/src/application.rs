@@ -29,7 +29,7 @@ pub(crate) struct ApplicationIn {
     name: Field<String>,
     /// Your own name for it, by which paths find it, too. Must not begin with `app_`.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "shop")]
-    pub(crate) uid: Field<String>,
+    uid: Field<String>,
     /// Messages per second to all of its endpoints together.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
     throttle_rate: Field<u32>,
@@ -233,6 +233,35 @@ pub(crate) async fn delete(
     let org = caller.whole_org()?;
     context.ports.configure.execute(Command::DeleteApplication { org, app }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes the application that came along with something else, if the path leads
+/// to none.
+pub(crate) async fn ensure(
+    context: &Context,
+    caller: &Caller,
+    path: &str,
+    mut application: ApplicationIn,
+) -> Result<(), ApiError> {
+    let org = caller.whole_org()?;
+    if caller.app_id(context, path).is_ok() {
+        return Ok(());
+    }
+    if path.starts_with(AppId::PREFIX) {
+        return Err(ApiError::not_found("application"));
+    }
+    let mut problems = Problems::default();
+    match &application.uid {
+        Field::Value(uid) if uid != path => {
+            problems.note(&["application", "uid"], "is not the one in the path", "value_error");
+        }
+        _ => application.uid = Field::Value(path.to_owned()),
+    }
+    problems.finish()?;
+    let fields = application.into_fields().map_err(|error| error.within("application"))?;
+    // By uid and not by the path, so that one made meanwhile stays as it is.
+    let made = execute(context, org, String::new(), Write::CreateOrGet, move |present| *present = fields).await;
+    made.map(drop).map_err(|error| error.within("application"))
 }
 
 async fn execute(

@@ -200,6 +200,7 @@ impl From<AcceptError> for ApiError {
     fn from(error: AcceptError) -> Self {
         match error {
             AcceptError::UnknownApplication => Self::not_found("application"),
+            AcceptError::UnknownEndpoint => Self::not_found("endpoint"),
             AcceptError::Invalid(errors) => errors.into(),
             AcceptError::TooLarge { .. } => Self::too_large(error.to_string()),
             AcceptError::EventIdTaken { existing } => {

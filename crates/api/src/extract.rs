@@ -173,6 +173,14 @@ impl Params {
         Ok(Some(names).filter(|names| !names.is_empty()))
     }
 
+    /// One event type.
+    pub(crate) fn event_type(&self) -> Result<Option<String>, ApiError> {
+        let Some(name) = self.text("event_type") else { return Ok(None) };
+        let problem = |problem| ApiError::invalid("query", "event_type", format!("`{name}` {problem}"));
+        validate::event_type(name).map_err(problem)?;
+        Ok(Some(name.to_owned()))
+    }
+
     /// A channel or a tag.
     pub(crate) fn label(&self, name: &'static str) -> Result<Option<String>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };

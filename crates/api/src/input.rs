@@ -66,10 +66,15 @@ impl<T> Field<T> {
     where
         T: Default,
     {
+        self.given_or_missing(name, problems).unwrap_or_default()
+    }
+
+    /// The value; `null` and leaving it out are problems.
+    pub(crate) fn given_or_missing(self, name: &'static str, problems: &mut Problems) -> Option<T> {
         if matches!(self, Self::Absent) {
             problems.note(&[name], "field required", "value_error.missing");
         }
-        self.given(name, problems).unwrap_or_default()
+        self.given(name, problems)
     }
 
     /// This field, or its other name where this one is left out.

@@ -58,12 +58,13 @@
 //!
 //! A token whose subject is `org_...` speaks for that tenant. One with `org` and
 //! a subject `app_...` reaches that application only: it reads it, manages its
-//! endpoints and replays, but neither sends nor cancels messages nor changes
-//! the application. Everything of somebody else is 404. The *operator* is who speaks for the
+//! endpoints, replays and sends examples, but neither sends nor cancels messages
+//! nor changes the application. Everything of somebody else is 404. The *operator* is who speaks for the
 //! default tenant: the Unix socket's trusted users, and its own tokens.
 
 mod application;
 mod attempt;
+mod attempted;
 mod auth;
 mod dead_letter;
 mod delivery;
@@ -71,8 +72,10 @@ mod dispatch;
 mod endpoint;
 mod endpoint_headers;
 mod endpoint_secret;
+mod endpoint_stats;
 mod error;
 mod event_type;
+mod example;
 mod extract;
 mod filter;
 mod health;
@@ -80,8 +83,12 @@ mod input;
 mod message;
 mod openapi;
 mod page;
+mod poller;
+mod portal;
+mod precheck;
 mod router;
 mod schema;
+mod schema_example;
 mod serve;
 mod task;
 #[cfg(test)]

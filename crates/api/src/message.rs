@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use postrider_model::command::{Command, Write};
 use postrider_model::id::{AppId, MessageId, OrgId};
 use postrider_model::message::{JSON, Message, NewMessage};
 use postrider_model::ports::{MessageFilter, Query};
@@ -18,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::application::ApplicationIn;
+use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{self, Params, Path, RawBody};
@@ -83,29 +82,35 @@ impl MessageIn<'_> {
         let mut problems = Problems::default();
         refuse_unsupported(&self, &mut problems);
         let event_type = self.event_type.required("eventType", &mut problems);
-        let payload = match self.payload {
-            Field::Value(raw) if raw.get().starts_with('{') => body.slice_ref(raw.get().as_bytes()),
-            Field::Value(_) | Field::Null => {
-                problems.note(&["payload"], "must be an object", "type_error.dict");
-                Bytes::new()
-            }
-            Field::Absent => {
-                problems.note(&["payload"], "field required", "value_error.missing");
-                Bytes::new()
-            }
-        };
+        let payload = payload(self.payload, body, &mut problems);
         let mut message = NewMessage::new(org, app, event_type, payload);
         message.event_id = self.event_id.nullable();
-        message.channels = non_empty("channels", self.channels, &mut problems);
+        message.channels = channels(self.channels, &mut problems);
         message.tags = non_empty("tags", self.tags, &mut problems);
         message.order_key = self.order_key.nullable();
-        if message.channels.len() > MAX_CHANNELS {
-            let problem = format!("has {} members, at most {MAX_CHANNELS} are allowed", message.channels.len());
-            problems.check("channels", Err(problem));
-        }
         problems.finish()?;
         Ok((message, self.application.nullable()))
     }
+}
+
+/// The payload as it stands in the body.
+pub(crate) fn payload(payload: Field<&RawValue>, body: &Bytes, problems: &mut Problems) -> Bytes {
+    match payload {
+        Field::Value(raw) if raw.get().starts_with('{') => return body.slice_ref(raw.get().as_bytes()),
+        Field::Value(_) | Field::Null => problems.note(&["payload"], "must be an object", "type_error.dict"),
+        Field::Absent => problems.note(&["payload"], "field required", "value_error.missing"),
+    }
+    Bytes::new()
+}
+
+/// The channels of a message.
+pub(crate) fn channels(channels: Field<BTreeSet<String>>, problems: &mut Problems) -> BTreeSet<String> {
+    let channels = non_empty("channels", channels, problems);
+    if channels.len() > MAX_CHANNELS {
+        let problem = format!("has {} members, at most {MAX_CHANNELS} are allowed", channels.len());
+        problems.check("channels", Err(problem));
+    }
+    channels
 }
 
 /// A list that is left out or has members.
@@ -139,7 +144,7 @@ fn refuse_unsupported(input: &MessageIn<'_>, problems: &mut Problems) {
 /// A message as it is shown. The payload is written byte for byte.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MessageOut<'a> {
+pub(crate) struct MessageOut<'a> {
     #[schema(value_type = String, example = "msg_0ERdjjOHO6ebyLkINZ4h5WmlnWc")]
     id: MessageId,
     event_type: &'a str,
@@ -155,7 +160,7 @@ struct MessageOut<'a> {
 }
 
 impl<'a> MessageOut<'a> {
-    fn read(message: &'a Message, with_content: bool) -> Result<Self, ApiError> {
+    pub(crate) fn read(message: &'a Message, with_content: bool) -> Result<Self, ApiError> {
         Ok(Self {
             id: message.id,
             event_type: &message.event_type,
@@ -167,7 +172,12 @@ impl<'a> MessageOut<'a> {
         })
     }
 
-    fn accepted(message: &'a NewMessage, id: MessageId, at: UnixMs, with_content: bool) -> Result<Self, ApiError> {
+    pub(crate) fn accepted(
+        message: &'a NewMessage,
+        id: MessageId,
+        at: UnixMs,
+        with_content: bool,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
             id,
             event_type: &message.event_type,
@@ -230,7 +240,12 @@ pub(crate) async fn create(
     message.idempotency_key = key;
     message.validate()?;
     if let Some(application) = application {
-        make_application(&context, &caller, &message, application).await?;
+        // The message has been checked, so that nothing is made for a bad one.
+        let limit_bytes = context.limits.body_bytes;
+        if message.body.len() > limit_bytes {
+            return Err(ApiError::too_large(format!("payload has more than {limit_bytes} bytes")));
+        }
+        application::ensure(&context, &caller, &message.app, application).await?;
     }
     // W1: the port answers when the message is on disk, and so do we.
     let accepted = context.ports.accept.accept(message.clone()).await?;
@@ -242,41 +257,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().map_err(|_| ApiError::invalid("header", "idempotency-key", "must be visible ASCII"))?;
     Ok(Some(text.to_owned()))
-}
-
-/// Makes the application that comes with a message, if the path leads to none.
-/// The message has been checked before, so that nothing is made for a bad one.
-async fn make_application(
-    context: &Context,
-    caller: &Caller,
-    message: &NewMessage,
-    mut application: ApplicationIn,
-) -> Result<(), ApiError> {
-    let body_bytes = context.limits.body_bytes;
-    if caller.app_id(context, &message.app).is_ok() {
-        return Ok(());
-    }
-    if message.app.starts_with(AppId::PREFIX) {
-        return Err(ApiError::not_found("application"));
-    }
-    if message.body.len() > body_bytes {
-        return Err(ApiError::too_large(format!("payload has more than {body_bytes} bytes")));
-    }
-    let mut problems = Problems::default();
-    match &application.uid {
-        Field::Value(uid) if *uid != message.app => {
-            problems.note(&["application", "uid"], "is not the one in the path", "value_error");
-        }
-        _ => application.uid = Field::Value(message.app.clone()),
-    }
-    problems.finish()?;
-    let fields = application.into_fields().map_err(|error| error.within("application"))?;
-    let edit = Box::new(move |present: &mut _| *present = fields);
-    // By uid and not by the path, so that one made meanwhile stays as it is.
-    let command = Command::Application { org: message.org, app: String::new(), write: Write::CreateOrGet, edit };
-    let made = context.ports.configure.execute(command).await;
-    made.map_err(|error| ApiError::from(error).within("application"))?;
-    Ok(())
 }
 
 /// Lists the messages of an application, newest first
@@ -301,20 +281,26 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let query = PageQuery::read(&params, Cursor::Message, Order::Descending)?;
     let with_content = params.flag("with_content", true)?;
-    let filter = MessageFilter {
-        before: params.before()?,
-        after: params.after()?,
-        event_types: params.event_types()?,
-        channel: params.label("channel")?,
-        tag: params.label("tag")?,
-        unmatched: params.flag("unmatched", false)?,
-    };
+    let filter = filter(&params)?;
     let app = caller.app_id(&context, &app)?;
     let request = query.request.clone();
     let page = context.read(move |store| Ok(store.messages(app, &filter, &request)?)).await?;
     let key = |message: &Message| Some(message.id.as_bytes().to_vec());
     let list = query.answer(&page, key, |message| MessageOut::read(message, with_content));
     Ok(axum::Json(list.transpose()?).into_response())
+}
+
+/// Which messages a list asks for.
+pub(crate) fn filter(params: &Params) -> Result<MessageFilter, ApiError> {
+    Ok(MessageFilter {
+        before: params.before()?,
+        after: params.after()?,
+        event_types: params.event_types()?,
+        channel: params.label("channel")?,
+        tag: params.label("tag")?,
+        unmatched: params.flag("unmatched", false)?,
+        wanted_by: None,
+    })
 }
 
 /// Gets a message

@@ -54,12 +54,13 @@ pub(crate) async fn get(State(context): State<Context>) -> impl IntoResponse {
 }
 
 /// The groups of operations, in the order in which they are shown.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("Application", "What belongs together: the endpoints of one customer, and the messages to them."),
     ("Endpoint", "Where messages are delivered."),
     ("Event Type", "A catalogue of what messages tell; sending does not need it."),
     ("Message", "What is delivered."),
     ("Message Attempt", "One request to an endpoint, and what came of it."),
+    ("Authentication", "Access for who owns an application."),
     ("Delivery", "One message on its way to one endpoint, over all attempts."),
     ("Dead Letter", "Deliveries that were given up."),
     ("Task", "What goes on in the background."),

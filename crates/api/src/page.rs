@@ -151,6 +151,14 @@ pub(crate) enum Order {
     Descending,
 }
 
+/// How many members a page may have.
+pub(crate) fn limit(params: &Params) -> Result<usize, ApiError> {
+    let limit = params.parsed("limit", &format!("a whole number from 1 to {MAX_LIMIT}"), |text| {
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
+    })?;
+    Ok(limit.unwrap_or(DEFAULT_LIMIT))
+}
+
 /// Which page was asked for.
 pub(crate) struct PageQuery {
     pub(crate) request: PageRequest,
@@ -160,9 +168,7 @@ pub(crate) struct PageQuery {
 
 impl PageQuery {
     pub(crate) fn read(params: &Params, cursor: Cursor, default: Order) -> Result<Self, ApiError> {
-        let limit = params.parsed("limit", &format!("a whole number from 1 to {MAX_LIMIT}"), |text| {
-            text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        })?;
+        let limit = limit(params)?;
         let order = params.parsed("order", "`ascending` or `descending`", |text| match text {
             "ascending" => Some(Order::Ascending),
             "descending" => Some(Order::Descending),
@@ -174,7 +180,7 @@ impl PageQuery {
         })?;
         let (backwards, after) = iterator.unwrap_or_default();
         let descending = (order.unwrap_or(default) == Order::Descending) != backwards;
-        let request = PageRequest { limit: limit.unwrap_or(DEFAULT_LIMIT), after, descending };
+        let request = PageRequest { limit, after, descending };
         Ok(Self { request, cursor, backwards })
     }
 

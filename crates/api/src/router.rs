@@ -16,8 +16,9 @@ use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::{
-    Api, Context, RenderMetrics, application, attempt, dead_letter, delivery, dispatch, endpoint, endpoint_headers,
-    endpoint_secret, event_type, health, message, openapi, task,
+    Api, Context, RenderMetrics, application, attempt, attempted, dead_letter, delivery, dispatch, endpoint,
+    endpoint_headers, endpoint_secret, endpoint_stats, event_type, example, health, message, openapi, poller, portal,
+    precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -47,6 +48,8 @@ fn tenant_routes() -> OpenApiRouter<Context> {
         .routes(routes!(application::list, application::create))
         .routes(routes!(event_type::list, event_type::create))
         .routes(routes!(event_type::get, event_type::put, event_type::patch, event_type::delete))
+        .routes(routes!(portal::access))
+        .routes(routes!(portal::logout))
         .routes(routes!(dead_letter::list_all))
         .routes(routes!(task::get))
         .routes(routes!(dispatch::pause))
@@ -60,7 +63,10 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(application::get, application::put, application::patch, application::delete))
         .routes(routes!(endpoint::list, endpoint::create))
         .routes(routes!(message::list, message::create))
+        .routes(routes!(precheck::active))
         .routes(routes!(message::get))
+        .routes(routes!(attempted::destinations))
+        .routes(routes!(poller::poll))
         .routes(routes!(attempt::get))
         .routes(routes!(attempt::list_by_endpoint))
         .routes(routes!(attempt::list_by_message))
@@ -81,6 +87,9 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(endpoint_secret::get))
         .routes(routes!(endpoint_secret::rotate))
         .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
+        .routes(routes!(attempted::messages))
+        .routes(routes!(endpoint_stats::get))
+        .routes(routes!(example::send))
         .routes(routes!(endpoint::pause))
         .routes(routes!(endpoint::resume))
 }

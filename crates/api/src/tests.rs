@@ -6,11 +6,15 @@
 mod access;
 mod application;
 mod attempt;
+mod attempted;
 mod client;
 mod delivery;
 mod endpoint;
 mod event_type;
+mod example;
 mod fake;
 mod message;
 mod openapi;
+mod poller;
+mod portal;
 mod protocol;

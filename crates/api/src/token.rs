@@ -114,8 +114,18 @@ fn whole_seconds<S: serde::Serializer>(seconds: &Option<f64>, serializer: S) -> 
 /// Makes a token that speaks for a tenant until `ttl` after `now`.
 #[must_use]
 pub fn create(secret: &TokenSecret, org: OrgId, ttl: Duration, now: UnixMs) -> String {
+    issue(secret, Claims { sub: org.to_string(), ..Claims::default() }, ttl, now)
+}
+
+/// Makes a token that reaches one application of a tenant until `ttl` after `now`.
+#[must_use]
+pub fn create_for_application(secret: &TokenSecret, org: OrgId, app: AppId, ttl: Duration, now: UnixMs) -> String {
+    issue(secret, Claims { sub: app.to_string(), org: Some(org.to_string()), ..Claims::default() }, ttl, now)
+}
+
+fn issue(secret: &TokenSecret, claims: Claims, ttl: Duration, now: UnixMs) -> String {
     let seconds = |at: UnixMs| Some(at.as_secs() as f64);
-    let claims = Claims { sub: org.to_string(), iat: seconds(now), exp: seconds(now + ttl), ..Claims::default() };
+    let claims = Claims { iat: seconds(now), exp: seconds(now + ttl), ..claims };
     sign(secret, r#"{"alg":"HS256","typ":"JWT"}"#, &claims)
 }
 

@@ -65,6 +65,8 @@ impl From<AcceptError> for Refusal {
         let detail = error.to_string();
         match error {
             AcceptError::UnknownApplication => Self::of_field(code::UNKNOWN_APPLICATION, "app", detail),
+            // No line names an endpoint, so no line is refused for one.
+            AcceptError::UnknownEndpoint => Self::new(code::INVALID_FIELD, detail),
             AcceptError::Invalid(errors) => errors.into(),
             AcceptError::TooLarge { .. } => Self::of_field(code::PAYLOAD_TOO_LARGE, "payload", detail),
             AcceptError::EventIdTaken { .. } => Self::of_field(code::EVENT_ID_TAKEN, "event_id", detail),

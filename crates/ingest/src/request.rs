@@ -50,6 +50,7 @@ pub(crate) fn parse(line: &Bytes, rules: &Rules) -> Result<NewMessage, Refusal> 
         idempotency_key: optional("key", fields.key)?,
         order_key: optional("order_key", fields.order_key)?,
         tags: BTreeSet::new(),
+        only: None,
     })
 }
 

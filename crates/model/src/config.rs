@@ -99,6 +99,21 @@ impl AppEntry {
         let wanted = self.endpoints().filter(|endpoint| endpoint.fields.wants(event_type, channels));
         wanted.map(|endpoint| endpoint.id).collect()
     }
+
+    /// Whom a message goes to: those that asked for it, or the one that it is meant
+    /// for alone. `None` if that one is not there.
+    #[must_use]
+    pub fn recipients(
+        &self,
+        event_type: &str,
+        channels: &BTreeSet<String>,
+        only: Option<EndpointId>,
+    ) -> Option<Vec<EndpointId>> {
+        match only {
+            Some(only) => self.endpoint(only).map(|endpoint| vec![endpoint.id]),
+            None => Some(self.fan_out(event_type, channels)),
+        }
+    }
 }
 
 impl Config {

@@ -25,5 +25,6 @@ pub mod position;
 pub mod retry;
 pub mod retry_after;
 pub mod secret;
+pub mod status;
 pub mod time;
 pub mod validate;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::id::{AppId, MessageId, OrgId};
+use crate::id::{AppId, EndpointId, MessageId, OrgId};
 use crate::position::Position;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
@@ -40,6 +40,8 @@ pub struct NewMessage {
     pub order_key: Option<String>,
     /// Labels, kept and shown.
     pub tags: BTreeSet<String>,
+    /// Goes to this endpoint of the application and to no other, whatever its filters.
+    pub only: Option<EndpointId>,
 }
 
 impl NewMessage {
@@ -58,6 +60,7 @@ impl NewMessage {
             idempotency_key: None,
             order_key: None,
             tags: BTreeSet::new(),
+            only: None,
         }
     }
 
@@ -128,5 +131,5 @@ pub struct Message {
     /// The body; `None` when it was expunged.
     pub body: Option<Bytes>,
     /// The endpoints that it goes to, fixed at acceptance (W2).
-    pub endpoints: Vec<crate::id::EndpointId>,
+    pub endpoints: Vec<EndpointId>,
 }

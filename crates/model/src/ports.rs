@@ -16,6 +16,7 @@ use crate::endpoint::{Endpoint, Hold};
 use crate::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use crate::message::{Accepted, Message, NewMessage};
 use crate::secret::Secret;
+use crate::status::MessageStatus;
 use crate::time::UnixMs;
 use crate::validate::FieldErrors;
 
@@ -35,6 +36,9 @@ pub enum AcceptError {
     /// The tenant has no such application.
     #[error("application not found")]
     UnknownApplication,
+    /// The application does not have the one endpoint that the message is for.
+    #[error("endpoint not found")]
+    UnknownEndpoint,
     /// Fields with values that are not allowed.
     #[error(transparent)]
     Invalid(#[from] FieldErrors),
@@ -220,6 +224,8 @@ pub struct MessageFilter {
     pub tag: Option<String>,
     /// Matched no endpoint.
     pub unmatched: bool,
+    /// This endpoint's filters, as they are now, let it through.
+    pub wanted_by: Option<Arc<Endpoint>>,
 }
 
 /// Whose attempts.
@@ -265,6 +271,43 @@ pub struct DeliveryFilter {
     pub before: Option<UnixMs>,
 }
 
+/// A message with where it stands with one of its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointMessage {
+    /// The message.
+    pub message: Message,
+    /// The state of its delivery.
+    pub state: DeliveryState,
+    /// An attempt is being made at this moment.
+    pub in_flight: bool,
+}
+
+impl EndpointMessage {
+    /// Where it stands, in Svix's words.
+    #[must_use]
+    pub const fn status(&self) -> MessageStatus {
+        MessageStatus::of(&self.state, self.in_flight)
+    }
+}
+
+/// How many deliveries of an endpoint are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointStats {
+    /// Were confirmed within the time asked for.
+    pub success: u64,
+    /// Wait for an attempt now, whatever the time asked for.
+    pub pending: u64,
+    /// Are being attempted now, whatever the time asked for.
+    pub sending: u64,
+    /// Are dead letters that died within the time asked for.
+    pub fail: u64,
+    /// Were cancelled within the time asked for.
+    pub canceled: u64,
+    /// From when on `success` and `canceled` are complete: later than the time
+    /// asked for where there is more to count than one answer may cost.
+    pub since: UnixMs,
+}
+
 /// A delivery as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -304,6 +347,28 @@ pub trait Query: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn messages(&self, app: AppId, filter: &MessageFilter, page: &PageRequest) -> Result<Page<Message>, QueryError>;
+
+    /// The messages of an application that went to one of its endpoints, each once,
+    /// with where it stands, in one of `statuses` if there are any. Page keys are
+    /// message ids' bytes.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn messages_of_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: &MessageFilter,
+        statuses: Option<&[MessageStatus]>,
+        page: &PageRequest,
+    ) -> Result<Page<EndpointMessage>, QueryError>;
+
+    /// How many deliveries of an endpoint are in which state; those that have
+    /// ended between two times, `until` being exclusive.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn endpoint_stats(&self, endpoint: EndpointId, since: UnixMs, until: UnixMs) -> Result<EndpointStats, QueryError>;
 
     /// An attempt of an application.
     ///

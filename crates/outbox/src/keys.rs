@@ -24,6 +24,9 @@ pub(crate) fn content(message: &NewMessage) -> [u8; 16] {
         message.order_key.as_deref().unwrap_or_default().as_bytes(),
     ];
     parts.extend(message.channels.iter().map(String::as_bytes));
+    if let Some(only) = &message.only {
+        parts.extend([b"only".as_slice(), only.as_bytes()]);
+    }
     parts.push(b"tags");
     parts.extend(message.tags.iter().map(String::as_bytes));
     hash("content", &parts)

@@ -1,10 +1,10 @@
 //! What a record adds to the index.
 
-use postrider_model::delivery::DeliveryState;
+use postrider_model::delivery::{DeliveryState, Next};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use crate::index::{AttemptRow, KeyRow, MessageRow, Row, SettledRow};
+use crate::index::{AttemptRow, EndpointMask, KeyRow, MessageRow, Row, SettledRow};
 use crate::keys;
 use crate::record::{Accepted, Carried, DeliveryChange, Outcome, Record};
 
@@ -49,7 +49,7 @@ fn message_rows(sequence: Position, position: Position, accepted: &Accepted, tak
         sequence,
         position,
         accepted: accepted.at(),
-        matched: !accepted.endpoints.is_empty(),
+        endpoints: EndpointMask::of(&accepted.endpoints),
         event_type: keys::event_type(&accepted.event_type),
     }));
     let event_key = accepted.event_id.as_deref().map(|event_id| keys::event_id(accepted.app, event_id));
@@ -82,5 +82,6 @@ fn attempt_row(position: Position, outcome: &Outcome) -> AttemptRow {
         ended: UnixMs(outcome.started.as_u64() + u64::from(outcome.duration_ms)),
         status: outcome.status.unwrap_or(0),
         succeeded: matches!(outcome.status, Some(200..=299)),
+        delivered: !outcome.stale && matches!(outcome.next, Next::Delivered),
     }
 }

@@ -7,7 +7,7 @@ use postrider_model::job::FailureKind;
 use postrider_model::time::UnixMs;
 use serde_json::{Value, json};
 
-use super::client::{ATTEMPT, LIST, World, has_shape};
+use super::client::{ATTEMPT, LIST, MESSAGE, World, has_shape};
 
 struct Setup {
     world: World,
@@ -21,7 +21,7 @@ async fn setup() -> Setup {
     let world = World::new();
     let app = world.app("shop").await;
     let endpoint = world.endpoint("shop", "main").await;
-    let body = json!({"eventType": "a", "payload": {}, "channels": ["x"], "eventId": "e"});
+    let body = json!({"eventType": "a", "payload": {}, "channels": ["x"], "tags": ["t"], "eventId": "e"});
     let message = world.post("/api/v1/app/shop/msg", body).await.is(StatusCode::ACCEPTED);
     let message = message["id"].as_str().unwrap().to_owned();
     let ends =
@@ -97,12 +97,15 @@ async fn lists_are_newest_first_and_filtered() {
             ("status=2", "10"),
             ("status=1", ""),
             ("status=3", ""),
+            ("status=4", ""),
             ("status_code_class=500", "0"),
             ("status_code_class=0", "1"),
             ("event_types=a", "210"),
             ("event_types=b", ""),
             ("channel=x", "210"),
             ("channel=y", ""),
+            ("tag=t", "210"),
+            ("tag=u", ""),
             ("before=2027-01-15T08:01:40.011Z", "0"),
             ("after=2027-01-15T08:01:40.011Z", "2"),
             ("limit=2", "21"),
@@ -113,12 +116,17 @@ async fn lists_are_newest_first_and_filtered() {
             assert_eq!(numbers(&list), expected, "{base}?{query}");
         }
         for (query, name) in
-            [("status=4", "status"), ("status_code_class=250", "status_code_class"), ("limit=251", "limit")]
+            [("status=5", "status"), ("status_code_class=250", "status_code_class"), ("limit=251", "limit")]
         {
             world.get(&format!("{base}?{query}")).await.is_invalid(&["query", name], query);
         }
         let list = world.get(&format!("{base}?with_content=false&status=2")).await.is(StatusCode::OK);
         assert_eq!(list["data"][1]["response"], "");
+        assert_eq!(list["data"][1].get("msg"), None);
+        // The message comes along, but never its payload.
+        let list = world.get(&format!("{base}?with_msg=true")).await.is(StatusCode::OK);
+        has_shape(&list["data"][2]["msg"], MESSAGE);
+        assert_eq!((&list["data"][2]["msg"]["id"], &list["data"][2]["msg"]["payload"]), (&json!(message), &json!({})));
     }
     let list = world.get(&format!("{}?endpoint_id=main", bases[0])).await.is(StatusCode::OK);
     assert_eq!(numbers(&list), "210");

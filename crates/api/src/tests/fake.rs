@@ -15,10 +15,12 @@ use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId,
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::ports::{
     Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, Configure, Control, ControlError, Delivery, DeliveryFilter,
-    Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError, Readiness, Task, Unavailable, Wait,
+    EndpointMessage, EndpointStats, Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError,
+    Readiness, Task, Unavailable, Wait,
 };
 use postrider_model::position::Position;
 use postrider_model::secret::{SealedSecret, Secret};
+use postrider_model::status::MessageStatus;
 use postrider_model::time::{Clock, UnixMs};
 
 /// The time at which every test begins.
@@ -105,7 +107,8 @@ impl Fake {
         message.validate()?;
         let app = state.config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
         let id = app.app.id;
-        let endpoints = app.fan_out(&message.event_type, &message.channels);
+        let endpoints = app.recipients(&message.event_type, &message.channels, message.only);
+        let endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
         if message.body.len() > BODY_LIMIT {
             return Err(AcceptError::TooLarge { bytes: message.body.len(), limit_bytes: BODY_LIMIT });
         }
@@ -240,6 +243,15 @@ fn matches(delivery: &Delivery, filter: &DeliveryFilter, at: UnixMs) -> bool {
         && within(at, filter.before, filter.after)
 }
 
+fn is_meant(found: &Message, filter: &MessageFilter) -> bool {
+    within(found.at, filter.before, filter.after)
+        && one_of(&found.event_type, filter.event_types.as_ref())
+        && filter.channel.as_ref().is_none_or(|channel| found.channels.contains(channel))
+        && filter.tag.as_ref().is_none_or(|tag| found.tags.contains(tag))
+        && filter.wanted_by.as_ref().is_none_or(|by| by.fields.wants(&found.event_type, &found.channels))
+        && (!filter.unmatched || found.endpoints.is_empty())
+}
+
 fn delivery_key(delivery: &Delivery) -> Vec<u8> {
     delivery.key.message.as_u64().to_be_bytes().to_vec()
 }
@@ -256,15 +268,45 @@ impl Query for Fake {
 
     fn messages(&self, app: AppId, filter: &MessageFilter, request: &PageRequest) -> Result<Page<Message>, QueryError> {
         let state = self.state();
-        let wanted = |found: &&Message| {
-            found.app == app
-                && within(found.at, filter.before, filter.after)
-                && one_of(&found.event_type, filter.event_types.as_ref())
-                && filter.channel.as_ref().is_none_or(|channel| found.channels.contains(channel))
-                && filter.tag.as_ref().is_none_or(|tag| found.tags.contains(tag))
-                && (!filter.unmatched || found.endpoints.is_empty())
-        };
+        let wanted = |found: &&Message| found.app == app && is_meant(found, filter);
         Ok(page(state.messages.iter().filter(wanted).collect(), |found| found.id.as_bytes().to_vec(), request))
+    }
+
+    fn messages_of_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: &MessageFilter,
+        statuses: Option<&[MessageStatus]>,
+        request: &PageRequest,
+    ) -> Result<Page<EndpointMessage>, QueryError> {
+        let state = self.state();
+        let of_endpoint = state.deliveries.iter().filter(|found| found.app == app && found.key.endpoint == endpoint);
+        let all: Vec<EndpointMessage> = of_endpoint
+            .filter_map(|delivery| {
+                let message = state.messages.iter().find(|found| found.id == delivery.message)?.clone();
+                let in_flight = state.waits.get(&delivery.key) == Some(&Wait::InFlight);
+                Some(EndpointMessage { message, state: delivery.state, in_flight })
+            })
+            .collect();
+        let wanted = |found: &&EndpointMessage| {
+            is_meant(&found.message, filter) && statuses.is_none_or(|statuses| statuses.contains(&found.status()))
+        };
+        Ok(page(all.iter().filter(wanted).collect(), |found| found.message.id.as_bytes().to_vec(), request))
+    }
+
+    fn endpoint_stats(&self, endpoint: EndpointId, since: UnixMs, _: UnixMs) -> Result<EndpointStats, QueryError> {
+        let state = self.state();
+        let mut stats = EndpointStats { since, ..EndpointStats::default() };
+        for delivery in state.deliveries.iter().filter(|found| found.key.endpoint == endpoint) {
+            match delivery.state {
+                DeliveryState::Scheduled(_) => stats.pending += 1,
+                DeliveryState::Delivered { .. } => stats.success += 1,
+                DeliveryState::Dead { .. } => stats.fail += 1,
+                DeliveryState::Cancelled { .. } => stats.canceled += 1,
+            }
+        }
+        Ok(stats)
     }
 
     fn attempt(&self, app: AppId, id: AttemptId) -> Result<Option<Attempt>, QueryError> {

@@ -19,6 +19,8 @@ use crate::record::{self, DeliveryChange, DeliveryRef};
 /// A message that is validated, with its deliveries computed.
 pub(crate) struct Ingest {
     pub(crate) org: OrgId,
+    /// The one endpoint that it is for.
+    pub(crate) only: Option<EndpointId>,
     /// The id is set by the committer.
     pub(crate) meta: record::Accepted,
     pub(crate) event_key: Option<[u8; 16]>,

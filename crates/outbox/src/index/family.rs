@@ -7,7 +7,7 @@ use postrider_model::time::UnixMs;
 
 use super::codec::{Column, Packer, Unpacker};
 use super::live::SegmentRows;
-use super::row::{AttemptRow, KeyRow, MessageRow, SettledRow};
+use super::row::{AttemptRow, EndpointMask, KeyRow, MessageRow, SettledRow};
 
 /// A list of rows. The numbers are part of the format on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +17,18 @@ pub(super) enum Family {
     AttemptsOfEndpoint = 3,
     Settled = 4,
     Keys = 5,
+    SettledOfEndpoint = 6,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Messages, Self::AttemptsOfMessage, Self::AttemptsOfEndpoint, Self::Settled, Self::Keys];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Messages,
+        Self::AttemptsOfMessage,
+        Self::AttemptsOfEndpoint,
+        Self::Settled,
+        Self::Keys,
+        Self::SettledOfEndpoint,
+    ];
 }
 
 /// Where a row stands in its list. The owner's list is one range of keys.
@@ -115,6 +122,10 @@ pub(super) struct OfMessage(pub(super) AttemptRow);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OfEndpoint(pub(super) AttemptRow);
 
+/// A delivery that ended without an attempt in the list of its endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SettledOfEndpoint(pub(super) SettledRow);
+
 fn app(bytes: [u8; ID_BYTES]) -> AppId {
     AppId(RawId::from_bytes(bytes))
 }
@@ -146,7 +157,7 @@ impl Listed for MessageRow {
         to.column(Column::Major, self.sequence.as_u64());
         to.signed(self.position.as_u64().wrapping_sub(self.sequence.as_u64()) as i64);
         to.column(Column::Time, self.accepted.as_u64());
-        to.raw(&[u8::from(self.matched)]);
+        to.raw(&self.endpoints.0.to_be_bytes());
         to.raw(&self.event_type.to_be_bytes());
     }
 
@@ -158,7 +169,7 @@ impl Listed for MessageRow {
             sequence,
             position: Position::from_u64(sequence.as_u64().wrapping_add(from.signed()? as u64)),
             accepted: UnixMs(from.column(Column::Time)?),
-            matched: from.byte()? != 0,
+            endpoints: EndpointMask(u32::from_be_bytes(from.array()?)),
             event_type: u64::from_be_bytes(from.array()?),
         })
     }
@@ -174,15 +185,16 @@ impl AttemptRow {
     fn pack_rest(&self, to: &mut Packer) {
         to.column(Column::Position, self.position.as_u64());
         to.column(Column::Time, self.ended.as_u64());
-        to.number(u64::from(self.status) << 1 | u64::from(self.succeeded));
+        to.number(u64::from(self.status) << 2 | u64::from(self.delivered) << 1 | u64::from(self.succeeded));
     }
 
     fn unpack_rest(app: AppId, endpoint: EndpointId, message: Position, from: &mut Unpacker<'_>) -> Option<Self> {
         let position = Position::from_u64(from.column(Column::Position)?);
         let ended = UnixMs(from.column(Column::Time)?);
         let coded = from.number()?;
-        let status = u16::try_from(coded >> 1).ok()?;
-        Some(Self { app, endpoint, message, position, ended, status, succeeded: coded & 1 == 1 })
+        let status = u16::try_from(coded >> 2).ok()?;
+        let (succeeded, delivered) = (coded & 1 == 1, coded & 2 == 2);
+        Some(Self { app, endpoint, message, position, ended, status, succeeded, delivered })
     }
 }
 
@@ -295,6 +307,33 @@ impl Listed for SettledRow {
 impl Scanned for SettledRow {
     fn live(rows: &SegmentRows, span: &Span, limit: usize) -> Vec<Self> {
         rows.settled_of_message(Position::from_u64(span.low.major), span, limit)
+    }
+}
+
+impl Listed for SettledOfEndpoint {
+    const FAMILY: Family = Family::SettledOfEndpoint;
+
+    // One record may end the deliveries of many messages.
+    fn sort_key(&self) -> SortKey {
+        SortKey::new(*self.0.endpoint.as_bytes(), self.0.position, self.0.message)
+    }
+
+    fn position(&self) -> Position {
+        self.0.position
+    }
+
+    fn pack(&self, to: &mut Packer) {
+        self.0.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        SettledRow::unpack(from).map(Self)
+    }
+}
+
+impl Scanned for SettledOfEndpoint {
+    fn live(rows: &SegmentRows, span: &Span, limit: usize) -> Vec<Self> {
+        rows.settled_of_endpoint(endpoint(span.low.owner), span, limit)
     }
 }
 

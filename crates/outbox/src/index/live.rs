@@ -7,7 +7,7 @@ use std::hash::Hash;
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::position::Position;
 
-use super::family::{Listed, OfEndpoint, OfMessage, Span};
+use super::family::{Listed, OfEndpoint, OfMessage, SettledOfEndpoint, Span};
 use super::row::{AttemptRow, KeyRow, MessageRow, Row, SettledRow};
 
 /// The rows of one segment. Adding one costs a push and one look-up in a hash
@@ -22,6 +22,7 @@ pub struct SegmentRows {
     by_endpoint: Groups<EndpointId>,
     settled: Vec<SettledRow>,
     settled_by_message: Groups<Position>,
+    settled_by_endpoint: Groups<EndpointId>,
     keys: HashMap<[u8; 16], KeyRow>,
 }
 
@@ -46,6 +47,8 @@ impl SegmentRows {
                 let place = self.settled.len();
                 self.settled.push(row);
                 self.settled_by_message.add(row.message, place, |i| self.settled.get(i).copied());
+                let of_endpoint = |i| self.settled.get(i).map(|row| SettledOfEndpoint(*row));
+                self.settled_by_endpoint.add(row.endpoint, place, of_endpoint);
             }
             // The same key again means that the first one's time was over.
             Row::Key(row) => {
@@ -86,6 +89,16 @@ impl SegmentRows {
     pub(super) fn settled_of_message(&self, message: Position, span: &Span, limit: usize) -> Vec<SettledRow> {
         let row = |i| self.settled.get(i).copied();
         self.settled_by_message.range(&message, row, span, limit)
+    }
+
+    pub(super) fn settled_of_endpoint(
+        &self,
+        endpoint: EndpointId,
+        span: &Span,
+        limit: usize,
+    ) -> Vec<SettledOfEndpoint> {
+        let row = |i| self.settled.get(i).map(|row| SettledOfEndpoint(*row));
+        self.settled_by_endpoint.range(&endpoint, row, span, limit)
     }
 
     pub(super) fn key(&self, hash: &[u8; 16]) -> Option<KeyRow> {

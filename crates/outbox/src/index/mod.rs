@@ -43,7 +43,7 @@ mod tests;
 pub use error::IndexError;
 pub use live::SegmentRows;
 pub use query::Seen;
-pub use row::{AttemptRow, Day, KeyRow, MessageRow, Row, SettledRow};
+pub use row::{AttemptRow, Day, EndpointMask, KeyRow, MessageRow, Row, SettledRow};
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;

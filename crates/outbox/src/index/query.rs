@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use postrider_model::id::{AppId, EndpointId, ID_BYTES};
 use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
 
-use super::family::{Family, OfEndpoint, OfMessage, Scanned, SortKey, Span};
+use super::family::{Family, OfEndpoint, OfMessage, Scanned, SettledOfEndpoint, SortKey, Span};
 use super::row::{AttemptRow, KeyRow, MessageRow, SettledRow};
 use super::scan::{Broken, RunReader, Scan};
 use super::summary::Sealed;
@@ -20,6 +21,9 @@ pub enum Seen {
     /// The limit was reached, or the caller wanted no more: there may be more.
     Part,
 }
+
+/// How exact [`Index::messages_since`] is: there are few messages in so many bytes.
+const NEAR_BYTES: u64 = 64 << 10;
 
 /// Where a list begins and ends. `after` is exclusive.
 fn span(low: SortKey, high: SortKey, after: Option<SortKey>, descending: bool) -> Option<Span> {
@@ -99,6 +103,46 @@ impl Index {
         let (low, high) = whole(*endpoint.as_bytes());
         let after = after.map(|after| SortKey::new(*endpoint.as_bytes(), after, edge(descending)));
         self.scan(span(low, high, after, descending), limit, &mut |row: &OfEndpoint| each(&row.0))
+    }
+
+    /// Shows the deliveries of an endpoint that ended without an attempt by the
+    /// positions of their records, newest first, as [`Index::messages`] does.
+    ///
+    /// # Errors
+    /// As [`Index::messages`].
+    pub fn settled_of_endpoint(
+        &self,
+        endpoint: EndpointId,
+        limit: usize,
+        each: &mut dyn FnMut(&SettledRow) -> bool,
+    ) -> Result<Seen, IndexError> {
+        let (low, high) = whole(*endpoint.as_bytes());
+        self.scan(span(low, high, None, true), limit, &mut |row: &SettledOfEndpoint| each(&row.0))
+    }
+
+    /// Where the messages of an application that were accepted at a time or later
+    /// begin: all before the first position are earlier, none from the second on
+    /// is. Between the two lie at most [`NEAR_BYTES`] of the journal. It costs some
+    /// dozen look-ups, however many messages there are. Reads partitions.
+    ///
+    /// # Errors
+    /// As [`Index::messages`].
+    pub fn messages_since(&self, app: AppId, at: UnixMs) -> Result<(Position, Position), IndexError> {
+        let (mut low, mut high) = (0, u64::MAX);
+        // Sequences grow with the time of acceptance, so that a search by halves finds the place.
+        while high - low > NEAR_BYTES {
+            let middle = low + (high - low) / 2;
+            let mut first = None;
+            self.messages(app, Some(Position::from_u64(middle - 1)), false, 1, &mut |row| {
+                first = Some(*row);
+                false
+            })?;
+            match first {
+                Some(row) if row.accepted < at => low = row.sequence.as_u64() + 1,
+                _ => high = middle,
+            }
+        }
+        Ok((Position::from_u64(low), Position::from_u64(high)))
     }
 
     /// For each endpoint the newest of the message's deliveries that ended

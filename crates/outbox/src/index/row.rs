@@ -18,6 +18,37 @@ impl Day {
     }
 }
 
+/// Which endpoints a message may go to: a bit for each, so that two of them may
+/// share one. It lets a list skip rows; a match has to be confirmed against the
+/// record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointMask(pub u32);
+
+impl EndpointMask {
+    /// The mask of these endpoints.
+    #[must_use]
+    pub fn of(endpoints: &[EndpointId]) -> Self {
+        Self(endpoints.iter().fold(0, |mask, endpoint| mask | Self::bit(*endpoint)))
+    }
+
+    /// Whether the endpoint may be among them; if not, it is not.
+    #[must_use]
+    pub fn may_hold(self, endpoint: EndpointId) -> bool {
+        self.0 & Self::bit(endpoint) != 0
+    }
+
+    /// There is no endpoint in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The last bytes of an id are random.
+    fn bit(endpoint: EndpointId) -> u32 {
+        1 << (endpoint.as_bytes().last().copied().unwrap_or_default() % 32)
+    }
+}
+
 /// A message. Listed by application and sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageRow {
@@ -30,8 +61,8 @@ pub struct MessageRow {
     pub position: Position,
     /// When it was accepted.
     pub accepted: UnixMs,
-    /// It matched an endpoint.
-    pub matched: bool,
+    /// The endpoints that it goes to.
+    pub endpoints: EndpointMask,
     /// A hash of its event type, made by the caller. It lets a filter skip
     /// rows; a match has to be confirmed against the record.
     pub event_type: u64,
@@ -54,10 +85,13 @@ pub struct AttemptRow {
     pub status: u16,
     /// The endpoint confirmed.
     pub succeeded: bool,
+    /// This attempt is what ended its delivery as confirmed.
+    pub delivered: bool,
 }
 
 /// A delivery whose state was changed by a record that is no attempt: it was
-/// cancelled, expired, or carried to another place.
+/// cancelled, expired, or carried to another place. Listed by application and
+/// message, and by endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettledRow {
     /// The message's application.

@@ -7,7 +7,7 @@ use postrider_model::time::UnixMs;
 
 use super::block::{self, RunId};
 use super::catalog::LiveSegment;
-use super::family::{Family, Listed, OfEndpoint, OfMessage};
+use super::family::{Family, Listed, OfEndpoint, OfMessage, SettledOfEndpoint};
 use super::key_filter::Prepared;
 use super::partition;
 use super::row::{Day, Row};
@@ -114,6 +114,7 @@ impl Packed {
         pack_family(&mut sealed, &mut blocks, rows.attempts().map(OfMessage), |_| UnixMs(0));
         pack_family(&mut sealed, &mut blocks, rows.attempts().map(OfEndpoint), |_| UnixMs(0));
         pack_family(&mut sealed, &mut blocks, rows.settled(), |_| UnixMs(0));
+        pack_family(&mut sealed, &mut blocks, rows.settled().map(SettledOfEndpoint), |_| UnixMs(0));
         pack_family(&mut sealed, &mut blocks, rows.keys(), |row| row.at);
         let ids = Family::ALL.iter().flat_map(|family| {
             let family = *family;

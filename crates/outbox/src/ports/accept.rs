@@ -108,7 +108,8 @@ impl Outbox {
         let (app, config_version, endpoints) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
-            (entry.app.id, entry.version, entry.fan_out(&message.event_type, &message.channels))
+            let endpoints = entry.recipients(&message.event_type, &message.channels, message.only);
+            (entry.app.id, entry.version, endpoints.ok_or(AcceptError::UnknownEndpoint)?)
         };
         let limit = self.shared.options.pending_per_application;
         if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
@@ -132,6 +133,7 @@ impl Outbox {
             event_id: message.event_id,
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
-        Ok(Ingest { org: message.org, meta, event_key, body: message.body, reply, _room: room })
+        let NewMessage { org, body, only, .. } = message;
+        Ok(Ingest { org, only, meta, event_key, body, reply, _room: room })
     }
 }

@@ -8,7 +8,7 @@ use postrider_model::id::{EndpointId, RawId};
 use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageKey, PageRequest, QueryError};
 use postrider_model::position::Position;
 
-use super::query::PAGE_ROWS;
+use super::pager::PAGE_ROWS;
 use crate::matching::{self, read_on};
 use crate::record::DeliveryRef;
 use crate::shared::Shared;

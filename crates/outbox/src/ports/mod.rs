@@ -5,6 +5,9 @@ mod configure;
 mod control;
 mod delivery_list;
 mod delivery_store;
+mod endpoint_stats;
+mod message_list;
+mod pager;
 mod query;
 
 pub(crate) use accept::MESSAGE_ROOM_BYTES;

@@ -10,10 +10,14 @@ use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, RawId};
 use postrider_model::message::{JSON, Message};
 use postrider_model::ports::{
-    AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, MessageFilter, Page, PageKey, PageRequest, Query, QueryError,
+    AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, EndpointMessage, EndpointStats, MessageFilter, Page, PageKey,
+    PageRequest, Query, QueryError,
 };
 use postrider_model::position::Position;
+use postrider_model::status::MessageStatus;
+use postrider_model::time::UnixMs;
 
+use super::pager::{PAGE_ROWS, Pager};
 use crate::Outbox;
 use crate::index::{AttemptRow, MessageRow};
 use crate::keys;
@@ -21,10 +25,6 @@ use crate::lookup::{Found, query_error};
 use crate::record::{DeliveryRef, Outcome, Record};
 use crate::rows;
 use crate::shared::Shared;
-
-/// Rows that one page looks at at most: a filter that matches little answers
-/// with a short page and an iterator instead of reading on and on.
-pub(super) const PAGE_ROWS: usize = 10_000;
 
 impl Query for Outbox {
     fn message(&self, app: AppId, id: MessageId) -> Result<Option<Message>, QueryError> {
@@ -37,26 +37,22 @@ impl Query for Outbox {
     }
 
     fn messages(&self, app: AppId, filter: &MessageFilter, page: &PageRequest) -> Result<Page<Message>, QueryError> {
-        let shared = &self.shared;
-        let types: Option<Vec<u64>> =
-            filter.event_types.as_ref().map(|types| types.iter().map(|name| keys::event_type(name)).collect());
-        let after = shared.sequence_of(page.after.as_ref());
-        let mut pager = Pager::new(page.limit);
-        let scanned = shared.index.messages(app, after, page.descending, PAGE_ROWS, &mut |row| {
-            if !row_matches(row, filter, types.as_deref()) {
-                return pager.look(row, past(row, filter, page.descending));
-            }
-            match shared.message_at(row.sequence, row.position) {
-                Ok(Some(found)) if message_matches(&found, filter) => {
-                    let key = found.meta.id.as_bytes().to_vec();
-                    pager.take(message(found), key)
-                }
-                Ok(_) => pager.look(row, false),
-                Err(error) => pager.fail(error),
-            }
-        });
-        scanned.map_err(query_error)?;
-        pager.finish(|row: MessageRow| shared.message_key(&row))
+        self.shared.messages(app, filter, page)
+    }
+
+    fn messages_of_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: &MessageFilter,
+        statuses: Option<&[MessageStatus]>,
+        page: &PageRequest,
+    ) -> Result<Page<EndpointMessage>, QueryError> {
+        self.shared.messages_of_endpoint(app, endpoint, filter, statuses, page)
+    }
+
+    fn endpoint_stats(&self, endpoint: EndpointId, since: UnixMs, until: UnixMs) -> Result<EndpointStats, QueryError> {
+        self.shared.endpoint_stats(endpoint, since, until)
     }
 
     fn attempt(&self, app: AppId, id: AttemptId) -> Result<Option<Attempt>, QueryError> {
@@ -143,85 +139,6 @@ impl Query for Outbox {
     }
 }
 
-/// Collects a page and remembers where it stopped.
-struct Pager<T, R> {
-    items: Vec<T>,
-    limit: usize,
-    looked_at: usize,
-    last_key: Option<PageKey>,
-    /// The last row that was passed over, newer than `last_key`.
-    last_row: Option<R>,
-    more: bool,
-    error: Option<QueryError>,
-}
-
-impl<T, R: Copy> Pager<T, R> {
-    fn new(limit: usize) -> Self {
-        let items = Vec::with_capacity(limit.min(256));
-        Self { items, limit, looked_at: 0, last_key: None, last_row: None, more: false, error: None }
-    }
-
-    /// Takes a member; `false` when the page is full.
-    fn take(&mut self, item: T, key: PageKey) -> bool {
-        if self.items.len() >= self.limit {
-            self.more = true;
-            return false;
-        }
-        self.items.push(item);
-        self.last_key = Some(key);
-        self.last_row = None;
-        self.count()
-    }
-
-    /// Passes a row over; `stop` if none that follows can match.
-    fn look(&mut self, row: &R, stop: bool) -> bool {
-        self.last_row = Some(*row);
-        !stop && self.count()
-    }
-
-    fn count(&mut self) -> bool {
-        self.looked_at += 1;
-        self.more = self.looked_at >= PAGE_ROWS;
-        !self.more
-    }
-
-    fn fail(&mut self, error: QueryError) -> bool {
-        self.error = Some(error);
-        false
-    }
-
-    fn finish(self, key_of: impl FnOnce(R) -> Option<PageKey>) -> Result<Page<T>, QueryError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        let next =
-            if self.looked_at >= PAGE_ROWS { self.last_row.and_then(key_of).or(self.last_key) } else { self.last_key };
-        Ok(Page { items: self.items, next, done: !self.more })
-    }
-}
-
-fn row_matches(row: &MessageRow, filter: &MessageFilter, types: Option<&[u64]>) -> bool {
-    filter.before.is_none_or(|before| row.accepted < before)
-        && filter.after.is_none_or(|after| row.accepted > after)
-        && types.is_none_or(|types| types.contains(&row.event_type))
-        && !(filter.unmatched && row.matched)
-}
-
-/// Whether no row after this one can match: rows go by time.
-fn past(row: &MessageRow, filter: &MessageFilter, descending: bool) -> bool {
-    if descending {
-        filter.after.is_some_and(|after| row.accepted <= after)
-    } else {
-        filter.before.is_some_and(|before| row.accepted >= before)
-    }
-}
-
-fn message_matches(found: &Found, filter: &MessageFilter) -> bool {
-    filter.event_types.as_ref().is_none_or(|types| types.contains(&found.meta.event_type))
-        && filter.channel.as_ref().is_none_or(|channel| found.meta.channels.contains(channel))
-        && filter.tag.as_ref().is_none_or(|tag| found.meta.tags.contains(tag))
-}
-
 /// The state in which an attempt left its delivery, if that ended it.
 fn ended(row: &AttemptRow, outcome: &Outcome) -> Option<DeliveryState> {
     let (at, attempt) = (row.ended, outcome.ended.attempt);
@@ -240,7 +157,7 @@ fn attempt_row_matches(row: &AttemptRow, filter: &AttemptFilter) -> bool {
         && filter.status_class.is_none_or(|class| row.status / 100 == class)
 }
 
-fn message(found: Found) -> Message {
+pub(super) fn message(found: Found) -> Message {
     let Found { sequence, meta, body, .. } = found;
     Message {
         id: meta.id,
@@ -279,12 +196,12 @@ fn attempt(outcome: Outcome, body: Bytes) -> Attempt {
 
 impl Shared {
     /// The sequence in a page key, which is the bytes of an id.
-    fn sequence_of(&self, key: Option<&PageKey>) -> Option<Position> {
+    pub(super) fn sequence_of(&self, key: Option<&PageKey>) -> Option<Position> {
         let bytes: [u8; 20] = key?.as_slice().try_into().ok()?;
         Some(self.mask.position(RawId::from_bytes(bytes)))
     }
 
-    fn message_key(&self, row: &MessageRow) -> Option<PageKey> {
+    pub(super) fn message_key(&self, row: &MessageRow) -> Option<PageKey> {
         let found = self.message_at(row.sequence, row.position).ok()??;
         Some(found.meta.id.as_bytes().to_vec())
     }

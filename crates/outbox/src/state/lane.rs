@@ -112,11 +112,16 @@ impl LaneState {
     /// message that was carried is there no longer: carrying brings its
     /// deliveries into the window.
     pub(crate) fn is_behind(&self, delivery: &DeliveryRef) -> bool {
+        self.would_be_behind(delivery.sequence)
+    }
+
+    /// The same for the message with this sequence, if it went to the endpoint.
+    pub(crate) fn would_be_behind(&self, sequence: Position) -> bool {
         self.behind > 0
-            && self.cursor.is_some_and(|cursor| delivery.sequence >= cursor)
-            && !self.ahead.contains(&delivery.sequence)
-            && !self.window.contains_key(&delivery.sequence)
-            && !self.dead.contains_key(&delivery.sequence)
+            && self.cursor.is_some_and(|cursor| sequence >= cursor)
+            && !self.ahead.contains(&sequence)
+            && !self.window.contains_key(&sequence)
+            && !self.dead.contains_key(&sequence)
     }
 
     /// Puts a delivery into its new state, wherever it was before.

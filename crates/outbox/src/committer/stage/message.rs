@@ -82,7 +82,8 @@ impl Committer {
         let entry = entry.ok_or(AcceptError::UnknownApplication)?;
         if entry.version != message.meta.config_version {
             let channels = message.meta.channels.iter().cloned().collect();
-            message.meta.endpoints = entry.fan_out(&message.meta.event_type, &channels);
+            let endpoints = entry.recipients(&message.meta.event_type, &channels, message.only);
+            message.meta.endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
             message.meta.config_version = entry.version;
         }
         Ok(())

@@ -5,7 +5,7 @@ use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 use proptest::prelude::*;
 
-use crate::index::{AttemptRow, KeyRow, MessageRow, SettledRow};
+use crate::index::{AttemptRow, EndpointMask, KeyRow, MessageRow, SettledRow};
 
 pub(in crate::index) fn id(n: u64) -> RawId {
     let mut bytes = [0; ID_BYTES];
@@ -21,7 +21,7 @@ pub(in crate::index) fn plain_message(app: u64, n: u64) -> MessageRow {
         sequence,
         position: sequence,
         accepted: UnixMs(1_700_000_000_000 + n),
-        matched: true,
+        endpoints: EndpointMask(1 << 7),
         event_type: 0x1234_5678_9abc_def0,
     }
 }
@@ -39,21 +39,21 @@ fn time() -> impl Strategy<Value = UnixMs> {
 }
 
 pub(in crate::index) fn message() -> impl Strategy<Value = MessageRow> {
-    (owner(), position(), position(), time(), any::<bool>(), any::<u64>()).prop_map(
-        |(app, sequence, position, accepted, matched, event_type)| MessageRow {
+    (owner(), position(), position(), time(), any::<u32>(), any::<u64>()).prop_map(
+        |(app, sequence, position, accepted, endpoints, event_type)| MessageRow {
             app: AppId(app),
             sequence,
             position,
             accepted,
-            matched,
+            endpoints: EndpointMask(endpoints),
             event_type,
         },
     )
 }
 
 pub(in crate::index) fn attempt() -> impl Strategy<Value = AttemptRow> {
-    (owner(), owner(), position(), position(), time(), any::<u16>(), any::<bool>()).prop_map(
-        |(app, endpoint, message, position, ended, status, succeeded)| AttemptRow {
+    (owner(), owner(), position(), position(), time(), any::<u16>(), any::<[bool; 2]>()).prop_map(
+        |(app, endpoint, message, position, ended, status, [succeeded, delivered])| AttemptRow {
             app: AppId(app),
             endpoint: EndpointId(endpoint),
             message,
@@ -61,6 +61,7 @@ pub(in crate::index) fn attempt() -> impl Strategy<Value = AttemptRow> {
             ended,
             status,
             succeeded,
+            delivered,
         },
     )
 }

@@ -30,6 +30,7 @@ fn segment(number: u32, owners: u64, count: u64) -> impl Iterator<Item = Row> {
             ended: message.accepted,
             status: 200,
             succeeded: true,
+            delivered: true,
         };
         [
             Row::Message(message),

@@ -9,7 +9,9 @@ use postrider_model::time::UnixMs;
 
 use super::rows::id;
 use crate::index::store::PartitionStore;
-use crate::index::{AttemptRow, Day, Index, IndexError, KeyRow, MessageRow, Row, Seen, SegmentRows, SettledRow};
+use crate::index::{
+    AttemptRow, Day, EndpointMask, Index, IndexError, KeyRow, MessageRow, Row, Seen, SegmentRows, SettledRow,
+};
 
 pub(super) const APPS: u64 = 4;
 pub(super) const ENDPOINTS: u64 = 3;
@@ -66,9 +68,9 @@ impl World {
     pub(super) fn accept(&mut self, app: u64) {
         let position = self.next_position();
         let at = self.now();
-        let (matched, event_type) = (self.made.is_multiple_of(2), self.made);
+        let (endpoints, event_type) = (EndpointMask(self.made as u32 % 2), self.made);
         let app = AppId(id(app));
-        let message = MessageRow { app, sequence: position, position, accepted: at, matched, event_type };
+        let message = MessageRow { app, sequence: position, position, accepted: at, endpoints, event_type };
         self.accepted.push(message);
         self.put(message);
         // Now and then a key comes again, as it may when its time is over.
@@ -95,7 +97,8 @@ impl World {
         let position = self.next_position();
         let (ended, status) = (self.now(), if endpoint == 0 { 0 } else { 200 });
         let endpoint = EndpointId(id(endpoint));
-        self.put(AttemptRow { app, endpoint, message: sequence, position, ended, status, succeeded: status == 200 });
+        let (succeeded, delivered) = (status == 200, status == 200);
+        self.put(AttemptRow { app, endpoint, message: sequence, position, ended, status, succeeded, delivered });
     }
 
     /// One record that ends the deliveries of a message to all endpoints.
@@ -206,6 +209,7 @@ impl World {
                 |row| row.sequence,
                 |after, descending, each| self.index.messages(app, after, descending, page, each),
             )?;
+            self.check_times(app, &expected)?;
         }
         // Of many messages some are enough: every block still has one of them.
         let messages = self.messages();
@@ -220,8 +224,34 @@ impl World {
                 |row| row.position,
                 |after, descending, each| self.index.attempts_of_endpoint(endpoint, after, descending, page, each),
             )?;
+            self.check_settled(endpoint)?;
         }
         self.check_keys()
+    }
+
+    /// Where the messages of a time begin.
+    fn check_times(&self, app: AppId, messages: &[MessageRow]) -> Result<(), IndexError> {
+        for at in (0..=self.segment + 1).map(|segment| UnixMs(u64::from(day(segment).0) * 86_400_000)) {
+            let (low, high) = self.index.messages_since(app, at)?;
+            assert!(low <= high);
+            assert!(messages.iter().all(|row| row.sequence >= low || row.accepted < at));
+            assert!(messages.iter().all(|row| row.sequence < high || row.accepted >= at));
+        }
+        Ok(())
+    }
+
+    fn check_settled(&self, endpoint: EndpointId) -> Result<(), IndexError> {
+        let settled = |row: &Row| if let Row::Settled(row) = row { Some(*row) } else { None };
+        let rows = self.journal.values().flatten().filter_map(settled);
+        let expected: Vec<_> = rows.filter(|row| row.endpoint == endpoint).collect();
+        let mut found = Vec::new();
+        self.index.settled_of_endpoint(endpoint, usize::MAX, &mut |row| {
+            found.push(*row);
+            true
+        })?;
+        found.reverse();
+        assert_eq!(found, expected);
+        Ok(())
     }
 
     fn attempts(&self) -> impl Iterator<Item = AttemptRow> + '_ {

@@ -1,0 +1,190 @@
+//! Lists of messages: those of an application, and of these the ones that went
+//! to one of its endpoints.
+
+use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
+use postrider_model::id::{AppId, EndpointId, RawId};
+use postrider_model::message::Message;
+use postrider_model::ports::{EndpointMessage, MessageFilter, Page, PageRequest, QueryError};
+use postrider_model::position::Position;
+use postrider_model::status::MessageStatus;
+use postrider_model::time::UnixMs;
+
+use super::pager::{PAGE_ROWS, Pager};
+use super::query::message;
+use crate::index::MessageRow;
+use crate::keys;
+use crate::lookup::{Found, query_error};
+use crate::shared::Shared;
+
+/// What it costs to find out how a delivery has ended, in rows of a page.
+const ENDED_ROWS: usize = 10;
+
+/// A filter, ready to be compared with rows and with records.
+struct Wanted<'a> {
+    filter: &'a MessageFilter,
+    /// The event type is in each of these lists.
+    types: Vec<Vec<u64>>,
+    descending: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(filter: &'a MessageFilter, descending: bool) -> Self {
+        let asked = filter.event_types.as_ref().map(|types| types.iter().map(|name| keys::event_type(name)).collect());
+        let own = filter.wanted_by.as_ref().and_then(|endpoint| endpoint.fields.event_types.as_ref());
+        let own = own.map(|types| types.iter().map(|name| keys::event_type(name)).collect());
+        Self { filter, types: [asked, own].into_iter().flatten().collect(), descending }
+    }
+
+    /// Whether the row's message may be meant; the record tells for sure.
+    fn row(&self, row: &MessageRow) -> bool {
+        let MessageFilter { before, after, unmatched, .. } = self.filter;
+        before.is_none_or(|before| row.accepted < before)
+            && after.is_none_or(|after| row.accepted > after)
+            && self.types.iter().all(|types| types.contains(&row.event_type))
+            && (!*unmatched || row.endpoints.is_empty())
+    }
+
+    /// Whether no row after this one can match: rows go by time.
+    fn past(&self, row: &MessageRow) -> bool {
+        if self.descending {
+            self.filter.after.is_some_and(|after| row.accepted <= after)
+        } else {
+            self.filter.before.is_some_and(|before| row.accepted >= before)
+        }
+    }
+
+    fn record(&self, found: &Found) -> bool {
+        let MessageFilter { event_types, channel, tag, wanted_by, .. } = self.filter;
+        let meta = &found.meta;
+        event_types.as_ref().is_none_or(|types| types.contains(&meta.event_type))
+            && channel.as_ref().is_none_or(|channel| meta.channels.contains(channel))
+            && tag.as_ref().is_none_or(|tag| meta.tags.contains(tag))
+            && wanted_by.as_ref().is_none_or(|endpoint| {
+                endpoint.fields.wants(&meta.event_type, &meta.channels.iter().cloned().collect())
+            })
+    }
+}
+
+impl Shared {
+    pub(super) fn messages(
+        &self,
+        app: AppId,
+        filter: &MessageFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Message>, QueryError> {
+        let wanted = Wanted::new(filter, page.descending);
+        let mut pager = Pager::new(page.limit);
+        let after = self.beginning(app, filter, page)?;
+        let scanned = self.index.messages(app, after, page.descending, PAGE_ROWS, &mut |row| {
+            if !wanted.row(row) {
+                return pager.look(row, wanted.past(row));
+            }
+            match self.message_at(row.sequence, row.position) {
+                Ok(Some(found)) if wanted.record(&found) => {
+                    let key = found.meta.id.as_bytes().to_vec();
+                    pager.take(message(found), key)
+                }
+                Ok(_) => pager.look(row, false),
+                Err(error) => pager.fail(error),
+            }
+        });
+        scanned.map_err(query_error)?;
+        pager.finish(|row: MessageRow| self.message_key(&row))
+    }
+
+    pub(super) fn messages_of_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        filter: &MessageFilter,
+        statuses: Option<&[MessageStatus]>,
+        page: &PageRequest,
+    ) -> Result<Page<EndpointMessage>, QueryError> {
+        let wanted = Wanted::new(filter, page.descending);
+        let is_wanted = |status: MessageStatus| statuses.is_none_or(|statuses| statuses.contains(&status));
+        let mut pager = Pager::new(page.limit);
+        let after = self.beginning(app, filter, page)?;
+        let scanned = self.index.messages(app, after, page.descending, PAGE_ROWS, &mut |row| {
+            let known = self.known_state(endpoint, row);
+            let may_be_wanted = match known {
+                Some((state, in_flight)) => is_wanted(MessageStatus::of(&state, in_flight)),
+                // It is neither live nor a dead letter: it has ended in one of these ways.
+                None => is_wanted(MessageStatus::Success) || is_wanted(MessageStatus::Canceled),
+            };
+            if !(row.endpoints.may_hold(endpoint) && may_be_wanted && wanted.row(row)) {
+                return pager.look(row, wanted.past(row));
+            }
+            let found = match self.message_at(row.sequence, row.position) {
+                Ok(Some(found)) if found.meta.endpoints.contains(&endpoint) && wanted.record(&found) => found,
+                Ok(_) => return pager.look(row, false),
+                Err(error) => return pager.fail(error),
+            };
+            let (state, in_flight) = match known {
+                Some(known) => known,
+                None => {
+                    pager.spend(ENDED_ROWS);
+                    match self.ended_state(&found, endpoint) {
+                        Ok(state) => (state, false),
+                        Err(error) => return pager.fail(error),
+                    }
+                }
+            };
+            if !is_wanted(MessageStatus::of(&state, in_flight)) {
+                return pager.look(row, false);
+            }
+            let key = found.meta.id.as_bytes().to_vec();
+            pager.take(EndpointMessage { message: message(found), state, in_flight }, key)
+        });
+        scanned.map_err(query_error)?;
+        pager.finish(|row: MessageRow| self.message_key(&row))
+    }
+
+    /// Where a list begins: after the page before it, and where the times that
+    /// are asked for begin. So a page far in the past costs no more than the newest.
+    fn beginning(
+        &self,
+        app: AppId,
+        filter: &MessageFilter,
+        page: &PageRequest,
+    ) -> Result<Option<Position>, QueryError> {
+        let after = self.sequence_of(page.after.as_ref());
+        let of_page =
+            page.after.as_ref().and_then(|key| Some(RawId::from_bytes(key.as_slice().try_into().ok()?).time()));
+        if page.descending {
+            let Some(before) = filter.before.filter(|before| of_page.is_none_or(|at| at >= *before)) else {
+                return Ok(after);
+            };
+            let (_, end) = self.index.messages_since(app, before).map_err(query_error)?;
+            Ok(Some(after.map_or(end, |after| after.min(end))))
+        } else {
+            let Some(bound) = filter.after.filter(|bound| of_page.is_none_or(|at| at <= *bound)) else {
+                return Ok(after);
+            };
+            let first = UnixMs(bound.as_u64().saturating_add(1));
+            let (begin, _) = self.index.messages_since(app, first).map_err(query_error)?;
+            // What is given is the place before the first.
+            let begin = begin.as_u64().checked_sub(1).map(Position::from_u64);
+            Ok(after.max(begin))
+        }
+    }
+
+    /// The state of a delivery that is live or dead, and whether it is in flight.
+    /// For a message that did not go to the endpoint it means nothing.
+    fn known_state(&self, endpoint: EndpointId, row: &MessageRow) -> Option<(DeliveryState, bool)> {
+        let state = self.state.lock();
+        let lane = state.lanes.get(&endpoint)?;
+        let behind = || {
+            let first = DeliveryState::Scheduled(Scheduled::first(row.accepted));
+            lane.would_be_behind(row.sequence).then_some(first)
+        };
+        let known = lane.state(row.sequence).or_else(behind)?;
+        let key = DeliveryKey { endpoint, message: row.sequence };
+        Some((known, self.in_flight.lock().contains_key(&key)))
+    }
+
+    fn ended_state(&self, found: &Found, endpoint: EndpointId) -> Result<DeliveryState, QueryError> {
+        let ended = self.ended_states(found)?;
+        let cancelled = DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 };
+        Ok(ended.get(&endpoint).copied().unwrap_or(cancelled))
+    }
+}

@@ -1,0 +1,70 @@
+//! A page of a list as it is collected: what it holds, what it has cost, and
+//! where the next one begins.
+
+use postrider_model::ports::{Page, PageKey, QueryError};
+
+/// Rows that one page looks at at most: a filter that matches little answers
+/// with a short page and an iterator instead of reading on and on.
+pub(super) const PAGE_ROWS: usize = 10_000;
+
+/// Collects a page and remembers where it stopped.
+pub(super) struct Pager<T, R> {
+    items: Vec<T>,
+    limit: usize,
+    looked_at: usize,
+    last_key: Option<PageKey>,
+    /// The last row that was passed over, newer than `last_key`.
+    last_row: Option<R>,
+    more: bool,
+    error: Option<QueryError>,
+}
+
+impl<T, R: Copy> Pager<T, R> {
+    pub(super) fn new(limit: usize) -> Self {
+        let items = Vec::with_capacity(limit.min(256));
+        Self { items, limit, looked_at: 0, last_key: None, last_row: None, more: false, error: None }
+    }
+
+    /// Takes a member; `false` when the page is full.
+    pub(super) fn take(&mut self, item: T, key: PageKey) -> bool {
+        if self.items.len() >= self.limit {
+            self.more = true;
+            return false;
+        }
+        self.items.push(item);
+        self.last_key = Some(key);
+        self.last_row = None;
+        self.count()
+    }
+
+    /// Passes a row over; `stop` if none that follows can match.
+    pub(super) fn look(&mut self, row: &R, stop: bool) -> bool {
+        self.last_row = Some(*row);
+        !stop && self.count()
+    }
+
+    /// Something was done for a row that costs as much as looking at so many.
+    pub(super) fn spend(&mut self, rows: usize) {
+        self.looked_at += rows;
+    }
+
+    fn count(&mut self) -> bool {
+        self.looked_at += 1;
+        self.more = self.looked_at >= PAGE_ROWS;
+        !self.more
+    }
+
+    pub(super) fn fail(&mut self, error: QueryError) -> bool {
+        self.error = Some(error);
+        false
+    }
+
+    pub(super) fn finish(self, key_of: impl FnOnce(R) -> Option<PageKey>) -> Result<Page<T>, QueryError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let next =
+            if self.looked_at >= PAGE_ROWS { self.last_row.and_then(key_of).or(self.last_key) } else { self.last_key };
+        Ok(Page { items: self.items, next, done: !self.more })
+    }
+}
