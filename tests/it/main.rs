@@ -16,5 +16,6 @@ mod observation;
 mod reads;
 mod refusals;
 mod retries;
+mod sdk;
 mod support;
 mod sync_order;

@@ -265,6 +265,11 @@ impl Server {
         Api::over_tcp(self.api, token)
     }
 
+    /// Where clients of others reach the HTTP API over TCP.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
     /// A connection to the ingest socket.
     pub(crate) async fn ingest(&self) -> Ingest {
         Ingest::connect(&self.setup.data_dir().join("ingest.sock")).await
