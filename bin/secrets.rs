@@ -115,7 +115,11 @@ fn default_org_file(config: &Config) -> PathBuf {
     config.data_dir.join("default-org")
 }
 
-fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, Failure> {
+/// Random bytes of the system, for a key.
+///
+/// # Errors
+/// The system has none.
+pub(crate) fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, Failure> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     getrandom::fill(key.as_mut())
         .map_err(|error| Failure::runtime(format!("failed to get random bytes from the system: {error}")))?;

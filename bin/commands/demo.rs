@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use clap::Args;
 use http::StatusCode;
-use postrider_model::secret::Secret;
 use postrider_model::time::Clock as _;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -29,7 +28,7 @@ use crate::config::{self, Config, Sources};
 use crate::exit::Failure;
 use crate::logging;
 use crate::output::{Output, data, field, printable};
-use crate::receiver::{self, Arrival};
+use crate::receiver::{self, Arrival, Key};
 use crate::signals::{self, Asked};
 use crate::wiring::{self, Server};
 
@@ -131,9 +130,9 @@ async fn start_receiver() -> Result<(Arc<AtomicU16>, Arrivals, String), Failure>
         let _ = told.try_send(Arrived { message, body, signature, answered });
         answered
     };
-    let secret = Secret::parse(SECRET)?;
-    let secret = Arc::new(move || Some(secret.clone()));
-    tokio::spawn(receiver::serve(listener, secret, Arc::new(SystemClock::new()), Arc::new(handler)));
+    let key = Key::parse(SECRET)?;
+    let key = Arc::new(move || Some(key.clone()));
+    tokio::spawn(receiver::serve(listener, key, Arc::new(SystemClock::new()), Arc::new(handler)));
     Ok((status, arrivals, url))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use postrider_model::secret::{Secret, SignatureKind};
 use serde_json::{Value, json};
 
 use super::app::without_nulls;
@@ -12,6 +13,7 @@ use crate::cli::{duration, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
 use crate::output::{Table, card, data, field, more, time, with_unit};
+use crate::secrets::random_key;
 
 /// Endpoints: the URLs that an application's webhooks go to
 #[derive(Debug, Subcommand)]
@@ -26,14 +28,13 @@ pub(crate) enum EndpointCommand {
         /// Where to, `https://` or `http://`
         #[arg(long)]
         url: String,
-        /// Its signing secret, `whsec_...`; one is made if none is given
-        #[arg(long)]
-        secret: Option<String>,
+        #[command(flatten)]
+        secret: NewSecret,
         /// Register it switched off
         #[arg(long)]
         disabled: bool,
         #[command(flatten)]
-        fields: Fields,
+        fields: Box<Fields>,
     },
     /// Lists an application's endpoints
     #[command(after_help = "Example:\n  postrider endpoint list --app shop")]
@@ -61,17 +62,17 @@ pub(crate) enum EndpointCommand {
     /// Deletes an endpoint; what waits for it is cancelled
     #[command(after_help = "Example:\n  postrider endpoint delete --app shop main")]
     Delete(Which),
-    /// Prints an endpoint's signing secret
+    /// Prints what an endpoint verifies with: its signing secret, or the public key of its pair
     #[command(after_help = "Example:\n  postrider endpoint secret --app shop main")]
     Secret(Which),
     /// Gives an endpoint a new secret; the old one signs on for a day
-    #[command(after_help = "Example:\n  postrider endpoint rotate --app shop main")]
+    #[command(after_help = "Examples:\n  postrider endpoint rotate --app shop main\n  \
+                            postrider endpoint rotate --app shop main --ed25519 --grace 1h")]
     Rotate {
         #[command(flatten)]
         which: Which,
-        /// The new secret, `whsec_...`; one is made if none is given
-        #[arg(long)]
-        secret: Option<String>,
+        #[command(flatten)]
+        secret: NewSecret,
         /// How long the old one signs on, such as 1h; at most 7d
         #[arg(long, value_parser = duration)]
         grace: Option<std::time::Duration>,
@@ -92,6 +93,28 @@ pub(crate) struct Which {
     app: String,
     /// The endpoint, by id or uid
     endpoint: String,
+}
+
+/// The secret that an endpoint gets.
+#[derive(Args, Debug)]
+pub(crate) struct NewSecret {
+    /// The signing secret, `whsec_...` or `whsk_...`; one is made if none is given
+    #[arg(long)]
+    secret: Option<String>,
+    /// Makes an Ed25519 key pair, of which the endpoint gets the public key
+    #[arg(long, conflicts_with = "secret")]
+    ed25519: bool,
+}
+
+impl NewSecret {
+    /// Its text; `None` leaves it to the server.
+    fn text(self) -> Result<Option<String>, Failure> {
+        if !self.ed25519 {
+            return Ok(self.secret);
+        }
+        let pair = Secret::from_random(SignatureKind::Ed25519, &*random_key()?);
+        Ok(Some(pair.expose_text().to_string()))
+    }
 }
 
 /// What an endpoint's owner may choose.
@@ -158,7 +181,7 @@ impl EndpointCommand {
         let client = context.client()?;
         match self {
             Self::Create { app, url, secret, disabled, fields } => {
-                let given = json!({ "url": url, "secret": secret, "disabled": disabled.then_some(true) });
+                let given = json!({ "url": url, "secret": secret.text()?, "disabled": disabled.then_some(true) });
                 let body = merged(fields.body(), without_nulls(given));
                 let answer = client.post(Path::new(["app", &app, "endpoint"])?, &body).await?;
                 let answer = with_secret(&client, &app, answer).await?;
@@ -195,9 +218,8 @@ impl EndpointCommand {
             }
             Self::Rotate { which, secret, grace } => {
                 let grace_s = grace.map(|grace| grace.as_secs());
-                let body = without_nulls(json!({ "key": secret, "gracePeriodSeconds": grace_s }));
-                client.post(which.path(&["secret", "rotate"])?, &body).await?;
-                let answer = client.get(which.path(&["secret"])?).await?;
+                let body = without_nulls(json!({ "key": secret.text()?, "gracePeriodSeconds": grace_s }));
+                let answer = client.post(which.path(&["secret", "rotate"])?, &body).await?;
                 context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
             }
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use http::StatusCode;
-use postrider_model::secret::Secret;
 use postrider_model::time::Clock as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -15,7 +14,7 @@ use super::Context;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
 use crate::output::{Output, printable};
-use crate::receiver::{self, Arrival};
+use crate::receiver::{self, Arrival, Key};
 use crate::signals::{self, Asked};
 
 /// Characters of a body that are shown.
@@ -29,7 +28,7 @@ pub(crate) struct Listen {
     /// The port on this machine; 0 takes a free one
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// The endpoint's secret, `whsec_...`; without it nothing is verified
+    /// The endpoint's secret, `whsec_...`, or public key, `whpk_...`; without it nothing is verified
     #[arg(long)]
     secret: Option<String>,
     /// Answers the first N requests with 500, the rest with 200
@@ -54,8 +53,8 @@ impl Listen {
     /// The port is taken.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         // The parser of arguments would repeat a wrong secret in its error.
-        let secret = self.secret.as_deref().map(Secret::parse).transpose();
-        let secret = secret.map_err(|error| Failure::usage(format!("--secret: {error}")))?;
+        let key = self.secret.as_deref().map(Key::parse).transpose();
+        let key = key.map_err(|error| Failure::usage(format!("--secret: {error}")))?;
         let mut asked = signals::listen()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -73,7 +72,7 @@ impl Listen {
             status
         };
         let clock = Arc::new(SystemClock::new());
-        let serving = receiver::serve(listener, Arc::new(move || secret.clone()), clock, Arc::new(handler));
+        let serving = receiver::serve(listener, Arc::new(move || key.clone()), clock, Arc::new(handler));
         tokio::select! {
             () = serving => {}
             () = async { while asked.recv().await == Some(Asked::Reload) {} } => {}

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use postrider_dispatcher::SignatureHeaders;
 use postrider_model::endpoint::TIMEOUT_RANGE_MS;
 use postrider_model::id::OrgId;
 use postrider_model::retry::RetrySchedule;
+use postrider_model::secret::SignatureKind;
 
+use super::choice::LogFormat;
 use super::table::{Key, Section, assign, settings};
-use super::value::{JwtSecret, LogFormat, LogLevel, Mode, Span, Value};
+use super::value::{JwtSecret, LogLevel, Mode, Span, Value};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -91,6 +94,12 @@ settings! {
         connections_per_host: u64 = 256, in 1..=4_096;
         /// A file of certificates in PEM form that are trusted besides the system's.
         ca_file: Option<PathBuf> = None;
+        /// What the headers of the signature are called: `webhook-id`, `webhook-timestamp` and `webhook-signature` as
+        /// Standard Webhooks has it, `svix-id` and so on for receivers that were written for Svix, or both.
+        signature_headers: SignatureHeaders = SignatureHeaders::Webhook;
+        /// How requests are signed for an endpoint that gets a new secret and is not given one: with a key that it
+        /// shares (`whsec_`), or with a key pair of which it gets the public half (`whpk_`).
+        default_signature: SignatureKind = SignatureKind::HmacSha256;
     }
 
     /// When a failed delivery is attempted again.

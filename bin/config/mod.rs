@@ -10,6 +10,7 @@
 //! never printed.
 
 mod check;
+mod choice;
 mod keys;
 mod load;
 mod show;
@@ -20,10 +21,10 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use choice::LogFormat;
 pub(crate) use keys::{Config, KEYS, SECTIONS};
 pub(crate) use load::{Loaded, Problems, Sources, load};
 pub(crate) use show::{documentation, effective, effective_json};
-pub(crate) use value::LogFormat;
 
 impl Config {
     /// Where the HTTP API's socket is.

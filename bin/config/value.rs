@@ -53,7 +53,7 @@ pub(crate) trait Value: Sized {
 }
 
 impl<'a> Raw<'a> {
-    fn mismatch<T: Value>(self) -> String {
+    pub(super) fn mismatch<T: Value>(self) -> String {
         match self {
             Self::Text(text) if !T::SECRET => format!("must be {}, not `{text}`", T::TYPE),
             Self::Text(_) => format!("must be {}", T::TYPE),
@@ -64,7 +64,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    fn text<T: Value>(self) -> Result<&'a str, String> {
+    pub(super) fn text<T: Value>(self) -> Result<&'a str, String> {
         match self {
             Self::Text(text) => Ok(text),
             Self::Toml(DeValue::String(text)) => Ok(text),
@@ -350,38 +350,6 @@ impl Value for LogLevel {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.0))
-    }
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Value for LogFormat {
-    const TYPE: &'static str = "`auto`, `human` or `json`";
-
-    fn read(raw: Raw<'_>) -> Result<Self, String> {
-        match raw.text::<Self>()? {
-            "auto" => Ok(Self::Auto),
-            "human" => Ok(Self::Human),
-            "json" => Ok(Self::Json),
-            _ => Err(raw.mismatch::<Self>()),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(quoted(match self {
-            Self::Auto => "auto",
-            Self::Human => "human",
-            Self::Json => "json",
-        }))
     }
 }
 

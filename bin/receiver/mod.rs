@@ -1,5 +1,6 @@
 //! A receiver of webhooks, for `listen` and `demo`: verifies and answers.
 
+mod key;
 pub(crate) mod verify;
 
 use std::convert::Infallible;
@@ -10,11 +11,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use postrider_model::secret::Secret;
 use postrider_model::time::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub(crate) use self::key::Key;
 use self::verify::NotVerified;
 
 /// Bytes of a body at most.
@@ -31,14 +32,14 @@ pub(crate) struct Arrival {
     pub(crate) headers: HeaderMap,
     /// The request's body.
     pub(crate) body: Bytes,
-    /// Whether its signature is right; `None` if no secret is known.
+    /// Whether its signature is right; `None` if no key is known.
     pub(crate) verified: Option<Result<(), NotVerified>>,
 }
 
 impl Arrival {
     /// The message's id, if the request names one that can be read.
     pub(crate) fn message_id(&self) -> Option<&str> {
-        self.headers.get("webhook-id").and_then(|value| value.to_str().ok())
+        verify::message_id(&self.headers)
     }
 }
 
@@ -47,11 +48,11 @@ pub(crate) type Handler = Arc<dyn Fn(&Arrival) -> StatusCode + Send + Sync>;
 
 /// Serves until it is dropped.
 ///
-/// `secret` is asked anew for each request, so that a receiver can start before
+/// `key` is asked anew for each request, so that a receiver can start before
 /// the endpoint that it stands for is registered.
 pub(crate) async fn serve(
     listener: TcpListener,
-    secret: Arc<dyn Fn() -> Option<Secret> + Send + Sync>,
+    key: Arc<dyn Fn() -> Option<Key> + Send + Sync>,
     clock: Arc<dyn Clock>,
     handler: Handler,
 ) {
@@ -64,8 +65,8 @@ pub(crate) async fn serve(
         };
         // Out of file descriptors, or the peer has left already.
         let Ok((stream, _)) = accepted else { continue };
-        let (secret, clock, handler) = (Arc::clone(&secret), Arc::clone(&clock), Arc::clone(&handler));
-        let service = service_fn(move |request| answer(request, secret(), Arc::clone(&clock), Arc::clone(&handler)));
+        let (key, clock, handler) = (Arc::clone(&key), Arc::clone(&clock), Arc::clone(&handler));
+        let service = service_fn(move |request| answer(request, key(), Arc::clone(&clock), Arc::clone(&handler)));
         connections.spawn(async move {
             let mut server = hyper::server::conn::http1::Builder::new();
             // A connection that breaks is the sender's business, who tries again.
@@ -76,7 +77,7 @@ pub(crate) async fn serve(
 
 async fn answer(
     request: Request<Incoming>,
-    secret: Option<Secret>,
+    key: Option<Key>,
     clock: Arc<dyn Clock>,
     handler: Handler,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -85,7 +86,7 @@ async fn answer(
         Err(_) => StatusCode::BAD_REQUEST,
         Ok(body) => {
             let body = body.to_bytes();
-            let verified = secret.map(|secret| verify::verify(&secret, &head.headers, &body, clock.now()));
+            let verified = key.map(|key| verify::verify(&key, &head.headers, &body, clock.now()));
             let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
             handler(&Arrival { method: head.method, path, headers: head.headers, body, verified })
         }

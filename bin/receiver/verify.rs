@@ -3,14 +3,37 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
-use postrider_model::secret::Secret;
 use postrider_model::time::UnixMs;
-use sha2::Sha256;
+
+use super::key::Key;
 
 /// How far the timestamp may lie from now; the standard's libraries all use it.
 const TOLERANCE_SECS: u64 = 300;
+
+/// The headers of a signed request: id, timestamp, signature.
+struct Names {
+    id: &'static str,
+    timestamp: &'static str,
+    signature: &'static str,
+}
+
+/// The names of the standard.
+const WEBHOOK: Names = Names { id: "webhook-id", timestamp: "webhook-timestamp", signature: "webhook-signature" };
+/// The names that Svix gave them before.
+const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
+
+impl Names {
+    /// Those that a request uses; the standard's, if it uses both or none.
+    fn of(headers: &HeaderMap) -> &'static Self {
+        if headers.contains_key(SVIX.id) && !headers.contains_key(WEBHOOK.id) { &SVIX } else { &WEBHOOK }
+    }
+}
+
+/// The message's id, if the request names one that can be read.
+pub(crate) fn message_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(Names::of(headers).id).and_then(|value| value.to_str().ok())
+}
 
 /// Why a request is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +44,8 @@ pub(crate) enum NotVerified {
     /// It was signed too long ago, or in the future: it may be a replay.
     #[error("timestamp {0} is more than {TOLERANCE_SECS} s away from now")]
     Timestamp(u64),
-    /// None of the signatures is made with this secret.
-    #[error("no signature matches the secret")]
+    /// None of the signatures is made with this key.
+    #[error("no signature matches the key")]
     Signature,
 }
 
@@ -30,27 +53,23 @@ pub(crate) enum NotVerified {
 ///
 /// # Errors
 /// It is not to be trusted.
-pub(crate) fn verify(secret: &Secret, headers: &HeaderMap, body: &[u8], now: UnixMs) -> Result<(), NotVerified> {
+pub(crate) fn verify(key: &Key, headers: &HeaderMap, body: &[u8], now: UnixMs) -> Result<(), NotVerified> {
     let header = |name: &'static str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.filter(|value| !value.is_empty()).ok_or(NotVerified::Header(name))
     };
-    let id = header("webhook-id")?;
-    let timestamp = header("webhook-timestamp")?;
-    let signatures = header("webhook-signature")?;
-    let seconds = timestamp.parse::<u64>().map_err(|_| NotVerified::Header("webhook-timestamp"))?;
+    let names = Names::of(headers);
+    let id = header(names.id)?;
+    let timestamp = header(names.timestamp)?;
+    let signatures = header(names.signature)?;
+    let seconds = timestamp.parse::<u64>().map_err(|_| NotVerified::Header(names.timestamp))?;
     if seconds.abs_diff(now.as_secs()) > TOLERANCE_SECS {
         return Err(NotVerified::Timestamp(seconds));
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_bytes()).expect("HMAC takes keys of any length");
-    mac.update(format!("{id}.{timestamp}.").as_bytes());
-    mac.update(body);
-    let matches = |signature: &str| {
-        let bytes = signature.strip_prefix("v1,").and_then(|encoded| STANDARD.decode(encoded).ok());
-        // Compares in constant time, the whole length.
-        bytes.is_some_and(|bytes| mac.clone().verify_slice(&bytes).is_ok())
-    };
-    if signatures.split(' ').any(matches) { Ok(()) } else { Err(NotVerified::Signature) }
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+    let ours = signatures.split(' ').filter_map(|signature| signature.strip_prefix(key.scheme()));
+    let ours = ours.filter_map(|encoded| STANDARD.decode(encoded).ok());
+    if key.verifies(&signed, ours) { Ok(()) } else { Err(NotVerified::Signature) }
 }
 
 #[cfg(test)]
@@ -63,13 +82,25 @@ mod tests {
     const BODY: &[u8] = b"{\"test\": 2432232314}";
     const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
-    fn check(id: &str, timestamp: &str, signature: &str, body: &[u8], now: u64) -> Result<(), NotVerified> {
+    const PAIR: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
+    const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+    const SIGNATURE_OF_PAIR: &str =
+        "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==";
+
+    fn headers(names: &Names, id: &str, timestamp: &str, signature: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)] {
+        for (name, value) in [(names.id, id), (names.timestamp, timestamp), (names.signature, signature)] {
             headers.insert(name, value.parse().expect("a header value"));
         }
-        let secret = Secret::parse(SECRET).expect("the published example");
-        verify(&secret, &headers, body, UnixMs(now * 1_000))
+        headers
+    }
+
+    fn key(text: &str) -> Key {
+        Key::parse(text).expect("a published example")
+    }
+
+    fn check(id: &str, timestamp: &str, signature: &str, body: &[u8], now: u64) -> Result<(), NotVerified> {
+        verify(&key(SECRET), &headers(&WEBHOOK, id, timestamp, signature), body, UnixMs(now * 1_000))
     }
 
     #[test]
@@ -85,6 +116,38 @@ mod tests {
         let timestamp = i64::try_from(AT).expect("a small number");
         let signature = webhook.sign("msg_1", timestamp, BODY).expect("UTF-8");
         assert_eq!(check("msg_1", &AT.to_string(), &signature, BODY, AT), Ok(()));
+    }
+
+    #[test]
+    fn a_pair_and_its_public_half_verify_what_the_pair_signed() {
+        for (text, matching) in [(PAIR, true), (PUBLIC, true), (SECRET, false)] {
+            let headers = headers(&WEBHOOK, ID, &AT.to_string(), SIGNATURE_OF_PAIR);
+            let verified = verify(&key(text), &headers, BODY, UnixMs(AT * 1_000));
+            assert_eq!(verified.is_ok(), matching, "{text}");
+            assert!(verify(&key(text), &headers, b"{}", UnixMs(AT * 1_000)).is_err());
+        }
+        let both = format!("{SIGNATURE} {SIGNATURE_OF_PAIR}");
+        for text in [PUBLIC, SECRET] {
+            let headers = headers(&WEBHOOK, ID, &AT.to_string(), &both);
+            assert_eq!(verify(&key(text), &headers, BODY, UnixMs(AT * 1_000)), Ok(()));
+        }
+        for text in ["whpk_", "whpk_%", "whsk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", "x"] {
+            assert!(Key::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_svix_are_understood() {
+        let by_svix = headers(&SVIX, ID, &AT.to_string(), SIGNATURE);
+        assert_eq!(verify(&key(SECRET), &by_svix, BODY, UnixMs(AT * 1_000)), Ok(()));
+        assert_eq!(message_id(&by_svix), Some(ID));
+        let wrong = headers(&SVIX, ID, "hello", SIGNATURE);
+        let refused = Err(NotVerified::Header("svix-timestamp"));
+        assert_eq!(verify(&key(SECRET), &wrong, BODY, UnixMs(AT * 1_000)), refused);
+        // Where both are there, those of the standard count.
+        let mut both = headers(&WEBHOOK, ID, &AT.to_string(), "v1,AAAA");
+        both.extend(by_svix);
+        assert_eq!(verify(&key(SECRET), &both, BODY, UnixMs(AT * 1_000)), Err(NotVerified::Signature));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         idempotency_keys: size(limits.idempotency_keys),
         max_in_flight: size(limits.in_flight),
         default_timeout: Duration::from_millis(config.dispatch.timeout_ms),
+        default_signature: config.dispatch.default_signature,
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
@@ -94,6 +95,7 @@ pub(super) fn dispatcher(config: &Config) -> Result<postrider_dispatcher::Option
         allow_networks: config.dispatch.allow_networks.clone(),
         extra_roots: extra_roots(config)?,
         connect_timeout: Duration::from_millis(config.dispatch.connect_timeout_ms),
+        signature_headers: config.dispatch.signature_headers,
         response_read_bytes: size(config.limits.response_read_bytes),
         pool_max_connections_per_host: size(config.dispatch.connections_per_host),
         ..Default::default()

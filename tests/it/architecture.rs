@@ -21,10 +21,11 @@ const ARROWS: [(&str, &[&str]); 7] = [
 const ROOT: &str = "postrider";
 
 /// Libraries that only one crate names, tests aside.
-const SOLE_USERS: [(&str, &str); 9] = [
+const SOLE_USERS: [(&str, &str); 10] = [
     ("sled", "postrider-outbox"),
     ("bincode", "postrider-outbox"),
     ("chacha20poly1305", "postrider-outbox"),
+    ("ed25519-dalek", "postrider-model"),
     ("rustls", "postrider-dispatcher"),
     ("tokio-rustls", "postrider-dispatcher"),
     ("hickory-resolver", "postrider-dispatcher"),

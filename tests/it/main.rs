@@ -17,5 +17,6 @@ mod reads;
 mod refusals;
 mod retries;
 mod sdk;
+mod signatures;
 mod support;
 mod sync_order;

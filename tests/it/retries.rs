@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Receiver, Reply, Server, Setup, until};
+use crate::support::{Receiver, Reply, Setup, until};
 
 /// Four attempts without a pause between them.
 const AT_ONCE: &str = "0,0,0,0";
@@ -188,20 +188,6 @@ async fn retry_after_is_read_in_every_form_and_hostile_ones_are_survived() {
         let wait_ms = ms(&delivery["dueAt"]) - ms(&attempt["timestamp"]);
         assert!(expected.contains(&wait_ms), "{header}: {wait_ms} ms");
     }
-}
-
-#[tokio::test]
-async fn a_secret_that_was_rotated_signs_beside_the_old_one() {
-    let (server, receiver) = (Server::start().await, Receiver::start().await);
-    let api = server.api();
-    let endpoint = api.register("shop", &receiver).await;
-    let path = format!("/app/shop/endpoint/{}/secret", endpoint.id);
-    api.post(&format!("{path}/rotate"), json!({})).await;
-    let new = api.get(&path).await["key"].as_str().expect("a secret").to_owned();
-    assert_ne!(new, endpoint.secret);
-    api.send("shop", "order.paid", json!({})).await;
-    let [arrival] = &receiver.expect(1).await[..] else { panic!("one event, one request") };
-    assert!(arrival.is_signed_with(&new) && arrival.is_signed_with(&endpoint.secret), "{arrival:?}");
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ pub(crate) struct EndpointIn {
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
-    /// The signing secret: `whsec_` and 24 to 75 bytes in base64; one is made if it is left out.
+    /// The signing secret: `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; one is made
+    /// if it is left out.
     #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     secret: Field<String>,
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use http::StatusCode;
-use postrider_model::command::Command;
+use postrider_model::command::{Command, Reply};
+use postrider_model::endpoint::Endpoint;
 use postrider_model::secret::{SECRET_PREFIX, Secret};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,26 +20,28 @@ const DEFAULT_GRACE_SECONDS: u64 = 86_400;
 /// Seven days.
 const MAX_GRACE_SECONDS: u64 = 604_800;
 
-/// A secret from its text; the prefix may be left out, as Svix has it. The
+/// A secret from its text. The prefix of a symmetric one may be left out, as
+/// Svix has it: base64 has no `_`, so a text without one has no prefix. The
 /// text is never repeated.
 pub(crate) fn parse_secret(name: &'static str, text: Option<String>, problems: &mut Problems) -> Option<Secret> {
     let text = text?;
-    let parsed = match text.starts_with(SECRET_PREFIX) {
+    let parsed = match text.contains('_') {
         true => Secret::parse(&text),
         false => Secret::parse(&format!("{SECRET_PREFIX}{text}")),
     };
     parsed.map_err(|error| problems.check(name, Err(error.to_string()))).ok()
 }
 
-/// A signing secret.
+/// What a receiver verifies with.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EndpointSecretOut)]
 pub(crate) struct SecretOut {
+    /// The signing secret, `whsec_...`, or the public key of the pair, `whpk_...`.
     #[schema(example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: String,
 }
 
-/// Gets the secret by which requests to an endpoint are signed
+/// Gets what an endpoint verifies with: its signing secret, or the public key of its pair
 #[utoipa::path(
     get,
     path = "/app/{app_id}/endpoint/{endpoint_id}/secret",
@@ -53,9 +55,14 @@ pub(crate) async fn get(
     Path((app, endpoint)): Path<(String, String)>,
 ) -> Result<axum::Json<SecretOut>, ApiError> {
     let endpoint = caller.endpoint(&context, &app, &endpoint, Clone::clone)?;
-    let secrets = context.ports.configure.secrets(&endpoint)?;
+    newest(&context, &endpoint).map(axum::Json)
+}
+
+/// What receivers verify with from now on: of a key pair the public half.
+fn newest(context: &Context, endpoint: &Endpoint) -> Result<SecretOut, ApiError> {
+    let secrets = context.ports.configure.secrets(endpoint)?;
     let newest = secrets.first().ok_or_else(|| ApiError::internal(&"an endpoint has no secret"))?;
-    Ok(axum::Json(SecretOut { key: newest.expose_text().to_string() }))
+    Ok(SecretOut { key: newest.receivers_text().to_string() })
 }
 
 /// The new secret.
@@ -63,7 +70,7 @@ pub(crate) async fn get(
 #[schema(as = EndpointSecretRotateIn)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RotateIn {
-    /// `whsec_` and 24 to 75 bytes in base64; one is made if it is left out.
+    /// `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; one is made if it is left out.
     #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: Field<String>,
     /// How long the old secret signs on, in seconds.
@@ -78,14 +85,14 @@ pub(crate) struct RotateIn {
     operation_id = "v1.endpoint.rotate-secret",
     tag = "Endpoint",
     request_body = RotateIn,
-    responses((status = 204)),
+    responses((status = 200, body = SecretOut)),
 )]
 pub(crate) async fn rotate(
     State(context): State<Context>,
     caller: Caller,
     Path((app, endpoint)): Path<(String, String)>,
     Json(input): Json<RotateIn>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<axum::Json<SecretOut>, ApiError> {
     let mut problems = Problems::default();
     let secret = parse_secret("key", input.key.nullable(), &mut problems);
     let grace = input.grace_period_seconds.nullable().unwrap_or(DEFAULT_GRACE_SECONDS);
@@ -97,6 +104,8 @@ pub(crate) async fn rotate(
     let app = caller.app_id(&context, &app)?.to_string();
     let keep_old = Duration::from_secs(grace);
     let command = Command::RotateSecret { org: caller.org(), app, endpoint, secret, keep_old };
-    context.ports.configure.execute(command).await?;
-    Ok(StatusCode::NO_CONTENT)
+    match context.ports.configure.execute(command).await? {
+        Reply::Endpoint { endpoint, .. } => newest(&context, &endpoint).map(axum::Json),
+        other => Err(ApiError::internal(&format_args!("an endpoint was expected, not {other:?}"))),
+    }
 }

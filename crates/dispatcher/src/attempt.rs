@@ -15,7 +15,7 @@ use crate::connect::Connector;
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::guard::Guard;
-use crate::options::{Error, Options};
+use crate::options::{Error, Options, SignatureHeaders};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::{metrics, request, tls};
 
@@ -27,6 +27,7 @@ const MAX_RETRY_AFTER_BYTES: usize = 64;
 #[derive(Clone)]
 pub struct Dispatcher {
     client: Client,
+    signature_headers: SignatureHeaders,
     response_read_bytes: usize,
     clock: Arc<dyn Clock>,
 }
@@ -59,7 +60,8 @@ impl Dispatcher {
             options.connect_timeout,
         );
         let client = client(&options, connector);
-        Ok(Self { client, response_read_bytes: options.response_read_bytes, clock })
+        let Options { signature_headers, response_read_bytes, .. } = options;
+        Ok(Self { client, signature_headers, response_read_bytes, clock })
     }
 
     /// Makes the request and waits for its end, for no longer than the target's
@@ -68,7 +70,7 @@ impl Dispatcher {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
         let url = request::public_url(&job.target.url);
-        let result = match request::build(&job, &url, started) {
+        let result = match request::build(&job, &url, self.signature_headers, started) {
             Ok(request) => self.exchange_in_time(request, &job).await,
             Err(failure) => failure.into(),
         };

@@ -38,5 +38,5 @@ mod stream;
 mod tls;
 
 pub use attempt::Dispatcher;
-pub use options::{Error, Options};
+pub use options::{Error, Options, SignatureHeaders};
 pub use service::Service;

@@ -10,6 +10,18 @@ const MIN_RESPONSE_HEADER_BYTES: usize = 8 * 1_024;
 /// No attempt may take longer than 30 s, so more than this is a mistake.
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What the headers of the signature are called. The values are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureHeaders {
+    /// `webhook-id`, `webhook-timestamp`, `webhook-signature` (Standard Webhooks 1.0.0).
+    #[default]
+    Webhook,
+    /// `svix-id`, `svix-timestamp`, `svix-signature`, for receivers that were written for Svix.
+    Svix,
+    /// All six.
+    Both,
+}
+
 /// The settings of a dispatcher. The deadline of an attempt is not among them:
 /// it belongs to the endpoint and comes with each job.
 #[derive(Clone, Debug)]
@@ -21,6 +33,8 @@ pub struct Options {
     pub allow_networks: Vec<IpNet>,
     /// Root certificates that are trusted beside the system's, each as DER.
     pub extra_roots: Vec<Vec<u8>>,
+    /// What the headers of the signature are called.
+    pub signature_headers: SignatureHeaders,
     /// The time for a free slot, resolving, connecting and the TLS handshake
     /// together, at most one minute. The deadline of the attempt goes on meanwhile.
     pub connect_timeout: Duration,
@@ -48,6 +62,7 @@ impl Default for Options {
             guard: true,
             allow_networks: Vec::new(),
             extra_roots: Vec::new(),
+            signature_headers: SignatureHeaders::default(),
             connect_timeout: Duration::from_secs(5),
             response_read_bytes: 64 * 1_024,
             response_header_bytes: 32 * 1_024,

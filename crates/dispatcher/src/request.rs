@@ -14,16 +14,26 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::options::SignatureHeaders;
 use crate::sign::signatures;
 
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The names of id, timestamp and signature by Standard Webhooks 1.0.0.
+static WEBHOOK: [HeaderName; 3] = [
+    HeaderName::from_static("webhook-id"),
+    HeaderName::from_static("webhook-timestamp"),
+    HeaderName::from_static("webhook-signature"),
+];
+/// The same, as Svix named them before.
+static SVIX: [HeaderName; 3] = [
+    HeaderName::from_static("svix-id"),
+    HeaderName::from_static("svix-timestamp"),
+    HeaderName::from_static("svix-signature"),
+];
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("postrider/", env!("CARGO_PKG_VERSION")));
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const JSON: HeaderValue = HeaderValue::from_static(message::JSON);
 /// The headers that we set ourselves, in number.
-const OWN_HEADERS: usize = 8;
+const OWN_HEADERS: usize = 11;
 
 /// Headers that frame the message or choose the host. An endpoint may not set
 /// them; they are dropped here too, so that a gap in the check of endpoints
@@ -51,7 +61,12 @@ pub(crate) fn public_url(url: &Url) -> Url {
 /// Puts the request together and signs it as of `at` (W7: same id and body in
 /// every attempt, timestamp and signature made anew). `public_url` is the
 /// target's without user name and password. The body is shared, not copied.
-pub(crate) fn build(job: &Job, public_url: &Url, at: UnixMs) -> Result<Request<Full<Bytes>>, Failure> {
+pub(crate) fn build(
+    job: &Job,
+    public_url: &Url,
+    names: SignatureHeaders,
+    at: UnixMs,
+) -> Result<Request<Full<Bytes>>, Failure> {
     let uri: Uri = public_url
         .as_str()
         .parse()
@@ -59,11 +74,11 @@ pub(crate) fn build(job: &Job, public_url: &Url, at: UnixMs) -> Result<Request<F
     let mut request = Request::new(Full::new(job.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = headers(job, at)?;
+    *request.headers_mut() = headers(job, names, at)?;
     Ok(request)
 }
 
-fn headers(job: &Job, at: UnixMs) -> Result<HeaderMap, Failure> {
+fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
     let target = &*job.target;
     if target.secrets.is_empty() {
         return Err(Failure::internal("the endpoint has no active secret to sign with"));
@@ -77,9 +92,15 @@ fn headers(job: &Job, at: UnixMs) -> Result<HeaderMap, Failure> {
     let id = job.message.to_string();
     let timestamp_s = at.as_secs().to_string();
     let signature = signatures(&target.secrets, &id, &timestamp_s, &job.body);
-    headers.insert(WEBHOOK_SIGNATURE, value("signature", signature)?);
-    headers.insert(WEBHOOK_TIMESTAMP, value("timestamp", timestamp_s)?);
-    headers.insert(WEBHOOK_ID, value("message id", id)?);
+    let values = [value("message id", id)?, value("timestamp", timestamp_s)?, value("signature", signature)?];
+    let names = match names {
+        SignatureHeaders::Webhook => &[&WEBHOOK][..],
+        SignatureHeaders::Svix => &[&SVIX],
+        SignatureHeaders::Both => &[&WEBHOOK, &SVIX],
+    };
+    for (name, value) in names.iter().flat_map(|names| names.iter().zip(&values)) {
+        headers.insert(name, value.clone());
+    }
     headers.insert(header::CONTENT_TYPE, content_type(&job.content_type)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(job.body.len()));
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);

@@ -18,6 +18,7 @@ pub mod id;
 pub mod invariant;
 pub mod job;
 pub mod json;
+pub mod key_pair;
 pub mod lane;
 pub mod message;
 pub mod ports;

@@ -7,73 +7,137 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// What the text form of a secret begins with (Standard Webhooks 1.0.0).
+use crate::key_pair::{InvalidKey, KEY_PAIR_PREFIX, KeyPair, PUBLIC_KEY_PREFIX};
+
+/// What the text form of a symmetric key begins with (Standard Webhooks 1.0.0).
 pub const SECRET_PREFIX: &str = "whsec_";
-/// The shortest key, in bytes.
+/// The shortest symmetric key, in bytes.
 pub const MIN_SECRET_BYTES: usize = 24;
-/// The longest key, in bytes. The standard says 64; Svix accepts 75.
+/// The longest symmetric key, in bytes. The standard says 64; Svix accepts 75.
 pub const MAX_SECRET_BYTES: usize = 75;
-/// The length of a key that we make, in bytes.
+/// The random bytes of a secret that we make.
 pub const NEW_SECRET_BYTES: usize = 32;
 
-/// A symmetric signing key. It is wiped from memory when dropped and never
-/// printed by `Debug`.
+/// How requests are signed with a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureKind {
+    /// `v1`: HMAC-SHA256 with a key that sender and receiver share.
+    #[default]
+    HmacSha256,
+    /// `v1a`: Ed25519 with a key pair, of which the receiver has the public half.
+    Ed25519,
+}
+
+/// What an endpoint's requests are signed with. It is wiped from memory when
+/// dropped and never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub enum Secret {
+    /// Signs by [`SignatureKind::HmacSha256`].
+    Symmetric(SymmetricKey),
+    /// Signs by [`SignatureKind::Ed25519`].
+    Pair(KeyPair),
+}
+
+/// A key of [`MIN_SECRET_BYTES`] to [`MAX_SECRET_BYTES`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct SymmetricKey(Zeroizing<Vec<u8>>);
 
 /// A text that is not a signing secret. The text is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecret {
-    /// It does not begin with `whsec_`.
-    #[error("a signing secret begins with `whsec_`")]
+    /// It begins neither with `whsec_` nor with `whsk_`.
+    #[error("a signing secret begins with `{SECRET_PREFIX}` or `{KEY_PAIR_PREFIX}`")]
     Prefix,
-    /// What follows is not padded standard base64.
-    #[error("what follows `whsec_` is not padded standard base64")]
+    /// It begins with `whpk_`.
+    #[error("this is a public key; the key pair, with which to sign, begins with `{KEY_PAIR_PREFIX}`")]
+    PublicKey,
+    /// What follows `whsec_` is not padded standard base64.
+    #[error("what follows `{SECRET_PREFIX}` is not padded standard base64")]
     Base64,
-    /// The key is too short or too long.
+    /// The symmetric key is too short or too long.
     #[error("a signing secret has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, not {0}")]
     Length(usize),
+    /// It is no key pair.
+    #[error(transparent)]
+    Pair(#[from] InvalidKey),
 }
 
 impl Secret {
-    /// A key from its bytes.
+    /// A new secret out of random bytes.
+    #[must_use]
+    pub fn from_random(kind: SignatureKind, random: &[u8; NEW_SECRET_BYTES]) -> Self {
+        match kind {
+            SignatureKind::HmacSha256 => Self::Symmetric(SymmetricKey(Zeroizing::new(random.to_vec()))),
+            SignatureKind::Ed25519 => Self::Pair(KeyPair::from_seed(random)),
+        }
+    }
+
+    /// A symmetric key from its bytes.
     ///
     /// # Errors
     /// It is shorter than [`MIN_SECRET_BYTES`] or longer than [`MAX_SECRET_BYTES`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, InvalidSecret> {
         let bytes = Zeroizing::new(bytes);
         if (MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&bytes.len()) {
-            Ok(Self(bytes))
+            Ok(Self::Symmetric(SymmetricKey(bytes)))
         } else {
             Err(InvalidSecret::Length(bytes.len()))
         }
     }
 
-    /// A key from its text form, `whsec_` and padded standard base64.
+    /// A secret from its text form: `whsec_` or `whsk_`, and padded standard base64.
     ///
     /// # Errors
-    /// The text has another form, or the key another length.
+    /// The text has another form, the key another length, or the halves of the
+    /// pair do not belong together.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+        if text.starts_with(KEY_PAIR_PREFIX) {
+            return Ok(Self::Pair(KeyPair::parse(text)?));
+        }
+        if text.starts_with(PUBLIC_KEY_PREFIX) {
+            return Err(InvalidSecret::PublicKey);
+        }
         let encoded = text.strip_prefix(SECRET_PREFIX).ok_or(InvalidSecret::Prefix)?;
         Self::from_bytes(STANDARD.decode(encoded).map_err(|_| InvalidSecret::Base64)?)
     }
 
+    /// The text form, of which [`Secret::parse`] makes the same secret again.
+    #[must_use]
+    pub fn expose_text(&self) -> Zeroizing<String> {
+        match self {
+            Self::Symmetric(key) => Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(&key.0))),
+            Self::Pair(pair) => pair.expose_text(),
+        }
+    }
+
+    /// What a receiver verifies with, to show to a person who asked for it: the
+    /// symmetric key, or the public half of the pair.
+    #[must_use]
+    pub fn receivers_text(&self) -> Zeroizing<String> {
+        match self {
+            Self::Symmetric(_) => self.expose_text(),
+            Self::Pair(pair) => Zeroizing::new(pair.public().to_string()),
+        }
+    }
+}
+
+impl SymmetricKey {
     /// The key, to sign with.
     #[must_use]
     pub fn expose_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The text form, to show to a person who asked for it.
-    #[must_use]
-    pub fn expose_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(&self.0)))
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+impl fmt::Debug for SymmetricKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SymmetricKey(..)")
     }
 }
 
@@ -111,7 +175,8 @@ mod tests {
         for (text, reason) in [
             ("w", InvalidSecret::Prefix),
             ("hwsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", InvalidSecret::Prefix),
-            ("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", InvalidSecret::Prefix),
+            ("whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", InvalidSecret::PublicKey),
+            ("whsk_%", InvalidSecret::Pair(InvalidKey::Base64(KEY_PAIR_PREFIX))),
             ("whsec_%", InvalidSecret::Base64),
             ("whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD", InvalidSecret::Base64),
             ("whsec_", InvalidSecret::Length(0)),
@@ -124,9 +189,23 @@ mod tests {
 
     #[test]
     fn the_text_form_comes_back_and_debug_hides_it() {
-        let text = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-        let secret = Secret::parse(text).expect("the published example");
-        assert_eq!(secret.expose_text().as_str(), text);
-        assert_eq!(format!("{secret:?}"), "Secret(..)");
+        for kind in [SignatureKind::HmacSha256, SignatureKind::Ed25519] {
+            let secret = Secret::from_random(kind, &[7; NEW_SECRET_BYTES]);
+            let text = secret.expose_text();
+            assert_eq!(Secret::parse(&text), Ok(secret.clone()));
+            assert_eq!(format!("{secret:?}"), "Secret(..)");
+            let receivers = secret.receivers_text();
+            assert_eq!(receivers == text, kind == SignatureKind::HmacSha256);
+            assert_eq!(receivers.starts_with(PUBLIC_KEY_PREFIX), kind == SignatureKind::Ed25519);
+        }
+    }
+
+    #[test]
+    fn no_reason_repeats_the_text() {
+        let part = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        for prefix in ["", "w", "whsec_x", "whsk_", "whsk_%", "whpk_", "hwsec_"] {
+            let error = Secret::parse(&format!("{prefix}{part}")).expect_err("it is none");
+            assert!(!error.to_string().contains(part) && !format!("{error:?}").contains(part), "{error}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postrider_model::secret::SignatureKind;
+
 use crate::seal::MasterKey;
 
 /// The outbox's settings. Every limit names its unit.
@@ -36,6 +38,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The deadline of an attempt whose endpoint sets none.
     pub default_timeout: Duration,
+    /// How the requests of an endpoint are signed whose owner gives no secret.
+    pub default_signature: SignatureKind,
     /// How long what has ended is kept, from acceptance.
     pub retain_history: Duration,
     /// How long a dead letter is kept, from its death.
@@ -69,6 +73,7 @@ impl Options {
             pending_per_application: 10_000_000,
             max_in_flight: 4_096,
             default_timeout: Duration::from_secs(15),
+            default_signature: SignatureKind::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
             retain_held: 30 * DAY,

@@ -3,12 +3,15 @@
 //! ```text
 //! version 1: 0x01 | nonce (24 bytes, random) | ciphertext and tag
 //! ```
+//!
+//! What is encrypted is the secret's text form, `whsec_...` or `whsk_...`.
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use postrider_model::secret::{SealedSecret, Secret};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::ids;
 
@@ -18,13 +21,13 @@ const NONCE_BYTES: usize = 24;
 /// The store's key: everything that is encrypted or masked is so by a key made
 /// from this one. Losing it loses every endpoint's secret.
 #[derive(Clone)]
-pub struct MasterKey(zeroize::Zeroizing<[u8; 32]>);
+pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
     /// The key from its bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(zeroize::Zeroizing::new(bytes))
+        Self(Zeroizing::new(bytes))
     }
 
     /// A key for one purpose.
@@ -61,7 +64,7 @@ impl Sealer {
         let nonce: [u8; NONCE_BYTES] = ids::random();
         let sealed = self
             .cipher
-            .encrypt(&XNonce::from(nonce), secret.expose_bytes())
+            .encrypt(&XNonce::from(nonce), secret.expose_text().as_bytes())
             .expect("encryption fails only for texts of many gigabytes");
         let mut envelope = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
         envelope.push(VERSION);
@@ -77,17 +80,21 @@ impl Sealer {
             return Err(UnsealError);
         }
         let opened = self.cipher.decrypt(&XNonce::from(*nonce), sealed).map_err(|_| UnsealError)?;
-        Secret::from_bytes(opened).map_err(|_| UnsealError)
+        let opened = Zeroizing::new(opened);
+        let text = std::str::from_utf8(&opened).map_err(|_| UnsealError)?;
+        Secret::parse(text).map_err(|_| UnsealError)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use postrider_model::secret::SignatureKind;
+
     use super::*;
 
     #[test]
     fn only_the_same_key_opens_an_untouched_envelope() {
-        let secret = Secret::from_bytes(vec![9; 32]).expect("32 bytes are allowed");
+        let secret = Secret::from_random(SignatureKind::HmacSha256, &[9; 32]);
         let sealer = Sealer::new(&MasterKey::new([1; 32]));
         let sealed = sealer.seal(&secret);
         assert_eq!(sealer.open(&sealed), Ok(secret.clone()));
@@ -99,5 +106,7 @@ mod tests {
             assert_eq!(sealer.open(&touched), Err(UnsealError), "byte {at}");
         }
         assert_eq!(sealer.open(&SealedSecret(vec![])), Err(UnsealError));
+        let pair = Secret::from_random(SignatureKind::Ed25519, &[9; 32]);
+        assert_eq!(sealer.open(&sealer.seal(&pair)), Ok(pair));
     }
 }

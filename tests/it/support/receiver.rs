@@ -8,12 +8,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use ring::signature::{ED25519, UnparsedPublicKey};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -60,10 +63,24 @@ impl Arrival {
         self.header("webhook-id")
     }
 
-    /// Verifies the signature by a library of others.
+    /// Verifies the signature by a library of others, with a shared secret or a public key.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
+        if let Some(encoded) = secret.strip_prefix("whpk_") {
+            return self.is_signed_by(&STANDARD.decode(encoded).expect("a public key is base64"));
+        }
         let webhook = standardwebhooks::Webhook::new(secret).expect("a secret in the standard's form");
         webhook.verify(&self.body, &self.headers).is_ok()
+    }
+}
+
+impl Arrival {
+    fn is_signed_by(&self, public_key: &[u8]) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, public_key);
+        let head = format!("{}.{}.", self.header("webhook-id"), self.header("webhook-timestamp"));
+        let signed = [head.as_bytes(), &self.body].concat();
+        let signatures = self.header("webhook-signature").split(' ').filter_map(|one| one.strip_prefix("v1a,"));
+        let mut signatures = signatures.map(|encoded| STANDARD.decode(encoded).expect("a signature is base64"));
+        signatures.any(|signature| key.verify(&signed, &signature).is_ok())
     }
 }
 

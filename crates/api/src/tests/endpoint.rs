@@ -4,6 +4,8 @@ use serde_json::json;
 use super::client::{ENDPOINT, LIST, World, has_shape};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const PAIR: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
+const PUBLIC: &str = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
 
 #[tokio::test]
 async fn an_endpoint_is_created_read_changed_and_deleted() {
@@ -66,17 +68,27 @@ async fn a_secret_is_shown_and_rotated() {
     world.post("/api/v1/app/shop/endpoint", body).await.is(StatusCode::CREATED);
     let path = "/api/v1/app/shop/endpoint/main/secret";
     assert_eq!(world.get(path).await.is(StatusCode::OK), json!({"key": SECRET}));
-    world.post(&format!("{path}/rotate"), json!({})).await.is_empty();
-    let made = world.get(path).await.is(StatusCode::OK)["key"].as_str().unwrap().to_owned();
+    let answer = world.post(&format!("{path}/rotate"), json!({})).await.is(StatusCode::OK);
+    assert_eq!(world.get(path).await.is(StatusCode::OK), answer);
+    let made = answer["key"].as_str().unwrap();
     assert!(made.starts_with("whsec_") && made != SECRET);
     // The prefix may be left out.
     let body = json!({"key": &SECRET[6..], "gracePeriodSeconds": 0});
-    world.post(&format!("{path}/rotate"), body).await.is_empty();
+    assert_eq!(world.post(&format!("{path}/rotate"), body).await.is(StatusCode::OK), json!({"key": SECRET}));
     assert_eq!(world.get(path).await.is(StatusCode::OK), json!({"key": SECRET}));
+    // Of a key pair only the public half is shown.
+    let answer = world.post(&format!("{path}/rotate"), json!({"key": PAIR})).await.is(StatusCode::OK);
+    assert_eq!(answer, json!({"key": PUBLIC}));
+    assert_eq!(world.get(path).await.is(StatusCode::OK), json!({"key": PUBLIC}));
 
+    let public = json!({ "key": PUBLIC }).to_string();
+    let halves = json!({ "key": format!("whsk_{}{}", "A".repeat(43), &PAIR[48..]) }).to_string();
     let cases: &[(&str, &[&str])] = &[
         (r#"{"key": "whsec_%"}"#, &["body", "key"]),
         (r#"{"key": "w"}"#, &["body", "key"]),
+        (r#"{"key": "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc="}"#, &["body", "key"]),
+        (&public, &["body", "key"]),
+        (&halves, &["body", "key"]),
         (r#"{"key": "hwsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"}"#, &["body", "key"]),
         (r#"{"gracePeriodSeconds": 604801}"#, &["body", "gracePeriodSeconds"]),
         (r#"{"gracePeriodSeconds": -1}"#, &["body", "gracePeriodSeconds"]),

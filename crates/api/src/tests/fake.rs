@@ -77,7 +77,7 @@ impl Environment for State {
     }
 
     fn seal(&mut self, secret: &Secret) -> SealedSecret {
-        SealedSecret(secret.expose_bytes().iter().map(|byte| byte ^ 0x55).collect())
+        SealedSecret(secret.expose_text().bytes().map(|byte| byte ^ 0x55).collect())
     }
 
     fn endpoint_limit(&self) -> usize {
@@ -204,8 +204,8 @@ impl Configure for Fake {
     }
 
     fn secrets(&self, endpoint: &Endpoint) -> Result<Vec<Secret>, QueryError> {
-        let open = |sealed: &SealedSecret| sealed.0.iter().map(|byte| byte ^ 0x55).collect();
-        Ok(endpoint.secrets.iter().map(|secret| Secret::from_bytes(open(&secret.sealed)).unwrap()).collect())
+        let open = |sealed: &SealedSecret| String::from_utf8(sealed.0.iter().map(|byte| byte ^ 0x55).collect());
+        Ok(endpoint.secrets.iter().map(|secret| Secret::parse(&open(&secret.sealed).unwrap()).unwrap()).collect())
     }
 }
 

@@ -4,11 +4,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, Response, Version};
-use postrider_dispatcher::{Dispatcher, Options};
+use http::{HeaderName, Method, Response, Version};
+use postrider_dispatcher::{Dispatcher, Options, SignatureHeaders};
 use postrider_model::job::{FailureKind, Target};
+use postrider_model::key_pair::KeyPair;
+use postrider_model::secret::Secret;
 use postrider_model::time::Clock as _;
+use ring::signature::{ED25519, UnparsedPublicKey};
 
 use crate::support::*;
 
@@ -44,6 +49,54 @@ async fn a_confirmed_attempt_carries_the_body_as_it_is_and_a_valid_signature() {
         let verifier = standardwebhooks::Webhook::new(&key.expose_text()).expect("a valid secret");
         assert!(verifier.verify(request.body(), request.headers()).is_ok());
     }
+}
+
+#[tokio::test]
+async fn the_headers_of_the_signature_are_called_as_configured() {
+    for (names, prefixes, absent) in [
+        (SignatureHeaders::Webhook, &["webhook"][..], Some("svix")),
+        (SignatureHeaders::Svix, &["svix"], Some("webhook")),
+        (SignatureHeaders::Both, &["webhook", "svix"], None),
+    ] {
+        let mut receiver = Receiver::start(ok).await;
+        let dispatcher = dispatcher(Options { signature_headers: names, ..allowing(&["127.0.0.0/8"]) });
+        let job = job(target(&receiver.url()));
+        assert_eq!(answer(&dispatcher.attempt(job.clone()).await).status, 200);
+        let request = receiver.request();
+        for prefix in prefixes {
+            let named = ["id", "timestamp", "signature"].map(|part| {
+                let values: Vec<_> = request.headers().get_all(format!("{prefix}-{part}")).iter().collect();
+                assert_eq!(values.len(), 1, "{prefix}-{part}");
+                (HeaderName::try_from(format!("webhook-{part}")).expect("a name"), values[0].clone())
+            });
+            let verifier = standardwebhooks::Webhook::new(&secret(1).expose_text()).expect("a valid secret");
+            assert!(verifier.verify(request.body(), &named.into_iter().collect()).is_ok(), "{prefix}");
+        }
+        let absent = absent.map(|prefix| format!("{prefix}-"));
+        let is_absent = |name: &HeaderName| absent.as_ref().is_some_and(|prefix| name.as_str().starts_with(prefix));
+        assert!(!request.headers().keys().any(is_absent), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_pair_signs_beside_a_shared_secret_while_it_takes_its_place() {
+    let mut receiver = Receiver::start(ok).await;
+    let pair = KeyPair::from_seed(&[3; 32]);
+    let secrets = vec![Secret::Pair(pair.clone()), secret(1)];
+    let job = job(Target { secrets, ..target(&receiver.url()) });
+    assert_eq!(answer(&loopback().attempt(job).await).status, 200);
+    let request = receiver.request();
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).expect("it is sent");
+    let signatures: Vec<_> = text("webhook-signature").split(' ').collect();
+    let [first, second] = signatures[..] else { panic!("two signatures, not {signatures:?}") };
+    let first = STANDARD.decode(first.strip_prefix("v1a,").expect("the newest first")).expect("base64");
+    assert!(second.starts_with("v1,"));
+    let signed = [text("webhook-id"), ".", text("webhook-timestamp"), "."].concat().into_bytes();
+    let public = STANDARD.decode(pair.public().to_string().trim_start_matches("whpk_")).expect("base64");
+    let verifier = UnparsedPublicKey::new(&ED25519, public);
+    assert_eq!(verifier.verify(&[&signed[..], request.body()].concat(), &first), Ok(()));
+    let verifier = standardwebhooks::Webhook::new(&secret(1).expose_text()).expect("a valid secret");
+    assert!(verifier.verify(request.body(), request.headers()).is_ok());
 }
 
 #[tokio::test]

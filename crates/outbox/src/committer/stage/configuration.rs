@@ -7,6 +7,7 @@ use postrider_model::ports::{ControlError, Unavailable};
 use postrider_model::position::Position;
 use postrider_model::secret::{NEW_SECRET_BYTES, SealedSecret, Secret};
 use postrider_model::time::UnixMs;
+use zeroize::Zeroizing;
 
 use super::{Answer, Committer, Frame};
 use crate::committer::request::{ReplyTo, Urgent};
@@ -68,7 +69,8 @@ impl Environment for CommitEnvironment<'_> {
     }
 
     fn new_secret(&mut self) -> Secret {
-        Secret::from_bytes(ids::random::<NEW_SECRET_BYTES>().to_vec()).expect("its length is within the limits")
+        let random = Zeroizing::new(ids::random::<NEW_SECRET_BYTES>());
+        Secret::from_random(self.shared.options.default_signature, &random)
     }
 
     fn seal(&mut self, secret: &Secret) -> SealedSecret {
