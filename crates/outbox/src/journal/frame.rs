@@ -162,6 +162,20 @@ impl Envelope {
     }
 
     /// Whether the record is as it was written.
+    /// The envelope of a record.
+    pub(super) fn of(record: &[u8]) -> Self {
+        Self { len: record.len(), crc: crc32c::crc32c(record) }
+    }
+
+    /// The bytes as they stand on disk.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ENVELOPE_BYTES);
+        out.put_u32_le(self.len as u32);
+        out.put_u32_le(self.crc);
+        out
+    }
+
+    /// Whether `record` is what was written.
     pub(super) fn is_of(&self, record: &[u8]) -> bool {
         record.len() == self.len && crc32c::crc32c(record) == self.crc
     }
@@ -198,6 +212,28 @@ impl<'a> Iterator for Records<'a> {
         self.rest = rest;
         Some((offset, record))
     }
+}
+
+/// Lets `edit` change the bytes of a frame's records, not their number, and puts
+/// their checksums right. Says whether any was changed.
+pub(super) fn edit_records(
+    payload: &mut [u8],
+    frame: &FrameHeader,
+    edit: &mut dyn FnMut(Position, &mut [u8]) -> bool,
+) -> bool {
+    let first = frame.payload_offset();
+    let places: Vec<_> = Records::new(payload, first).map(|(offset, record)| (offset, record.len())).collect();
+    let mut edited = false;
+    for (offset, len) in places {
+        let start = (offset - first) as usize;
+        let whole = payload.get_mut(start..start + ENVELOPE_BYTES + len).unwrap_or_default();
+        let Some((envelope, record)) = whole.split_at_mut_checked(ENVELOPE_BYTES) else { continue };
+        if edit(Position::new(frame.position.segment(), offset), record) {
+            envelope.copy_from_slice(&Envelope::of(record).encode());
+            edited = true;
+        }
+    }
+    edited
 }
 
 /// A record does not fit into the frame.

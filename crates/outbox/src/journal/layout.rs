@@ -41,6 +41,11 @@ pub(super) fn torn_name(segment: u32, offset: u32) -> String {
     format!("torn-{segment}-{offset}")
 }
 
+/// Whether the name is that of a torn tail.
+pub(super) fn is_torn_name(name: &str) -> bool {
+    name.starts_with("torn-")
+}
+
 /// `len` rounded up to the alignment.
 pub(super) const fn aligned(len: usize) -> usize {
     len.next_multiple_of(ALIGNMENT_BYTES)

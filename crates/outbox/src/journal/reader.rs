@@ -265,7 +265,7 @@ impl JournalReader {
     }
 
     /// A segment that was removed meanwhile is not there; all else is a failure.
-    fn io(&self, segment: u32, source: io::Error) -> ReadError {
+    pub(super) fn io(&self, segment: u32, source: io::Error) -> ReadError {
         if source.kind() == io::ErrorKind::NotFound {
             return ReadError::NotFound(Position::new(segment, 0));
         }

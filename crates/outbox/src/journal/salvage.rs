@@ -101,10 +101,12 @@ pub(super) fn read_segment(
             break;
         };
         found(at, end, DamageKind::Frames);
-        read_broken(&mut walk, at, end, last, visit)?;
+        // The last record may end in zeros.
+        let resume = next.map_or_else(|| walk.limit(), |frame| frame.position.offset_bytes());
+        read_broken(&mut walk, at, resume, last, visit)?;
         // Numbers are missing by this damage; they are not reported again.
         last = None;
-        at = next.map_or_else(|| walk.limit(), |frame| frame.position.offset_bytes());
+        at = resume;
     }
     Ok(damage)
 }

@@ -76,8 +76,16 @@ pub(super) struct Shared {
     pub(super) appended_bytes: AtomicU64,
     /// No room was found for another segment, and none was removed since.
     pub(super) wants_room: AtomicBool,
-    /// Open files, the one used last at the end.
-    open: Mutex<Vec<(u32, Arc<dyn DiskFile>)>>,
+    open: Mutex<OpenFiles>,
+}
+
+#[derive(Default)]
+struct OpenFiles {
+    /// The one used last at the end.
+    files: Vec<(u32, Arc<dyn DiskFile>)>,
+    /// Goes up when one is closed: what is being opened then may be the file that
+    /// was replaced.
+    closed: u64,
 }
 
 impl Shared {
@@ -89,7 +97,7 @@ impl Shared {
             segments: RwLock::new(segments),
             appended_bytes: AtomicU64::new(0),
             wants_room: AtomicBool::new(false),
-            open: Mutex::new(Vec::new()),
+            open: Mutex::default(),
         }
     }
 
@@ -99,27 +107,36 @@ impl Shared {
 
     /// The segment's file, from the ones that are open if it is among them.
     pub(super) fn file(&self, segment: u32) -> io::Result<Arc<dyn DiskFile>> {
-        let mut open = self.open.lock();
-        if let Some(at) = open.iter().position(|(number, _)| *number == segment) {
-            let entry = open.remove(at);
-            let file = Arc::clone(&entry.1);
-            open.push(entry);
+        loop {
+            let closed = {
+                let OpenFiles { files, closed } = &mut *self.open.lock();
+                if let Some(at) = files.iter().position(|(number, _)| *number == segment) {
+                    let entry = files.remove(at);
+                    let file = Arc::clone(&entry.1);
+                    files.push(entry);
+                    return Ok(file);
+                }
+                *closed
+            };
+            // Opened without the lock: a slow file system must not stop all readers.
+            let file = self.disk.open(&self.path(segment))?;
+            let mut open = self.open.lock();
+            if open.closed != closed {
+                continue;
+            }
+            if open.files.len() >= OPEN_FILES {
+                open.files.remove(0);
+            }
+            open.files.push((segment, Arc::clone(&file)));
             return Ok(file);
         }
-        // Opened without the lock: a slow file system must not stop all readers.
-        drop(open);
-        let file = self.disk.open(&self.path(segment))?;
-        let mut open = self.open.lock();
-        if open.len() >= OPEN_FILES {
-            open.remove(0);
-        }
-        open.push((segment, Arc::clone(&file)));
-        Ok(file)
     }
 
     /// Forgets an open file.
     pub(super) fn close(&self, segment: u32) {
-        self.open.lock().retain(|(number, _)| *number != segment);
+        let mut open = self.open.lock();
+        open.closed += 1;
+        open.files.retain(|(number, _)| *number != segment);
     }
 
     /// Changes what is known of a segment.

@@ -287,7 +287,7 @@ impl Journal {
     }
 
     /// Seals the open segment and opens the first spare one.
-    fn roll(&mut self) -> Result<(), AppendError> {
+    pub(super) fn roll(&mut self) -> Result<(), AppendError> {
         let Some(number) = self.spares.front().copied() else {
             return Err(AppendError::Full);
         };
@@ -348,7 +348,7 @@ impl Journal {
         self.shared.disk.sync_dir(&self.shared.dir).map_err(|error| RemoveError::Poisoned(self.poison(number, error)))
     }
 
-    fn check_poison(&self) -> Result<(), AppendError> {
+    pub(super) fn check_poison(&self) -> Result<(), AppendError> {
         match &self.poison {
             None => Ok(()),
             Some(poison) => {
@@ -358,7 +358,7 @@ impl Journal {
     }
 
     /// From now on every call fails with this error.
-    fn poison(&mut self, segment: u32, error: io::Error) -> AppendError {
+    pub(super) fn poison(&mut self, segment: u32, error: io::Error) -> AppendError {
         let poison = Poison { path: self.shared.path(segment), source: Arc::new(error) };
         let error = AppendError::Poisoned { path: poison.path.clone(), source: Arc::clone(&poison.source) };
         self.poison = Some(poison);

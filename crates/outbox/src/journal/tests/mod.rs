@@ -6,6 +6,7 @@ mod damage;
 mod format;
 mod full;
 mod reading;
+mod rewrite;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
