@@ -260,7 +260,8 @@ fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
         accept: Arc::clone(&outbox) as _,
         configure: Arc::clone(&outbox) as _,
         query: Arc::clone(&outbox) as _,
-        control: outbox,
+        control: Arc::clone(&outbox) as _,
+        expunge: outbox,
         explain: Arc::new(scheduler.clone()),
         health: Arc::clone(checks) as _,
     }

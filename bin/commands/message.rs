@@ -37,6 +37,18 @@ pub(crate) enum Message {
     /// Shows a message with its payload
     #[command(after_help = "Example:\n  postrider message get --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
     Get(Which),
+    /// Removes a message's payload for good, or an endpoint's answer to one attempt
+    #[command(after_help = "\
+Examples:
+  postrider message expunge --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa
+  postrider message expunge --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa --attempt atmpt_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
+    Expunge {
+        #[command(flatten)]
+        which: Which,
+        /// Removes what was answered to this attempt, and leaves the payload
+        #[arg(long, value_name = "ATTEMPT")]
+        attempt: Option<String>,
+    },
     /// Lists the attempts to deliver a message, newest first
     #[command(after_help = "Example:\n  postrider message attempts --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
     Attempts {
@@ -76,6 +88,15 @@ impl Message {
                 let answer = client.get(Path::new(["app", &app, "msg", &message])?).await?;
                 let payload = payload(&answer.text)?;
                 context.output.answer(&answer, |message| show(message, &payload))
+            }
+            Self::Expunge { which: Which { app, message }, attempt } => {
+                let (path, what) = match &attempt {
+                    Some(attempt) => (vec!["app", &app, "msg", &message, "attempt", attempt, "content"], "the answer"),
+                    None => (vec!["app", &app, "msg", &message, "content"], "the payload"),
+                };
+                client.delete(Path::new(path)?).await?;
+                context.output.note(format!("expunged {what}; it is gone from disk after `retention.expunge`"));
+                Ok(())
             }
             Self::Attempts { which: Which { app, message }, page } => {
                 let path = page.onto(Path::new(["app", &app, "attempt", "msg", &message])?);

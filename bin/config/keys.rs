@@ -151,6 +151,9 @@ settings! {
         /// How long nothing expires after a start and after the clock has jumped, so that a wrong clock
         /// cannot empty the store.
         grace: Span = Span(Duration::from_secs(3_600)), in 0..=86_400;
+        /// Expunged payloads and answers are taken off the disk this long after that was asked for. Until then
+        /// they are on disk, but shown and sent no more.
+        expunge: Span = Span(Duration::from_secs(3_600)), in 0..=43_200;
         /// Bytes of the journal; delivered history goes first, oldest first. 0 means 80 % of the file system.
         max_bytes: u64 = 0, in 0..=1 << 60;
     }

@@ -71,6 +71,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
         retention_grace: retention.grace.0,
+        expunge_after: retention.expunge.0,
         max_bytes: Some(retention.max_bytes).filter(|bytes| *bytes > 0),
         ..postrider_outbox::Options::new(&config.data_dir, master_key)
     }

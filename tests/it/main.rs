@@ -7,6 +7,7 @@ mod damage;
 mod disk_full;
 mod doors;
 mod endings;
+mod expunge;
 mod fan_out;
 mod holds;
 mod idempotency;

@@ -22,6 +22,9 @@ use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypePa
 use crate::schema::{Channel, StatusCodeClass, WithContent};
 use crate::{Context, attempted, message, time};
 
+/// What stands for an answer that was expunged, as in Svix's server.
+const EXPUNGED: &str = "EXPUNGED";
+
 /// An attempt as it is shown. The numbers are Svix's.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessageAttemptOut)]
@@ -60,10 +63,11 @@ impl<'a> AttemptOut<'a> {
     fn new(attempt: &Attempt, with_content: bool, msg: Option<MessageOut<'a>>) -> Self {
         // Without an answer the class of the failure is shown; the sentence kept
         // for the operator may name addresses of our own network.
-        let response = match attempt.failure {
-            Some(failure) => failure.as_str().to_owned(),
-            None if with_content => String::from_utf8_lossy(&attempt.response).into_owned(),
-            None => String::new(),
+        let response = match (attempt.failure, &attempt.response) {
+            (Some(failure), _) => failure.as_str().to_owned(),
+            (None, Some(body)) if with_content => String::from_utf8_lossy(body).into_owned(),
+            (None, None) if with_content => EXPUNGED.to_owned(),
+            (None, _) => String::new(),
         };
         let status = if attempt.succeeded() { MessageStatus::Success } else { MessageStatus::Fail };
         let ended = attempt.started + Duration::from_millis(u64::from(attempt.duration_ms));

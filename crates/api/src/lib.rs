@@ -5,7 +5,7 @@
 //!   serve  ---- Door ---->  router  ---- Caller, ---->  application, endpoint, ...
 //!   (limits, deadlines)                 Params, Json             |
 //!                                                                v  ports (injected)
-//!                                accept · configure · query · control · explain · health
+//!                                accept · configure · query · control · expunge · explain · health
 //! ```
 //!
 //! # Svix's dialect
@@ -25,8 +25,8 @@
 //! only the ingest socket takes, is shown as `{"base64","contentType"}`; one
 //! that was expunged as `{"expired":true}`.
 //!
-//! `payloadRetentionPeriod` and `payloadRetentionHours` are checked and then not
-//! looked at: how long messages are kept is the operator's setting.
+//! `payloadRetentionPeriod` and `payloadRetentionHours` say for how long a payload
+//! is shown and sent; how long messages are kept is the operator's setting.
 //!
 //! `idempotency-key` is honoured where messages are created. One used again with
 //! another message is 422 and names the header; an `eventId` that is taken is 409.
@@ -76,6 +76,7 @@ mod endpoint_stats;
 mod error;
 mod event_type;
 mod example;
+mod expunge;
 mod extract;
 mod filter;
 mod health;

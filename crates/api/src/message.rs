@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
@@ -28,8 +29,11 @@ use crate::{Context, time};
 
 /// Channels of one message.
 const MAX_CHANNELS: usize = 5;
-/// Days for which a message may ask to be kept.
+/// Days for which a payload may ask to be kept.
 const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
+/// The same in hours.
+const RETENTION_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
+const SECONDS_PER_HOUR: u64 = 3_600;
 
 /// A message as it is asked for. The payload is left as it came.
 #[derive(Default, Deserialize, ToSchema)]
@@ -56,11 +60,11 @@ struct MessageIn<'a> {
     /// The application to make if there is none; its uid is the one in the path.
     #[schema(value_type = Option<ApplicationIn>)]
     application: Field<ApplicationIn>,
-    /// How long the payload is kept, in days.
+    /// For how long from acceptance the payload is shown and sent, in days.
     #[schema(value_type = Option<i64>, minimum = 5, maximum = 90)]
     payload_retention_period: Field<i64>,
-    /// How long the payload is kept, in hours.
-    #[schema(value_type = Option<i64>, minimum = 1)]
+    /// The same in hours, which go before days.
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 2_160)]
     payload_retention_hours: Field<i64>,
     // Refused, since they would change the delivery.
     #[schema(ignore)]
@@ -88,6 +92,8 @@ impl MessageIn<'_> {
         message.channels = channels(self.channels, &mut problems);
         message.tags = non_empty("tags", self.tags, &mut problems);
         message.order_key = self.order_key.nullable();
+        message.payload_retention =
+            payload_retention(self.payload_retention_period, self.payload_retention_hours, &mut problems);
         problems.finish()?;
         Ok((message, self.application.nullable()))
     }
@@ -129,16 +135,22 @@ fn refuse_unsupported(input: &MessageIn<'_>, problems: &mut Problems) {
             problems.check(name, Err("is not supported: it would change the delivery".to_owned()));
         }
     }
-    match input.payload_retention_period {
-        Field::Value(days) if !RETENTION_DAYS.contains(&days) => {
-            let (min, max) = RETENTION_DAYS.into_inner();
-            problems.check("payloadRetentionPeriod", Err(format!("is {days}, {min} to {max} are allowed")));
+}
+
+/// How long the payload is kept. Hours are more exact, so they go before days.
+fn payload_retention(days: Field<i64>, hours: Field<i64>, problems: &mut Problems) -> Option<Duration> {
+    let mut allowed = |name, number: Field<i64>, range: std::ops::RangeInclusive<i64>| {
+        let number = number.nullable()?;
+        if !range.contains(&number) {
+            let (min, max) = range.into_inner();
+            problems.check(name, Err(format!("is {number}, {min} to {max} are allowed")));
         }
-        _ => {}
-    }
-    if matches!(input.payload_retention_hours, Field::Value(..=0)) {
-        problems.check("payloadRetentionHours", Err("must be 1 or more".to_owned()));
-    }
+        u64::try_from(number).ok()
+    };
+    let days = allowed("payloadRetentionPeriod", days, RETENTION_DAYS);
+    let hours = allowed("payloadRetentionHours", hours, RETENTION_HOURS);
+    let hours = hours.or_else(|| days.map(|days| days.saturating_mul(24)))?;
+    Some(Duration::from_secs(hours.saturating_mul(SECONDS_PER_HOUR)))
 }
 
 /// A message as it is shown. The payload is written byte for byte.

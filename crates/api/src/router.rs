@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 use crate::error::ApiError;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, dead_letter, delivery, dispatch, endpoint,
-    endpoint_headers, endpoint_secret, endpoint_stats, event_type, example, health, message, openapi, poller, portal,
-    precheck, task,
+    endpoint_headers, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message, openapi, poller,
+    portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -67,7 +67,9 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(message::get))
         .routes(routes!(attempted::destinations))
         .routes(routes!(poller::poll))
+        .routes(routes!(expunge::payload))
         .routes(routes!(attempt::get))
+        .routes(routes!(expunge::response))
         .routes(routes!(attempt::list_by_endpoint))
         .routes(routes!(attempt::list_by_message))
         .routes(routes!(delivery::list))

@@ -12,6 +12,7 @@ mod delivery;
 mod endpoint;
 mod event_type;
 mod example;
+mod expunge;
 mod fake;
 mod message;
 mod openapi;

@@ -51,6 +51,7 @@ pub(crate) fn parse(line: &Bytes, rules: &Rules) -> Result<NewMessage, Refusal> 
         order_key: optional("order_key", fields.order_key)?,
         tags: BTreeSet::new(),
         only: None,
+        payload_retention: None,
     })
 }
 

@@ -38,8 +38,9 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// The class of failure, if there was no answer.
     pub failure: Option<FailureKind>,
-    /// The beginning of the answer's body, or the failure's sentence.
-    pub response: Bytes,
+    /// The beginning of the answer's body, or the failure's sentence; `None` when
+    /// it was expunged.
+    pub response: Option<Bytes>,
     /// What made it happen.
     pub trigger: Trigger,
     /// It came too late to change anything (W6).

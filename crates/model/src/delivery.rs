@@ -105,7 +105,7 @@ pub enum DeadReason {
     TooOld,
     /// Its payload cannot be read from the journal any more.
     PayloadDamaged,
-    /// Its payload was expunged before it was delivered.
+    /// Its payload was expunged, or its retention ended, before it was delivered.
     PayloadExpunged,
 }
 
@@ -120,6 +120,12 @@ impl DeadReason {
             Self::PayloadDamaged => "payload_damaged",
             Self::PayloadExpunged => "payload_expunged",
         }
+    }
+
+    /// Whether the message's payload can still be read, for all that is known.
+    #[must_use]
+    pub const fn leaves_payload(self) -> bool {
+        !matches!(self, Self::PayloadDamaged | Self::PayloadExpunged)
     }
 }
 
@@ -183,6 +189,9 @@ pub enum TransitionError {
         /// The attempt that the delivery waits for, or the last one made.
         expected: u16,
     },
+    /// The message cannot be sent again.
+    #[error("the message's payload was expunged or is past its retention, so it cannot be sent again")]
+    NoPayload,
     /// The delivery is not in a state in which this can happen.
     #[error("{event} is not possible for a delivery that is {state}")]
     Illegal {
@@ -210,6 +219,13 @@ pub fn transition(state: &DeliveryState, event: &DeliveryEvent) -> Result<Delive
         }
         (S::Scheduled(waiting), E::Cancelled { at }) => Ok(S::Cancelled { at, attempt: waiting.attempt - 1 }),
         (S::Scheduled(waiting), E::Expired { at, reason }) => Ok(S::Dead { at, reason, attempt: waiting.attempt - 1 }),
+        // A dead letter whose payload is lost besides: when it died stays as it was.
+        (S::Dead { at, reason: before, attempt }, E::Expired { reason, .. })
+            if before.leaves_payload() && !reason.leaves_payload() =>
+        {
+            Ok(S::Dead { at, reason, attempt })
+        }
+        (S::Dead { reason: DeadReason::PayloadExpunged, .. }, E::Replayed { .. }) => Err(TransitionError::NoPayload),
         (S::Delivered { attempt, .. } | S::Dead { attempt, .. } | S::Cancelled { attempt, .. }, E::Replayed { at }) => {
             Ok(S::Scheduled(Scheduled {
                 due: at,
@@ -288,6 +304,7 @@ mod tests {
             (1u16..6, any_next()).prop_map(|(attempt, next)| DeliveryEvent::AttemptEnded { attempt, at: T, next }),
             Just(DeliveryEvent::Cancelled { at: T }),
             Just(DeliveryEvent::Expired { at: T, reason: DeadReason::HeldTooLong }),
+            Just(DeliveryEvent::Expired { at: T, reason: DeadReason::PayloadExpunged }),
             Just(DeliveryEvent::Replayed { at: T }),
         ]
     }
@@ -319,7 +336,7 @@ mod tests {
                         let waiting = matches!(state, DeliveryState::Scheduled(_));
                         prop_assert!(!waiting || attempt != expected);
                     }
-                    Err(TransitionError::Illegal { .. }) => {}
+                    Err(TransitionError::Illegal { .. } | TransitionError::NoPayload) => {}
                 }
             }
         }
@@ -331,6 +348,19 @@ mod tests {
         let state = transition(&dead, &DeliveryEvent::Replayed { at: UnixMs(5) });
         let expected = Scheduled { due: UnixMs(5), attempt: 11, step: 0, trigger: Trigger::Manual };
         assert_eq!(state, Ok(DeliveryState::Scheduled(expected)));
+    }
+
+    #[test]
+    fn without_its_payload_a_dead_letter_says_so_and_is_not_replayed() {
+        let dead = DeliveryState::Dead { at: T, reason: DeadReason::AttemptsExhausted, attempt: 10 };
+        let expired = |reason| DeliveryEvent::Expired { at: UnixMs(5), reason };
+        assert!(transition(&dead, &expired(DeadReason::HeldTooLong)).is_err());
+        let reason = DeadReason::PayloadExpunged;
+        let expunged = DeliveryState::Dead { at: T, reason, attempt: 10 };
+        assert_eq!(transition(&dead, &expired(reason)), Ok(expunged));
+        assert!(transition(&expunged, &expired(DeadReason::PayloadDamaged)).is_err());
+        let replayed = transition(&expunged, &DeliveryEvent::Replayed { at: T });
+        assert_eq!(replayed, Err(TransitionError::NoPayload));
     }
 
     #[test]

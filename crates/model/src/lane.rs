@@ -76,9 +76,10 @@ pub enum JobError {
     /// The delivery waits no longer; an event says so, or will.
     #[error("delivery is not live")]
     NotLive,
-    /// Its payload cannot be read, now or later; the outbox makes it a dead letter.
-    #[error("payload is damaged: {0}")]
-    Damaged(String),
+    /// Its payload cannot be had, now or later: it is damaged, was expunged, or is
+    /// past its retention. The outbox makes it a dead letter.
+    #[error("payload is gone: {0}")]
+    NoPayload(String),
     /// Reading failed; it may succeed later.
     #[error("failed to read payload: {0}")]
     Failed(String),

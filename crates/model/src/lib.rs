@@ -14,6 +14,7 @@ pub mod config;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;
+pub mod expunge;
 pub mod id;
 pub mod invariant;
 pub mod job;

@@ -1,6 +1,7 @@
 //! A message: one event, sent to one application.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -42,6 +43,9 @@ pub struct NewMessage {
     pub tags: BTreeSet<String>,
     /// Goes to this endpoint of the application and to no other, whatever its filters.
     pub only: Option<EndpointId>,
+    /// For how long from acceptance the body is shown and sent; `None`: as long
+    /// as there is the message.
+    pub payload_retention: Option<Duration>,
 }
 
 impl NewMessage {
@@ -61,6 +65,7 @@ impl NewMessage {
             order_key: None,
             tags: BTreeSet::new(),
             only: None,
+            payload_retention: None,
         }
     }
 
@@ -128,7 +133,7 @@ pub struct Message {
     pub at: UnixMs,
     /// The body's media type.
     pub content_type: String,
-    /// The body; `None` when it was expunged.
+    /// The body; `None` when it was expunged or is past its retention.
     pub body: Option<Bytes>,
     /// The endpoints that it goes to, fixed at acceptance (W2).
     pub endpoints: Vec<EndpointId>,

@@ -13,6 +13,7 @@ use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::delivery::{DeliveryKey, DeliveryState, TransitionError};
 use crate::endpoint::{Endpoint, Hold};
+use crate::expunge::Expunge;
 use crate::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use crate::message::{Accepted, Message, NewMessage};
 use crate::secret::Secret;
@@ -145,7 +146,7 @@ pub enum ControlError {
     /// There is no such thing.
     #[error("{kind} not found")]
     NotFound {
-        /// `message`, `delivery` or `task`.
+        /// `message`, `attempt`, `delivery` or `task`.
         kind: &'static str,
     },
     /// Looking it up failed.
@@ -501,6 +502,8 @@ pub struct Ports {
     pub query: Arc<dyn Query>,
     /// Cancels and replays.
     pub control: Arc<dyn Control>,
+    /// Removes payloads and answers.
+    pub expunge: Arc<dyn Expunge>,
     /// Says why something waits.
     pub explain: Arc<dyn Explain>,
     /// Says whether the service is well.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_model::id::MessageId;
 use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
 
 /// What an attempt needs of a message.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Fresh {
     pub(crate) id: MessageId,
     pub(crate) content_type: Arc<str>,
     pub(crate) body: Bytes,
+    /// From then on it is not sent any more.
+    pub(crate) until: Option<UnixMs>,
 }
 
 /// Holds at most `limit_bytes`; the oldest go first.
@@ -61,6 +64,19 @@ impl Bodies {
         self.inner.lock().by_position.get(&position).cloned()
     }
 
+    /// Forgets a body. Looks at all of them.
+    pub(crate) fn remove(&self, position: Position) {
+        let mut inner = self.inner.lock();
+        if inner.by_position.remove(&position).is_some() {
+            let mut freed = 0;
+            inner.order.retain(|(of, bytes)| {
+                freed += if *of == position { *bytes } else { 0 };
+                *of != position
+            });
+            inner.bytes -= freed;
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.inner.lock().bytes
     }
@@ -76,7 +92,7 @@ mod tests {
         let buffer = Bytes::from(vec![b'x'; 64 << 10]);
         let bodies = Bodies::new(1 << 20);
         let (id, content_type) = (MessageId(RawId::from_bytes([0; 20])), "application/json".into());
-        bodies.insert(Position::ZERO, Fresh { id, content_type, body: buffer.slice(10..110) });
+        bodies.insert(Position::ZERO, Fresh { id, content_type, body: buffer.slice(10..110), until: None });
         assert!(buffer.is_unique());
         assert_eq!(bodies.find(Position::ZERO).map(|fresh| fresh.body.len()), Some(100));
     }
@@ -88,6 +104,7 @@ mod tests {
             id: MessageId(RawId::from_bytes([0; 20])),
             content_type: "application/json".into(),
             body: Bytes::from(vec![0; 100]),
+            until: None,
         };
         for n in 0..5 {
             bodies.insert(Position::new(0, n), fresh.clone());
@@ -95,5 +112,9 @@ mod tests {
         let kept: Vec<_> = (0..5).filter(|n| bodies.find(Position::new(0, *n)).is_some()).collect();
         assert_eq!(kept, [2, 3, 4]);
         assert!(bodies.bytes() <= 3 * (ENTRY_BYTES + 100));
+        bodies.remove(Position::new(0, 3));
+        bodies.remove(Position::new(0, 0));
+        assert!(bodies.find(Position::new(0, 3)).is_none());
+        assert_eq!(bodies.bytes(), 2 * (ENTRY_BYTES + 100));
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk};
 use crate::record::{from_checked_bincode, to_bincode};
-use crate::state::{LaneState, State, TaskState};
+use crate::state::{Expunging, LaneState, State, TaskState};
 
 const MAGIC: &[u8; 8] = b"PRCHKPT1";
 const HEAD_BYTES: usize = 20;
@@ -68,6 +68,7 @@ struct BodyRef<'a> {
     config: Vec<u8>,
     lanes: Vec<(&'a EndpointId, &'a LaneState)>,
     tasks: Vec<(&'a TaskId, &'a TaskState)>,
+    expunging: &'a Expunging,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +78,7 @@ struct Body {
     config: Vec<u8>,
     lanes: Vec<(EndpointId, LaneState)>,
     tasks: Vec<(TaskId, TaskState)>,
+    expunging: Expunging,
 }
 
 /// The bytes of a checkpoint of all that the journal holds before `position`.
@@ -87,6 +89,7 @@ pub(crate) fn encode(state: &State, config: &Config, position: Position) -> Vec<
         config: serde_json::to_vec(&config.to_changes()).expect("our configuration types have string keys only"),
         lanes: state.lanes.iter().collect(),
         tasks: state.tasks.iter().collect(),
+        expunging: &state.expunging,
     });
     let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
     bytes.extend_from_slice(MAGIC);
@@ -135,6 +138,7 @@ fn decode(bytes: &[u8], lane_window: usize) -> Result<Restored, String> {
     state.last_record = body.last_record;
     state.lanes = body.lanes.into_iter().collect();
     state.tasks = body.tasks.into_iter().collect();
+    state.expunging = body.expunging;
     state.recount();
     Ok(Restored { state, config, position: body.position, bytes: size })
 }

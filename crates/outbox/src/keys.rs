@@ -29,6 +29,9 @@ pub(crate) fn content(message: &NewMessage) -> [u8; 16] {
     }
     parts.push(b"tags");
     parts.extend(message.tags.iter().map(String::as_bytes));
+    let retention = message.payload_retention.map(|retention| retention.as_secs().to_le_bytes());
+    // No tag is written like this.
+    parts.extend(retention.iter().flat_map(|seconds| [b"payload retention".as_slice(), seconds]));
     hash("content", &parts)
 }
 

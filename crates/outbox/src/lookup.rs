@@ -1,6 +1,7 @@
 //! From an id or a key to its record.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::ports::{QueryError, Unavailable};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use crate::index::IndexError;
 use crate::journal::{JournalReader, ReadError, RecordAt};
-use crate::record::{Accepted, DecodeError, DeliveryRef, Record, decode};
+use crate::record::{Accepted, Content, DecodeError, DeliveryRef, Record, decode};
 use crate::shared::Shared;
 
 /// Why a record could not be read.
@@ -35,7 +36,7 @@ pub(crate) struct Found {
     pub(crate) sequence: Position,
     pub(crate) position: Position,
     pub(crate) meta: Accepted,
-    pub(crate) body: Bytes,
+    pub(crate) body: Content,
 }
 
 impl Found {
@@ -45,8 +46,36 @@ impl Found {
 }
 
 impl Shared {
-    /// Reads and decodes one record. Blocks.
+    /// Reads and decodes one record, without content that was expunged or is past
+    /// its retention. Blocks.
     pub(crate) fn read_record(&self, position: Position) -> Result<Record, ReadRecordError> {
+        loop {
+            let rewrites = self.rewrites.load(Ordering::Acquire);
+            let mut record = self.read_whole_record(position)?;
+            self.hide_content(position, &mut record);
+            // If its segment was written anew meanwhile, the bytes may be those of
+            // the old file, and what said that they are expunged may be gone.
+            if self.rewrites.load(Ordering::Acquire) == rewrites {
+                return Ok(record);
+            }
+        }
+    }
+
+    fn hide_content(&self, position: Position, record: &mut Record) {
+        let is_expunged = self.state.lock().expunging.holds(position, record);
+        let is_over = match record {
+            Record::Accepted(meta, _) => meta.payload_is_over(self.now()),
+            Record::Carried(carried, _) => carried.message.payload_is_over(self.now()),
+            _ => false,
+        };
+        if let Record::Accepted(_, content) | Record::Outcome(_, content) | Record::Carried(_, content) = record
+            && (is_expunged || is_over)
+        {
+            *content = None;
+        }
+    }
+
+    fn read_whole_record(&self, position: Position) -> Result<Record, ReadRecordError> {
         let bytes = self.reader.read(position).map_err(|error| match error {
             ReadError::NotFound(_) => ReadRecordError::NotFound(position),
             ReadError::Damaged { .. } => ReadRecordError::Damaged(error.to_string()),

@@ -1,10 +1,10 @@
 //! What the outbox counts. Labels are few and known beforehand: no ids among them.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use postrider_model::delivery::Next;
+use postrider_model::delivery::{DeadReason, Next};
 
 use crate::outbox::Stats;
-use crate::record::{DeliveryChange, Record};
+use crate::record::{DeliveryChange, ExpungedContent, Record};
 
 const ACCEPTED: &str = "postrider_messages_accepted_total";
 const UNMATCHED: &str = "postrider_messages_unmatched_total";
@@ -24,6 +24,8 @@ pub(crate) const LOST: &str = "postrider_deliveries_lost_to_damage_total";
 const DELIVERIES: &str = "postrider_deliveries";
 const BEHIND_WINDOW: &str = "postrider_deliveries_behind_window";
 const OLDEST_SECONDS: &str = "postrider_oldest_undelivered_age_seconds";
+const EXPUNGED: &str = "postrider_expunged_total";
+const EXPUNGING: &str = "postrider_expunged_on_disk";
 const JOURNAL_BYTES: &str = "postrider_journal_bytes";
 const INDEX_BYTES: &str = "postrider_index_bytes";
 const FRESH_BYTES: &str = "postrider_fresh_body_bytes";
@@ -52,6 +54,8 @@ pub fn describe_metrics() {
     describe_gauge!(DELIVERIES, "Deliveries by state.");
     describe_gauge!(BEHIND_WINDOW, "Deliveries that wait in the journal only, behind their lane's window.");
     describe_gauge!(OLDEST_SECONDS, Unit::Seconds, "Age of the oldest delivery that waits.");
+    describe_counter!(EXPUNGED, "Payloads and answers that a person expunged.");
+    describe_gauge!(EXPUNGING, "Expunged payloads and answers whose bytes may still be on disk.");
     describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "Size of the journal's files.");
     describe_gauge!(INDEX_BYTES, Unit::Bytes, "Size of the index.");
     describe_gauge!(FRESH_BYTES, Unit::Bytes, "Bodies of fresh messages in memory.");
@@ -90,6 +94,16 @@ pub(crate) fn count(record: &Record) {
                 DeliveryChange::Forgotten => {}
             }
         }
+        Record::Expunged(expunged) => {
+            let what = match expunged.what {
+                ExpungedContent::Payload { .. } => "payload",
+                ExpungedContent::Response { .. } => "response",
+            };
+            counter!(EXPUNGED, "what" => what).increment(1);
+            if let dead @ 1.. = expunged.waiting.len() as u64 {
+                counter!(DEAD, "reason" => DeadReason::PayloadExpunged.as_str()).increment(dead);
+            }
+        }
         _ => {}
     }
 }
@@ -107,6 +121,7 @@ pub(crate) fn set_gauges(stats: &Stats, limits: &Limits) {
     }
     gauge!(BEHIND_WINDOW).set(stats.behind_window as f64);
     gauge!(OLDEST_SECONDS).set(stats.oldest_pending_ms as f64 / 1e3);
+    gauge!(EXPUNGING).set(stats.expunged_on_disk as f64);
     gauge!(JOURNAL_BYTES).set(stats.journal_bytes as f64);
     gauge!(INDEX_BYTES).set(stats.index_bytes as f64);
     gauge!(FRESH_BYTES).set(stats.fresh_body_bytes as f64);

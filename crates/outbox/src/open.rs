@@ -131,6 +131,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         bodies: Bodies::new(options.fresh_body_bytes),
         config: RwLock::new(config),
         in_flight: Mutex::default(),
+        rewrites: AtomicU64::new(0),
         checkpointing: Mutex::default(),
         targets: Mutex::default(),
         feed: Feed::default(),

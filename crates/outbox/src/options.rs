@@ -46,6 +46,8 @@ pub struct Options {
     pub retain_dead_letters: Duration,
     /// How long a delivery waits on a disabled or paused endpoint before it is a dead letter.
     pub retain_held: Duration,
+    /// Expunged content is taken off the disk this long after that was asked for.
+    pub expunge_after: Duration,
     /// Retention and expiry stand still for this long after a start and after a
     /// jump of the clock, so that a wrong clock cannot empty the store.
     pub retention_grace: Duration,
@@ -77,6 +79,7 @@ impl Options {
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
             retain_held: 30 * DAY,
+            expunge_after: Duration::from_secs(3_600),
             retention_grace: Duration::from_secs(3_600),
             max_bytes: None,
         }

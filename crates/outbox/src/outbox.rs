@@ -55,6 +55,8 @@ pub struct Stats {
     pub held: u64,
     /// The age of the oldest delivery that waits, in milliseconds.
     pub oldest_pending_ms: u64,
+    /// Payloads and answers that were expunged and whose bytes may still be on disk.
+    pub expunged_on_disk: u64,
     /// The journal's files, in bytes.
     pub journal_bytes: u64,
     /// The index, in bytes.
@@ -94,6 +96,7 @@ impl Outbox {
             in_flight: self.shared.in_flight.lock().len() as u64,
             held: state.lanes.iter().filter(|(id, _)| is_held(**id)).map(|(_, lane)| lane.pending()).sum(),
             oldest_pending_ms: oldest.map_or(0, |at| now.as_u64().saturating_sub(at.as_u64())),
+            expunged_on_disk: state.expunging.len() as u64,
             journal_bytes,
             index_bytes,
             fresh_body_bytes: self.shared.bodies.bytes() as u64,

@@ -1,12 +1,12 @@
 //! What a record adds to the index.
 
-use postrider_model::delivery::{DeliveryState, Next};
+use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
 use crate::index::{AttemptRow, EndpointMask, KeyRow, MessageRow, Row, SettledRow};
 use crate::keys;
-use crate::record::{Accepted, Carried, DeliveryChange, Outcome, Record};
+use crate::record::{Accepted, Carried, DeliveryChange, DeliveryRef, Outcome, Record};
 
 /// [`SettledRow::state`] of a delivery that a person cancelled.
 pub(crate) const CANCELLED: u8 = 1;
@@ -14,6 +14,8 @@ pub(crate) const CANCELLED: u8 = 1;
 pub(crate) const DEAD: u8 = 2;
 /// [`SettledRow::state`] of a delivery that was confirmed before its message was carried.
 pub(crate) const DELIVERED: u8 = 3;
+/// [`SettledRow::state`] of a delivery whose payload was expunged.
+pub(crate) const EXPUNGED: u8 = 4;
 
 /// The rows of a record: the same live and when a segment is indexed anew.
 pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row)) {
@@ -24,22 +26,21 @@ pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row
         Record::Deliveries(change) => {
             let state = match change.what {
                 DeliveryChange::Cancelled => CANCELLED,
+                DeliveryChange::Expired(DeadReason::PayloadExpunged) => EXPUNGED,
                 DeliveryChange::Expired(_) => DEAD,
                 DeliveryChange::Replayed { .. } | DeliveryChange::Forgotten => return,
             };
-            for delivery in &change.deliveries {
-                take(Row::Settled(SettledRow {
-                    app: delivery.app,
-                    endpoint: delivery.endpoint,
-                    message: delivery.sequence,
-                    position,
-                    state,
-                    at: change.at,
-                    attempt: 0,
-                }));
-            }
+            settled_rows(position, &change.deliveries, (state, change.at), take);
         }
+        Record::Expunged(expunged) => settled_rows(position, &expunged.waiting, (EXPUNGED, expunged.at), take),
         Record::Config(_) | Record::TaskStarted(_) | Record::TaskFinished(_) => {}
+    }
+}
+
+fn settled_rows(position: Position, deliveries: &[DeliveryRef], (state, at): (u8, UnixMs), take: &mut dyn FnMut(Row)) {
+    for delivery in deliveries {
+        let DeliveryRef { app, endpoint, sequence: message, .. } = *delivery;
+        take(Row::Settled(SettledRow { app, endpoint, message, position, state, at, attempt: 0 }));
     }
 }
 

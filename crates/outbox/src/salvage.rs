@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use postrider_model::config::Config;
-use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, transition};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, transition};
 use postrider_model::position::Position;
 use postrider_model::time::{Clock, UnixMs};
 
@@ -136,18 +136,11 @@ fn bury_lost_payloads(state: &mut State, now: UnixMs, is_readable: impl Fn(&Deli
         let dead = lane.dead.iter().map(|(sequence, dead)| dead.delivery(app, *endpoint, *sequence));
         let unreadable: Vec<_> = window.chain(dead).filter(|delivery| !is_readable(delivery)).collect();
         for delivery in unreadable {
-            let reason = DeadReason::PayloadDamaged;
-            let expired = DeliveryEvent::Expired { at: now, reason };
-            let buried = match lane.state(delivery.sequence) {
-                Some(DeliveryState::Dead { at, attempt, .. }) => DeliveryState::Dead { at, reason, attempt },
-                Some(before) => match transition(&before, &expired) {
-                    Ok(after) => after,
-                    Err(_) => continue,
-                },
-                None => continue,
-            };
-            lane.put(&delivery, &buried);
-            lost += 1;
+            let expired = DeliveryEvent::Expired { at: now, reason: DeadReason::PayloadDamaged };
+            if let Some(Ok(buried)) = lane.state(delivery.sequence).map(|before| transition(&before, &expired)) {
+                lane.put(&delivery, &buried);
+                lost += 1;
+            }
         }
     }
     state.recount();

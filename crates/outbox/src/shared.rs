@@ -39,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) mask: SequenceMask,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
+    /// Goes up when segments were written anew without what was expunged: what
+    /// was read while it did is read again.
+    pub(crate) rewrites: AtomicU64,
     /// Held by the one that writes a checkpoint: at a stop, keeper and committer may meet.
     pub(crate) checkpointing: Mutex<()>,
     /// The time of the newest record.

@@ -177,7 +177,7 @@ impl Scheduler {
                 lane.not_live(key.message, at);
                 false
             }
-            JobError::Damaged(_) => {
+            JobError::NoPayload(_) => {
                 lane.damaged(key.message, at);
                 true
             }

@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     Status(u16),
     /// With this status and headers.
     With(u16, Vec<(&'static str, String)>),
+    /// With this status and body.
+    Body(u16, &'static str),
     /// Never.
     Hang,
     /// With a head whose body never ends.
@@ -215,6 +217,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     let (status, headers, body) = match reply {
         Reply::Status(status) => (status, vec![], Answered::Whole),
         Reply::With(status, headers) => (status, headers, Answered::Whole),
+        Reply::Body(status, text) => (status, vec![], Answered::Text(Bytes::from_static(text.as_bytes()))),
         Reply::Dribble => (200, vec![], Answered::Endless),
         Reply::Close => return Err(io::ErrorKind::ConnectionReset.into()),
         Reply::Hang => std::future::pending().await,
@@ -231,9 +234,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     Ok(response.body(body).expect("a response of ours is valid"))
 }
 
-/// A body that is empty, or one that never ends.
+/// A body that is empty, one that is not, or one that never ends.
 enum Answered {
     Whole,
+    Text(Bytes),
     Endless,
 }
 
@@ -241,10 +245,14 @@ impl Body for Answered {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match *self {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match std::mem::replace(&mut *self, Self::Whole) {
             Self::Whole => Poll::Ready(None),
-            Self::Endless => Poll::Pending,
+            Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(text)))),
+            Self::Endless => {
+                *self = Self::Endless;
+                Poll::Pending
+            }
         }
     }
 

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use super::client::{ATTEMPT, LIST, MESSAGE, World, has_shape};
 
-struct Setup {
-    world: World,
-    endpoint: String,
-    message: String,
-    attempts: Vec<String>,
+pub(super) struct Setup {
+    pub(super) world: World,
+    pub(super) endpoint: String,
+    pub(super) message: String,
+    pub(super) attempts: Vec<String>,
 }
 
 /// One message to one endpoint, which answered 500, then not at all, then 204.
-async fn setup() -> Setup {
+pub(super) async fn setup() -> Setup {
     let world = World::new();
     let app = world.app("shop").await;
     let endpoint = world.endpoint("shop", "main").await;
@@ -41,7 +41,7 @@ async fn setup() -> Setup {
             duration_ms: 10,
             status,
             failure,
-            response: Bytes::from_static(response.as_bytes()),
+            response: Some(Bytes::from_static(response.as_bytes())),
             trigger: if n == 2 { Trigger::Manual } else { Trigger::Scheduled },
             stale: false,
         };

@@ -11,6 +11,7 @@ use postrider_model::command::{Command, Environment, Reply, execute};
 use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
 use postrider_model::endpoint::Endpoint;
+use postrider_model::expunge::Expunge;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::ports::{
@@ -96,6 +97,7 @@ impl Fake {
             configure: Arc::clone(self) as _,
             query: Arc::clone(self) as _,
             control: Arc::clone(self) as _,
+            expunge: Arc::clone(self) as _,
             explain: Arc::clone(self) as _,
             health: Arc::clone(self) as _,
         }
@@ -392,6 +394,25 @@ impl Control for Fake {
 
     fn task(&self, id: TaskId) -> Option<Task> {
         self.state().tasks.iter().find(|task| task.id == id).cloned()
+    }
+}
+
+impl Expunge for Fake {
+    fn expunge_payload(&self, app: AppId, message: MessageId) -> Answer<Done> {
+        let mut state = self.state();
+        let found = state.messages.iter_mut().find(|found| (found.app, found.id) == (app, message));
+        let result = found.map(|found| found.body = None).ok_or(ControlError::NotFound { kind: "message" });
+        state.writes += usize::from(result.is_ok());
+        Box::pin(async { result })
+    }
+
+    fn expunge_response(&self, app: AppId, message: MessageId, attempt: AttemptId) -> Answer<Done> {
+        let mut state = self.state();
+        let is_it = |found: &&mut Attempt| (found.app, found.message, found.id) == (app, message, attempt);
+        let found = state.attempts.iter_mut().find(is_it);
+        let result = found.map(|found| found.response = None).ok_or(ControlError::NotFound { kind: "attempt" });
+        state.writes += usize::from(result.is_ok());
+        Box::pin(async { result })
     }
 }
 

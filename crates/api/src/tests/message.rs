@@ -57,6 +57,25 @@ async fn all_fields_arrive_at_the_port() {
     assert_eq!(message.order_key.as_deref(), Some("k"));
     assert_eq!(message.idempotency_key.as_deref(), Some("key 1"));
     assert_eq!(message.create_app, None);
+    assert_eq!(message.payload_retention, Some(Duration::from_secs(5 * 3_600)), "hours are more exact than days");
+}
+
+#[tokio::test]
+async fn a_payload_is_kept_for_days_or_hours_or_as_long_as_the_message() {
+    let world = World::new();
+    world.app("shop").await;
+    for (rest, hours) in [
+        (json!({}), None),
+        (json!({"payloadRetentionPeriod": null, "payloadRetentionHours": null}), None),
+        (json!({"payloadRetentionPeriod": 5}), Some(120)),
+        (json!({"payloadRetentionHours": 2_160}), Some(2_160)),
+    ] {
+        let mut body = json!({"eventType": "a", "payload": {}});
+        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        world.post(PATH, body).await.is(StatusCode::ACCEPTED);
+        let handed_over = world.fake.state().handed_over.last().unwrap().payload_retention;
+        assert_eq!(handed_over, hours.map(|hours: u64| Duration::from_secs(hours * 3_600)), "{rest}");
+    }
 }
 
 #[tokio::test]
@@ -154,6 +173,8 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
         (&with(r#""payloadRetentionPeriod": 4"#), &["body", "payloadRetentionPeriod"]),
         (&with(r#""payloadRetentionPeriod": 91"#), &["body", "payloadRetentionPeriod"]),
         (&with(r#""payloadRetentionHours": 0"#), &["body", "payloadRetentionHours"]),
+        (&with(r#""payloadRetentionHours": 2161"#), &["body", "payloadRetentionHours"]),
+        (&with(r#""payloadRetentionHours": "5""#), &["body", "payloadRetentionHours"]),
     ];
     world.refuses(Method::POST, PATH, cases).await;
     let writes = world.writes();

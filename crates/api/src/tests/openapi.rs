@@ -12,10 +12,8 @@ use crate::openapi_json;
 const SVIX: &str = include_str!("svix_operations.txt");
 
 /// Those of them that are not there yet.
-const NOT_THERE_YET: [&str; 4] = [
+const NOT_THERE_YET: [&str; 2] = [
     "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover",
-    "DELETE /api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
-    "DELETE /api/v1/app/{app_id}/msg/{msg_id}/content",
     "POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
 ];
 

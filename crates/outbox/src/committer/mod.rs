@@ -16,6 +16,7 @@
 //! W1: no answer before the sync. W4: first the record, then the change in
 //! memory. W8: after a failed write or sync nothing more is accepted.
 
+mod errand;
 pub(crate) mod request;
 mod room;
 mod stage;
@@ -35,10 +36,9 @@ use crossbeam_channel::{Receiver, select};
 use metrics::{counter, histogram};
 use postrider_model::lane::LaneEvent;
 
-use crate::checkpoint;
 use crate::ids::{IdRandom, SequenceMask};
 use crate::index::Row;
-use crate::journal::{AppendError, FrameClass, FrameKind, Journal, RemoveError};
+use crate::journal::{AppendError, FrameClass, FrameKind, Journal};
 use crate::keeper::KeeperSignal;
 use crate::meters;
 use crate::record::{Encoder, Record};
@@ -310,41 +310,15 @@ impl Committer {
     }
 
     fn keep_fresh(&self, position: postrider_model::position::Position, record: &Record) {
-        if let Record::Accepted(meta, body) = record
-            && !meta.endpoints.is_empty()
-        {
-            let content_type = meta.content_type.as_deref().unwrap_or(postrider_model::message::JSON).into();
-            self.shared.bodies.insert(position, crate::bodies::Fresh { id: meta.id, content_type, body: body.clone() });
-        }
-    }
-
-    /// Does what needs no record.
-    fn run(&mut self, errand: Errand) -> Result<(), AppendError> {
-        match errand {
-            Errand::Checkpoint(reply) => {
-                // What the checkpoint covers must be on disk before it is.
-                self.sync()?;
-                let state = self.shared.state.lock();
-                let config = self.shared.config.read();
-                let position = self.journal.end();
-                let _ = reply.send((position, checkpoint::encode(&state, &config, position)));
+        match record {
+            Record::Accepted(meta, Some(body)) if !meta.endpoints.is_empty() => {
+                let content_type = meta.content_type.as_deref().unwrap_or(postrider_model::message::JSON).into();
+                let (id, body, until) = (meta.id, body.clone(), meta.payload_until);
+                self.shared.bodies.insert(position, crate::bodies::Fresh { id, content_type, body, until });
             }
-            Errand::RemoveSegment(number, reply) => {
-                // If the outcomes by which nothing needs it were lost, it would be needed again.
-                self.sync()?;
-                if let Some(left) = self.shared.state.lock().still_in(number) {
-                    tracing::error!(segment = number, left, "a segment stays: live deliveries need it");
-                    return Ok(());
-                }
-                match self.journal.remove_segment(number) {
-                    Ok(()) => drop(reply.send(())),
-                    Err(RemoveError::Poisoned(error)) => return Err(error),
-                    Err(error) => tracing::error!(segment = number, %error, "failed to remove a journal segment"),
-                }
-            }
-            Errand::Stop => self.stop = true,
+            Record::Expunged(expunged) => self.shared.bodies.remove(expunged.what.position()),
+            _ => {}
         }
-        Ok(())
     }
 }
 
@@ -357,6 +331,7 @@ impl Answer {
             Self::Deliveries(reply, count) => reply.send(Ok(count)),
             Self::Task(reply, id) => reply.send(Ok(id)),
             Self::Carried(reply) => drop(reply.send(())),
+            Self::Expunged(reply) => reply.send(Ok(())),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What the committer is asked for.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::attempt::FAILURE_RESPONSE_KEPT_BYTES;
 use postrider_model::command::{Command, Reply};
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
-use postrider_model::id::{EndpointId, MessageId, OrgId, TaskId};
+use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Settlement;
 use postrider_model::message::Accepted;
@@ -14,7 +15,7 @@ use postrider_model::ports::{AcceptError, ControlError, DeliveryFilter};
 use postrider_model::position::Position;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::record::{self, DeliveryChange, DeliveryRef};
+use crate::record::{self, Content, DeliveryChange, DeliveryRef, ExpungedContent};
 
 /// A message that is validated, with its deliveries computed.
 pub(crate) struct Ingest {
@@ -25,6 +26,8 @@ pub(crate) struct Ingest {
     pub(crate) meta: record::Accepted,
     pub(crate) event_key: Option<[u8; 16]>,
     pub(crate) body: Bytes,
+    /// The time at which it ends is set by the committer.
+    pub(crate) payload_retention: Option<Duration>,
     pub(crate) reply: oneshot::Sender<Result<Accepted, AcceptError>>,
     /// The room that the message takes while it waits.
     pub(crate) _room: OwnedSemaphorePermit,
@@ -44,6 +47,8 @@ pub(crate) enum Urgent {
     FinishTask(TaskId),
     /// A message has to move out of its segment.
     Carry(CarryRequest),
+    /// A payload or an answer is to be removed.
+    Expunge(ExpungeRequest),
 }
 
 /// What needs no record. It has a channel of its own, which is looked at first:
@@ -53,6 +58,12 @@ pub(crate) enum Errand {
     Checkpoint(oneshot::Sender<(Position, Vec<u8>)>),
     /// Drops a segment that nothing needs.
     RemoveSegment(u32, oneshot::Sender<()>),
+    /// Nothing more is to be appended to a segment.
+    SealSegment(u32, oneshot::Sender<()>),
+    /// Puts a segment that was written anew in the place of the old one.
+    ReplaceSegment(u32, oneshot::Sender<()>),
+    /// Removes the torn tails that were kept for people.
+    RemoveTornTails(oneshot::Sender<()>),
     /// Record what waits, sync, and end.
     Stop,
 }
@@ -94,11 +105,22 @@ pub(crate) struct DeliveriesRequest {
 pub(crate) struct CarryRequest {
     pub(crate) message: record::Accepted,
     pub(crate) sequence: Position,
-    pub(crate) body: Bytes,
+    pub(crate) body: Content,
     /// How those deliveries ended that were neither live nor dead letters when
     /// this was asked for. What ends later has a record of its own.
     pub(crate) ended: BTreeMap<EndpointId, DeliveryState>,
     pub(crate) reply: oneshot::Sender<()>,
+}
+
+/// The record with the content was found.
+pub(crate) struct ExpungeRequest {
+    pub(crate) app: AppId,
+    pub(crate) what: ExpungedContent,
+    /// Where the record lies.
+    pub(crate) position: Position,
+    /// All deliveries of the message; none for an answer.
+    pub(crate) deliveries: Vec<DeliveryRef>,
+    pub(crate) reply: ReplyTo<()>,
 }
 
 /// Bytes that a request may take in a frame at most, head and padding included.
@@ -142,8 +164,9 @@ impl FrameBound for Urgent {
             }
             Self::Carry(request) => {
                 let states = request.message.endpoints.len() * DELIVERY_BYTES;
-                accepted_bytes(&request.message) + states + request.body.len()
+                accepted_bytes(&request.message) + states + request.body.as_ref().map_or(0, Bytes::len)
             }
+            Self::Expunge(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
             Self::FinishTask(_) => FIXED_BYTES,
         }
     }

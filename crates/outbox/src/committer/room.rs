@@ -70,6 +70,7 @@ impl Committer {
                 Urgent::Command(_, reply) => reply.send(Err(full.into())),
                 Urgent::Deliveries(request) => request.reply.send(Err(full.into())),
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
+                Urgent::Expunge(request) => request.reply.send(Err(full.into())),
                 // The keeper asks again later: dropping the request tells it to.
                 Urgent::Carry(_) | Urgent::FinishTask(_) => {}
             }

@@ -4,6 +4,7 @@
 mod carry;
 mod configuration;
 mod deliveries;
+mod expunge;
 mod message;
 mod settlement;
 mod task;
@@ -36,6 +37,8 @@ pub(super) struct Frame {
     /// Deliveries that this frame changes: a second change waits for the next
     /// frame, since it has to be checked against the first one's result.
     touched: HashSet<DeliveryKey>,
+    /// The same for payloads and answers, by where they were first recorded.
+    contents: HashSet<Position>,
     /// The same for the configuration.
     config_changed: bool,
     /// Keys of messages in this frame: equal ones share one answer.
@@ -55,6 +58,7 @@ pub(super) enum Answer {
     Deliveries(ReplyTo<u64>, u64),
     Task(ReplyTo<TaskId>, TaskId),
     Carried(oneshot::Sender<()>),
+    Expunged(ReplyTo<()>),
 }
 
 impl Frame {
@@ -64,6 +68,7 @@ impl Frame {
             records: Vec::new(),
             answers: Vec::new(),
             touched: HashSet::new(),
+            contents: HashSet::new(),
             config_changed: false,
             keys: HashMap::new(),
         }
@@ -80,6 +85,7 @@ impl Committer {
                 Urgent::StartTask(filter, reply) => self.stage_task(filter, reply, builder, frame),
                 Urgent::FinishTask(id) => self.stage_task_end(id, builder, frame),
                 Urgent::Carry(request) => self.stage_carry(request, builder, frame),
+                Urgent::Expunge(request) => self.stage_expunge(request, builder, frame),
             }
         }
     }

@@ -12,6 +12,7 @@
 
 mod checkpoints;
 mod expiry;
+mod expunge;
 mod grace;
 mod index;
 mod lanes;
@@ -79,6 +80,7 @@ pub struct Keeper {
     no_room_at: Option<Position>,
     grace: grace::Grace,
     scrub: scrub::Scrub,
+    expunging: expunge::Expunging,
 }
 
 impl Keeper {
@@ -97,6 +99,7 @@ impl Keeper {
             no_room_at: None,
             grace: grace::Grace::new(shared.clock.now(), shared.clock.monotonic()),
             scrub: scrub::Scrub::new(shared.clock.monotonic()),
+            expunging: expunge::Expunging::default(),
             shared,
             disk,
             urgent,
@@ -123,6 +126,7 @@ impl Keeper {
         self.replay_some();
         self.index_some();
         self.write_checkpoint_if_due();
+        self.expunge_some();
         if self.grace.allows(self.shared.clock.now(), self.shared.clock.monotonic(), &self.shared.options) {
             self.expire_held();
             self.forget_dead_letters();

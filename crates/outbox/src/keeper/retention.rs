@@ -110,7 +110,9 @@ impl Keeper {
 
     fn live_bytes(&self, segment: &SegmentInfo) -> u64 {
         let mut bytes = 0;
-        self.each_needed(segment, &mut |message| bytes += message.body.len() as u64 + 256);
+        self.each_needed(segment, &mut |message| {
+            bytes += message.body.as_ref().map_or(0, bytes::Bytes::len) as u64 + 256
+        });
         bytes
     }
 

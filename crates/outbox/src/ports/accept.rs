@@ -131,9 +131,10 @@ impl Outbox {
             tags: message.tags.into_iter().collect(),
             endpoints,
             event_id: message.event_id,
+            payload_until: None,
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
-        let NewMessage { org, body, only, .. } = message;
-        Ok(Ingest { org, only, meta, event_key, body, reply, _room: room })
+        let NewMessage { org, body, only, payload_retention, .. } = message;
+        Ok(Ingest { org, only, meta, event_key, body, payload_retention, reply, _room: room })
     }
 }

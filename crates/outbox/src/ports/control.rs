@@ -19,7 +19,7 @@ impl Control for Outbox {
     fn cancel(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let delivery = outbox.find_delivery(app, message, endpoint).await?;
+            let (delivery, _) = outbox.find_delivery(app, message, endpoint).await?;
             // The delivery was found, so it has ended if there is nothing to cancel.
             let ended = TransitionError::Illegal { state: "no longer pending", event: "cancelling" };
             match outbox.change(DeliveryChange::Cancelled, vec![delivery]).await {
@@ -45,7 +45,10 @@ impl Control for Outbox {
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let delivery = outbox.find_delivery(app, message, endpoint).await?;
+            let (delivery, has_payload) = outbox.find_delivery(app, message, endpoint).await?;
+            if !has_payload {
+                return Err(TransitionError::NoPayload.into());
+            }
             let shared = Arc::clone(&outbox.shared);
             let attempts_made = blocking(move || shared.attempts_made(app, &delivery)).await??;
             outbox.change(DeliveryChange::Replayed { attempts_made }, vec![delivery]).await.map(drop)
@@ -67,18 +70,19 @@ impl Control for Outbox {
 }
 
 impl Outbox {
+    /// A delivery, and whether its message's payload can be sent.
     async fn find_delivery(
         &self,
         app: AppId,
         id: MessageId,
         endpoint: EndpointId,
-    ) -> Result<DeliveryRef, ControlError> {
+    ) -> Result<(DeliveryRef, bool), ControlError> {
         let shared = Arc::clone(&self.shared);
         let found = blocking(move || shared.find_message(app, id)).await??;
         let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
         let theirs = self.shared.config.read().endpoint(endpoint).is_some_and(|endpoint| endpoint.app == app);
         if theirs && found.meta.endpoints.contains(&endpoint) {
-            Ok(found.delivery(endpoint))
+            Ok((found.delivery(endpoint), found.body.is_some()))
         } else {
             Err(ControlError::NotFound { kind: "delivery" })
         }
@@ -112,7 +116,7 @@ impl Shared {
 }
 
 /// Runs what reads from disk on a thread that may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| postrider_model::ports::QueryError::Failed(error.to_string()).into())

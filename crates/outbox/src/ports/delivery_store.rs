@@ -59,6 +59,9 @@ impl Outbox {
             Some(fresh) => fresh,
             None => self.read_message(delivery).await?,
         };
+        if fresh.until.is_some_and(|until| until <= self.shared.now()) {
+            return Err(self.give_up(delivery, DeadReason::PayloadExpunged, "the payload is past its retention"));
+        }
         // W5: an attempt whose delivery was cancelled and replayed meanwhile may
         // still wait to be recorded; the next one waits for that.
         let state = self.shared.state.lock();
@@ -116,27 +119,43 @@ impl Outbox {
         let shared = Arc::clone(&self.shared);
         let read = tokio::task::spawn_blocking(move || shared.read_record(delivery.position)).await;
         match read.map_err(|error| JobError::Failed(error.to_string()))? {
-            Ok(Record::Accepted(meta, body)) => Ok(fresh(meta, body)),
-            Ok(Record::Carried(carried, body)) => Ok(fresh(carried.message, body)),
-            Ok(_) => Err(self.give_up(delivery, format!("{} holds no message", delivery.position))),
-            Err(crate::lookup::ReadRecordError::Damaged(detail)) => Err(self.give_up(delivery, detail)),
+            Ok(Record::Accepted(meta, Some(body))) => Ok(fresh(meta, body)),
+            Ok(Record::Carried(carried, Some(body))) => Ok(fresh(carried.message, body)),
+            Ok(Record::Accepted(_, None) | Record::Carried(_, None)) => {
+                let detail = "the payload was expunged or is past its retention";
+                Err(self.give_up(delivery, DeadReason::PayloadExpunged, detail))
+            }
+            Ok(_) => {
+                let detail = format!("{} holds no message", delivery.position);
+                Err(self.give_up(delivery, DeadReason::PayloadDamaged, &detail))
+            }
+            Err(crate::lookup::ReadRecordError::Damaged(detail)) => {
+                Err(self.give_up(delivery, DeadReason::PayloadDamaged, &detail))
+            }
             Err(error) => Err(JobError::Failed(error.to_string())),
         }
     }
 
-    /// The payload is lost: the delivery becomes a dead letter that says so.
-    fn give_up(&self, delivery: DeliveryRef, detail: String) -> JobError {
-        tracing::error!(endpoint = %delivery.endpoint, message = %delivery.message, detail, "a payload is damaged");
+    /// The payload is gone: the delivery becomes a dead letter that says so.
+    fn give_up(&self, delivery: DeliveryRef, reason: DeadReason, detail: &str) -> JobError {
+        let DeliveryRef { endpoint, message, .. } = delivery;
+        if reason == DeadReason::PayloadDamaged {
+            tracing::error!(%endpoint, %message, detail, "a payload is damaged");
+        } else {
+            tracing::info!(%endpoint, %message, detail, "a delivery is given up");
+        }
+        let detail = detail.to_owned();
         let (reply, _) = oneshot::channel();
-        let what = DeliveryChange::Expired(DeadReason::PayloadDamaged);
+        let what = DeliveryChange::Expired(reason);
         let request = DeliveriesRequest { what, deliveries: vec![delivery], task: None, reply: reply.into() };
         if self.urgent.try_send(Urgent::Deliveries(request)).is_err() {
             return JobError::Failed(detail);
         }
-        JobError::Damaged(detail)
+        JobError::NoPayload(detail)
     }
 }
 
 fn fresh(meta: crate::record::Accepted, body: bytes::Bytes) -> Fresh {
-    Fresh { id: meta.id, content_type: meta.content_type.as_deref().unwrap_or(JSON).into(), body }
+    let content_type = meta.content_type.as_deref().unwrap_or(JSON).into();
+    Fresh { id: meta.id, content_type, body, until: meta.payload_until }
 }

@@ -6,6 +6,7 @@ mod control;
 mod delivery_list;
 mod delivery_store;
 mod endpoint_stats;
+mod expunge;
 mod message_list;
 mod pager;
 mod query;

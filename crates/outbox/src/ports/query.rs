@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use bytes::Bytes;
 use postrider_model::attempt::Attempt;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, RawId};
@@ -22,7 +21,7 @@ use crate::Outbox;
 use crate::index::{AttemptRow, MessageRow};
 use crate::keys;
 use crate::lookup::{Found, query_error};
-use crate::record::{DeliveryRef, Outcome, Record};
+use crate::record::{Content, DeliveryRef, Outcome, Record};
 use crate::rows;
 use crate::shared::Shared;
 
@@ -169,12 +168,12 @@ pub(super) fn message(found: Found) -> Message {
         channels: meta.channels.into_iter().collect(),
         tags: meta.tags.into_iter().collect(),
         content_type: meta.content_type.unwrap_or_else(|| JSON.to_owned()),
-        body: Some(body),
+        body,
         endpoints: meta.endpoints,
     }
 }
 
-fn attempt(outcome: Outcome, body: Bytes) -> Attempt {
+fn attempt(outcome: Outcome, body: Content) -> Attempt {
     let delivery = outcome.delivery;
     Attempt {
         id: outcome.id,
@@ -239,6 +238,7 @@ impl Shared {
             let state = match row.state {
                 rows::CANCELLED => DeliveryState::Cancelled { at, attempt },
                 rows::DELIVERED => DeliveryState::Delivered { at, attempt },
+                rows::EXPUNGED => DeliveryState::Dead { at, reason: DeadReason::PayloadExpunged, attempt },
                 _ => DeliveryState::Dead { at, reason: DeadReason::HeldTooLong, attempt },
             };
             let earlier = newest.get(&row.endpoint).is_some_and(|(position, _)| *position > row.position);

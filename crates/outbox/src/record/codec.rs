@@ -4,6 +4,9 @@
 //! kind u8 | version u8 | meta length u32 LE | meta | raw bytes to the end
 //! ```
 //!
+//! The highest bit of the kind says that the raw bytes were expunged: what
+//! stands in their place is nothing, or zeros.
+//!
 //! `meta` is bincode for what is written often, JSON for configuration, which
 //! is rare and grows new fields. A message's body and an answer's body are the
 //! raw bytes: no codec touches them. This is the one place that knows bincode.
@@ -13,7 +16,7 @@ use postrider_model::config::ConfigChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Carried, Deliveries, Outcome, Record, TaskStarted};
+use super::{Accepted, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskStarted};
 
 const VERSION: u8 = 1;
 /// Bytes of a record's head.
@@ -28,6 +31,10 @@ const DELIVERIES: u8 = 4;
 const TASK_STARTED: u8 = 5;
 const TASK_FINISHED: u8 = 6;
 const CARRIED: u8 = 7;
+const EXPUNGED: u8 = 8;
+
+/// Set in the kind of a record whose raw bytes were expunged.
+const ERASED: u8 = 0x80;
 
 /// Bytes that are no record that we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +57,14 @@ impl Encoder {
     /// The head and meta of a record; its raw bytes follow them.
     pub(crate) fn encode(&mut self, record: &Record) -> &[u8] {
         match record {
-            Record::Accepted(meta, _) => self.bincode(ACCEPTED, meta),
-            Record::Outcome(meta, _) => self.bincode(OUTCOME, meta),
+            Record::Accepted(meta, raw) => self.bincode(marked(ACCEPTED, raw), meta),
+            Record::Outcome(meta, raw) => self.bincode(marked(OUTCOME, raw), meta),
             Record::Config(change) => self.json(CONFIG, change),
             Record::Deliveries(meta) => self.bincode(DELIVERIES, meta),
             Record::TaskStarted(meta) => self.bincode(TASK_STARTED, meta),
             Record::TaskFinished(id) => self.bincode(TASK_FINISHED, id),
-            Record::Carried(meta, _) => self.bincode(CARRIED, meta),
+            Record::Carried(meta, raw) => self.bincode(marked(CARRIED, raw), meta),
+            Record::Expunged(meta) => self.bincode(EXPUNGED, meta),
         }
     }
 
@@ -91,10 +99,29 @@ impl Record {
     /// The raw bytes that follow the meta part.
     pub(crate) fn raw(&self) -> &[u8] {
         match self {
-            Self::Accepted(_, raw) | Self::Outcome(_, raw) | Self::Carried(_, raw) => raw,
+            Self::Accepted(_, raw) | Self::Outcome(_, raw) | Self::Carried(_, raw) => {
+                raw.as_deref().unwrap_or_default()
+            }
             _ => &[],
         }
     }
+}
+
+const fn marked(kind: u8, raw: &Content) -> u8 {
+    if raw.is_some() { kind } else { kind | ERASED }
+}
+
+/// Takes the raw bytes out of an encoded record for good; its length and its
+/// meta part stay. `false` if it has none, or none any more.
+pub(crate) fn erase(record: &mut [u8]) -> bool {
+    let Some([kind, _, length @ ..]) = record.first_chunk_mut::<HEAD_BYTES>() else { return false };
+    if !matches!(*kind, ACCEPTED | OUTCOME | CARRIED) {
+        return false;
+    }
+    let meta_end = HEAD_BYTES.saturating_add(u32::from_le_bytes(*length) as usize);
+    *kind |= ERASED;
+    record.get_mut(meta_end..).unwrap_or_default().fill(0);
+    true
 }
 
 /// Decodes a record. Its raw bytes are a slice of `bytes`, not a copy.
@@ -104,8 +131,8 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
     let meta_bytes = u32::from_le_bytes(length) as usize;
     let meta_end = HEAD_BYTES.checked_add(meta_bytes).ok_or(DecodeError::Short)?;
     let meta = bytes.get(HEAD_BYTES..meta_end).ok_or(DecodeError::Short)?;
-    let raw = || bytes.slice(meta_end..);
-    match (kind, version) {
+    let raw = || (kind & ERASED == 0).then(|| bytes.slice(meta_end..));
+    match (unmarked(kind), version) {
         (ACCEPTED, 1) => Ok(Record::Accepted(from_bincode::<Accepted>(kind, meta)?, raw())),
         (OUTCOME, 1) => Ok(Record::Outcome(from_bincode::<Outcome>(kind, meta)?, raw())),
         (CONFIG, 1) => serde_json::from_slice::<ConfigChange>(meta)
@@ -115,7 +142,16 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
         (TASK_STARTED, 1) => from_bincode::<TaskStarted>(kind, meta).map(Record::TaskStarted),
         (TASK_FINISHED, 1) => from_bincode(kind, meta).map(Record::TaskFinished),
         (CARRIED, 1) => Ok(Record::Carried(from_bincode::<Carried>(kind, meta)?, raw())),
+        (EXPUNGED, 1) => from_bincode::<Expunged>(kind, meta).map(Record::Expunged),
         _ => Err(DecodeError::Unknown { kind, version }),
+    }
+}
+
+/// The kind without the mark, if it is one that may bear it.
+const fn unmarked(kind: u8) -> u8 {
+    match kind & !ERASED {
+        with_content @ (ACCEPTED | OUTCOME | CARRIED) => with_content,
+        _ => kind,
     }
 }
 

@@ -7,7 +7,7 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{DecodeError, Encoder, decode, from_checked_bincode, to_bincode};
+pub(crate) use codec::{DecodeError, Encoder, decode, erase, from_checked_bincode, to_bincode};
 
 use bytes::Bytes;
 use postrider_model::config::ConfigChange;
@@ -19,13 +19,17 @@ use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
+/// What lies beside the meta part: a message's body, an answer's body. `None`
+/// once it was expunged.
+pub(crate) type Content = Option<Bytes>;
+
 /// One record, decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     /// A message was accepted, with its deliveries (W2).
-    Accepted(Accepted, Bytes),
+    Accepted(Accepted, Content),
     /// An attempt has ended.
-    Outcome(Outcome, Bytes),
+    Outcome(Outcome, Content),
     /// The configuration changed.
     Config(ConfigChange),
     /// A person or a rule changed deliveries.
@@ -35,7 +39,9 @@ pub(crate) enum Record {
     /// A bulk replay has replayed everything that it was to.
     TaskFinished(TaskId),
     /// A message, copied out of a segment that is about to go.
-    Carried(Carried, Bytes),
+    Carried(Carried, Content),
+    /// A person removed the content of another record.
+    Expunged(Expunged),
 }
 
 /// The message's record without its body.
@@ -55,6 +61,8 @@ pub(crate) struct Accepted {
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) order_key: u64,
     pub(crate) endpoints: Vec<EndpointId>,
+    /// From then on the body is not shown and not sent.
+    pub(crate) payload_until: Option<UnixMs>,
 }
 
 /// Hashes of an idempotency key and of what came with it.
@@ -144,10 +152,46 @@ pub(crate) struct Carried {
     pub(crate) states: Vec<(EndpointId, DeliveryState)>,
 }
 
+/// The removal of a payload or of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Expunged {
+    pub(crate) at: UnixMs,
+    pub(crate) app: AppId,
+    pub(crate) what: ExpungedContent,
+    /// The message's deliveries that waited, and are dead letters by it.
+    pub(crate) waiting: Vec<DeliveryRef>,
+    /// Those that were dead letters before, and cannot be replayed any more.
+    pub(crate) dead: Vec<DeliveryRef>,
+}
+
+/// Which content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ExpungedContent {
+    /// The body of a message, in all places to which it was carried.
+    Payload { message: MessageId, sequence: Position },
+    /// The answer to an attempt, in the record of its outcome.
+    Response { attempt: AttemptId, position: Position },
+}
+
+impl ExpungedContent {
+    /// Where the content was first recorded: no other has this position.
+    pub(crate) const fn position(&self) -> Position {
+        match *self {
+            Self::Payload { sequence, .. } => sequence,
+            Self::Response { position, .. } => position,
+        }
+    }
+}
+
 impl Accepted {
     /// When the message was accepted: its id tells.
     pub(crate) fn at(&self) -> UnixMs {
         self.id.0.time()
+    }
+
+    /// Whether the body's own retention is over.
+    pub(crate) fn payload_is_over(&self, now: UnixMs) -> bool {
+        self.payload_until.is_some_and(|until| until <= now)
     }
 
     pub(crate) fn delivery(&self, endpoint: EndpointId, sequence: Position, position: Position) -> DeliveryRef {

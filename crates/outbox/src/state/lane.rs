@@ -57,7 +57,7 @@ impl Dead {
 
     /// Whether its message can be read, for all that is known.
     pub(crate) fn has_payload(&self) -> bool {
-        !matches!(self.reason, DeadReason::PayloadDamaged | DeadReason::PayloadExpunged)
+        self.reason.leaves_payload()
     }
 
     pub(crate) const fn state(&self) -> DeliveryState {

@@ -1,9 +1,11 @@
 //! All that is derived from the journal and kept in memory, and the one
 //! function that derives it: [`State::apply`], used live and in recovery alike.
 
+mod expunging;
 mod lane;
 mod task;
 
+pub(crate) use expunging::Expunging;
 pub(crate) use lane::{LaneState, Live};
 pub(crate) use task::TaskState;
 
@@ -11,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use postrider_model::check_invariant;
 use postrider_model::config::{Config, ConfigChange};
-use postrider_model::delivery::{DeliveryEvent, DeliveryState, Scheduled, transition};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Scheduled, transition};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::{Lane, LaneEvent};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, Outcome, Record};
+use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, Expunged, Outcome, Record};
 
 /// Live deliveries, dead letters, bulk replays. The configuration lies beside
 /// it, because others read it without waiting for this.
@@ -26,6 +28,7 @@ use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, 
 pub(crate) struct State {
     pub(crate) lanes: HashMap<EndpointId, LaneState>,
     pub(crate) tasks: BTreeMap<TaskId, TaskState>,
+    pub(crate) expunging: Expunging,
     /// The time of the newest record: time never goes back behind it.
     pub(crate) last_record: UnixMs,
     /// Everything in the journal before this has been applied.
@@ -68,6 +71,7 @@ impl State {
                 }
             }
             Record::Carried(carried, _) => self.apply_carried(position, carried, events),
+            Record::Expunged(expunged) => self.apply_expunged(position, expunged, events),
         }
     }
 
@@ -255,6 +259,18 @@ impl State {
                 DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => self.put(&delivery, state, events),
                 DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } => self.put(&delivery, state, &mut vec![]),
                 DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
+            }
+        }
+    }
+
+    fn apply_expunged(&mut self, position: Position, expunged: &Expunged, events: &mut Vec<LaneEvent>) {
+        self.see_time(expunged.at);
+        self.expunging.add(position, expunged);
+        let event = DeliveryEvent::Expired { at: expunged.at, reason: DeadReason::PayloadExpunged };
+        for delivery in expunged.waiting.iter().chain(&expunged.dead) {
+            let Some(before) = self.delivery(delivery) else { continue };
+            if let Ok(after) = transition(&before, &event) {
+                self.put(delivery, &after, events);
             }
         }
     }

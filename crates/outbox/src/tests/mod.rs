@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod expunge;
 mod interleavings;
 mod life;
 mod machine;

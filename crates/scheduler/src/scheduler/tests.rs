@@ -110,7 +110,7 @@ fn a_probe_without_a_job_is_tried_again() {
         world.answer(key(1, message), failed(FailureKind::Dns));
     }
     world.fail_jobs(key(1, 5), Some(JobError::NotLive));
-    world.fail_jobs(key(1, 6), Some(JobError::Damaged("segment 3".to_owned())));
+    world.fail_jobs(key(1, 6), Some(JobError::NoPayload("segment 3".to_owned())));
     world.run();
     world.pass(S);
     assert_eq!(world.run(), []);
@@ -335,7 +335,7 @@ fn only_the_first_failed_reading_in_a_row_is_told() {
 fn a_damaged_payload_waits_for_its_dead_letter() {
     let mut world = World::with(&[(1, 1)]);
     world.accept(1, [1, 2]);
-    world.fail_jobs(key(1, 1), Some(JobError::Damaged("segment 3".to_owned())));
+    world.fail_jobs(key(1, 1), Some(JobError::NoPayload("segment 3".to_owned())));
     assert_eq!(world.run(), []);
     assert_eq!(world.scheduler.gauges(world.at).in_flight, 1);
     let reason = DeadReason::PayloadDamaged;

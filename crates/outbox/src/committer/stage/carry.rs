@@ -7,10 +7,11 @@ use crate::record::{Carried, DeliveryRef, Record};
 
 impl Committer {
     pub(super) fn stage_carry(&mut self, request: CarryRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
-        let CarryRequest { message, sequence, body, ended, reply } = request;
+        let CarryRequest { message, sequence, mut body, ended, reply } = request;
         let deliveries: Vec<_> =
             message.endpoints.iter().map(|endpoint| message.delivery(*endpoint, sequence, sequence)).collect();
-        if deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key())) {
+        let touched = deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key()));
+        if touched || !frame.contents.insert(sequence) {
             return self.waiting_urgent.push_back(Urgent::Carry(CarryRequest {
                 message,
                 sequence,
@@ -22,6 +23,10 @@ impl Committer {
         frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
         let states: Vec<_> = {
             let state = self.shared.state.lock();
+            if state.expunging.contains(sequence) {
+                // Perhaps since the body was read.
+                body = None;
+            }
             let known = deliveries.iter().filter_map(|delivery| {
                 let ended = || ended.get(&delivery.endpoint).copied();
                 Some((delivery.endpoint, state.delivery(delivery).or_else(ended)?))

@@ -1,6 +1,6 @@
 //! What a person or a rule does to deliveries, in a frame.
 
-use postrider_model::delivery::{DeliveryEvent, DeliveryState, transition};
+use postrider_model::delivery::{DeliveryEvent, DeliveryState, TransitionError, transition};
 use postrider_model::ports::ControlError;
 use postrider_model::position::Position;
 
@@ -45,6 +45,10 @@ impl Committer {
             for delivery in &request.deliveries {
                 let known = || state.delivery(delivery).or_else(|| ended(delivery));
                 let known = state.lanes.contains_key(&delivery.endpoint).then(known);
+                if matches!(event, DeliveryEvent::Replayed { .. }) && state.expunging.contains(delivery.sequence) {
+                    refusal = TransitionError::NoPayload.into();
+                    continue;
+                }
                 match known.flatten().map(|before| transition(&before, &event)) {
                     Some(Ok(_)) => legal.push(*delivery),
                     Some(Err(error)) => refusal = error.into(),

@@ -22,12 +22,13 @@ impl Committer {
         }
         let id = MessageId(self.id(frame.now, builder.next_position()));
         message.meta.id = id;
+        message.meta.payload_until = message.payload_retention.map(|retention| frame.now + retention);
         let deliveries = u32::try_from(message.meta.endpoints.len()).unwrap_or(u32::MAX);
         let accepted = Accepted { id, at: frame.now, deliveries, duplicate: false };
         let keys =
             [message.meta.idempotency.map(|key| (key.key, key.content)), message.event_key.map(|key| (key, [0; 16]))];
         let (bytes, limit_bytes) = (message.body.len(), self.shared.options.body_limit_bytes);
-        if !self.push(builder, frame, Record::Accepted(message.meta, message.body)) {
+        if !self.push(builder, frame, Record::Accepted(message.meta, Some(message.body))) {
             return drop(message.reply.send(Err(AcceptError::TooLarge { bytes, limit_bytes })));
         }
         for (key, content) in keys.into_iter().flatten() {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_model::attempt::{FAILURE_RESPONSE_KEPT_BYTES, SUCCESS_RESPONSE_KEPT_BYTES};
 use postrider_model::command::Command;
-use postrider_model::delivery::DeliveryState;
+use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::id::AttemptId;
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::{LaneEvent, Settlement};
@@ -14,7 +14,12 @@ use crate::journal::FrameBuilder;
 use crate::record::{Outcome, Record};
 
 impl Committer {
-    pub(super) fn stage_settlement(&mut self, settlement: Settlement, builder: &mut FrameBuilder, frame: &mut Frame) {
+    pub(super) fn stage_settlement(
+        &mut self,
+        mut settlement: Settlement,
+        builder: &mut FrameBuilder,
+        frame: &mut Frame,
+    ) {
         let key = settlement.outcome.key;
         let disable = settlement.disable_endpoint && self.shared.config.read().endpoint(key.endpoint).is_some();
         if frame.touched.contains(&key) || (disable && frame.config_changed) {
@@ -32,9 +37,14 @@ impl Committer {
         let current = self.shared.state.lock().delivery(&flight.delivery);
         let waits_for_it =
             matches!(current, Some(DeliveryState::Scheduled(now)) if now.attempt == settlement.outcome.attempt);
+        let retries = matches!(settlement.next, Next::Retry { .. });
+        if retries && self.shared.state.lock().expunging.contains(key.message) {
+            // Its payload was expunged while it was in flight.
+            settlement.next = Next::Dead { reason: DeadReason::PayloadExpunged };
+        }
         let id = AttemptId(self.id(frame.now, builder.next_position()));
         let (outcome, body) = outcome_record(id, &settlement, flight, !waits_for_it);
-        if !self.push(builder, frame, Record::Outcome(outcome, body)) {
+        if !self.push(builder, frame, Record::Outcome(outcome, Some(body))) {
             // The next frame has room.
             self.shared.in_flight.lock().insert(key, flight);
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));

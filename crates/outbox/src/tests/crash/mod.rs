@@ -50,7 +50,9 @@ const SCRIPT: &[Op] = &[
     Op::Attempt("m5", "a", End::Dead),
     Op::Attempt("m6", "a", End::Delivered),
     Op::Attempt("m6", "b", End::Delivered),
+    Op::Expunge("m5"),
     send("m7", SENT, None, 3_000),
+    Op::Erase,
     Op::Restart,
     send("m8", PAID, None, 2_500),
     Op::Pause("b", false),
@@ -68,6 +70,7 @@ const SCRIPT: &[Op] = &[
     Op::Attempt("m8", "a", End::Delivered),
     Op::Attempt("m8", "b", End::Delivered),
     Op::Retire,
+    Op::Expunge("m4"),
     Op::Replay("m1", "b"),
     send("m13", PAID, None, 3_000),
     Op::Attempt("m1", "b", End::Delivered),
@@ -78,6 +81,8 @@ const SCRIPT: &[Op] = &[
     Op::Attempt("m12", "a", End::Delivered),
     Op::Attempt("m12", "b", End::Delivered),
     send("m15", PAID, None, 3_000),
+    Op::Expunge("m15"),
+    Op::Erase,
     Op::Retire,
     Op::Restart,
     Op::PauseAll(false),
@@ -108,6 +113,8 @@ fn the_script_does_what_it_is_there_for() {
     let segments = stepper.outbox.shared.reader.segments();
     assert!(segments.first().is_some_and(|first| first.number > 1), "segments were removed: {segments:?}");
     assert!(segments.len() > 3, "and rolled: {segments:?}");
+    let erased: Vec<_> = run.ledger.erased.iter().map(String::as_str).collect();
+    assert_eq!(erased, ["m15", "m4", "m5"], "they are off the disk");
     check(&place, &disk.crash(Survival::Nothing), run.clock.now(), &run.ledger, "at the end");
 }
 

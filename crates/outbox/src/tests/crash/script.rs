@@ -9,9 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
+use postrider_model::expunge::Expunge as _;
 use postrider_model::id::MessageId;
 use postrider_model::lane::DeliveryStore as _;
-use postrider_model::message::NewMessage;
+use postrider_model::message::{Message, NewMessage};
 use postrider_model::ports::Unavailable;
 use postrider_model::ports::{
     Accept, AcceptError, Configure, Control, DeliveryFilter, MessageFilter, PageRequest, Query,
@@ -20,6 +21,7 @@ use postrider_model::time::UnixMs;
 use tokio::runtime::Runtime;
 
 use super::world::{End, Ledger, Name, Op, Stand, World};
+use crate::disk::Disk as _;
 use crate::disk::sim::SimDisk;
 use crate::tests::stepper::{Stepper, app, endpoint, sim_dir};
 use crate::tests::support::{ManualClock, ORG};
@@ -95,6 +97,12 @@ impl<'a> Run<'a> {
                     self.clock.forward(Duration::from_secs(7_200));
                     stepper.keeper(|keeper| keeper.remove_old_segments());
                 }
+                Done::Erase => {
+                    self.clock.forward(Duration::from_secs(7_200));
+                    if erase(stepper) {
+                        self.ledger.erased();
+                    }
+                }
                 Done::Refused => drop(self.ledger.worlds.pop()),
                 Done::Failed => return,
             }
@@ -109,6 +117,7 @@ enum Done {
     Lazy,
     Restart,
     Retire,
+    Erase,
     /// There was no room, and nothing has happened.
     Refused,
     /// There was no answer, or an error.
@@ -171,9 +180,25 @@ fn perform(stepper: &mut Stepper, ledger: &mut Ledger, op: Op) -> Done {
             });
             Done::Lazy
         }
+        Op::Expunge(name) => {
+            let Some(app) = app_id else { return Done::Failed };
+            Done::of(stepper.ask(stepper.outbox.expunge_payload(app, id_of(name))))
+        }
+        Op::Erase => Done::Erase,
         Op::Retire => Done::Retire,
         Op::Restart => Done::Restart,
     }
+}
+
+/// Whether all is off the disk that was expunged.
+fn erase(stepper: &mut Stepper) -> bool {
+    for _ in 0..50 {
+        if stepper.outbox.stats().expunged_on_disk == 0 {
+            return true;
+        }
+        stepper.keeper(crate::Keeper::expunge_some);
+    }
+    false
 }
 
 fn command(stepper: &mut Stepper, command: Command) -> Done {
@@ -214,9 +239,10 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
     let (mut pending, mut dead) = (0, 0);
     for message in messages {
         let body = message.body.clone().unwrap_or_default();
-        let text = String::from_utf8_lossy(&body).into_owned();
-        let name = text.split(' ').next().unwrap_or_default().to_owned();
-        assert_eq!(ledger.bodies.get(&name), Some(&text), "{case}: a body that was never sent");
+        let name = name_of(&message, ledger, case);
+        if message.body.is_none() {
+            world.expunged.insert(name.clone());
+        }
         let by_id = outbox.message(app, message.id).expect("it can be read");
         assert_eq!(by_id.as_ref().map(|found| &found.body), Some(&message.body), "{case}: {name} by its id");
         let mut stands = BTreeMap::new();
@@ -244,6 +270,31 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
     world
 }
 
+/// The body tells it; without one, the id that was answered.
+fn name_of(message: &Message, ledger: &Ledger, case: &str) -> String {
+    let Some(body) = &message.body else {
+        let named = ledger.ids.iter().find(|(_, id)| **id == message.id);
+        return named.map(|(name, _)| (*name).to_owned()).expect("only what was answered is expunged");
+    };
+    let text = String::from_utf8_lossy(body).into_owned();
+    let name = text.split(' ').next().unwrap_or_default().to_owned();
+    assert_eq!(ledger.bodies.get(&name), Some(&text), "{case}: a body that was never sent");
+    name
+}
+
+/// What was taken off the disk is in none of its files.
+fn check_erased(disk: &SimDisk, ledger: &Ledger, case: &str) {
+    let journal = sim_dir().join("journal");
+    for name in disk.list(&journal).expect("it is there") {
+        let content = disk.content(&journal.join(&name)).expect("it is there");
+        for message in &ledger.erased {
+            let needle = format!("{message} xxxxxxxxxx");
+            let found = content.windows(needle.len()).any(|bytes| bytes == needle.as_bytes());
+            assert!(!found, "{case}: {message} is in {name}");
+        }
+    }
+}
+
 fn stand(state: &DeliveryState) -> Stand {
     match *state {
         DeliveryState::Scheduled(scheduled) => Stand::Pending(scheduled.attempt),
@@ -265,6 +316,10 @@ pub(super) fn check(place: &Place<'_>, disk: &SimDisk, clock: UnixMs, ledger: &L
         ledger: Ledger::new(),
     };
     let mut first = run.open().unwrap_or_else(|error| panic!("{case}: {error}"));
+    // What a crash left half made is gone by now.
+    if !ledger.erased.is_empty() {
+        check_erased(disk, ledger, case);
+    }
     assert_eq!(first.report.quarantined, Vec::<String>::new(), "{case}");
     let found = observe(&mut first, ledger, case);
     assert!(ledger.explains(&found), "{case}: found {found:#?}, possible {:#?}", ledger.worlds.get(ledger.safe..));

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) endpoints: BTreeMap<String, bool>,
     /// Messages with their deliveries, by endpoint.
     pub(super) messages: BTreeMap<String, BTreeMap<String, Stand>>,
+    /// Those of them that are shown without their payload.
+    pub(super) expunged: BTreeSet<String>,
 }
 
 /// A step of a script.
@@ -48,6 +50,9 @@ pub(super) enum Op {
     Cancel(Name, Name),
     Replay(Name, Name),
     Checkpoint,
+    Expunge(Name),
+    /// Two hours go by, and what was expunged is taken off the disk.
+    Erase,
     /// Two hours go by, and segments that are old then are removed.
     Retire,
     /// A clean stop, and a start.
@@ -73,6 +78,8 @@ pub(super) struct Ledger {
     /// Types that each endpoint wants.
     wanted: BTreeMap<Name, &'static [Name]>,
     pub(super) keys: BTreeMap<Name, Name>,
+    /// Messages whose payload must be nowhere on disk.
+    pub(super) erased: BTreeSet<String>,
     /// Messages that retention may have removed: all of their deliveries had ended.
     pub(super) old: BTreeSet<String>,
 }
@@ -128,7 +135,15 @@ impl Ledger {
                 let keyed = |name: &str| self.keys.contains_key(name);
                 self.old.extend(ended.map(|(name, _)| name.clone()).filter(|name| !keyed(name)));
             }
-            Op::Checkpoint | Op::Restart => {}
+            Op::Expunge(name) => {
+                world.expunged.insert(name.to_owned());
+                for stand in world.messages.get_mut(name).into_iter().flat_map(BTreeMap::values_mut) {
+                    if let Stand::Pending(attempt) = *stand {
+                        *stand = Stand::Dead(attempt - 1);
+                    }
+                }
+            }
+            Op::Checkpoint | Op::Restart | Op::Erase => {}
         }
         self.worlds.push(world);
     }
@@ -138,12 +153,18 @@ impl Ledger {
         self.safe = self.worlds.len() - 1;
     }
 
+    /// Notes that what was expunged is off the disk.
+    pub(super) fn erased(&mut self) {
+        self.erased.extend(self.worlds.last().into_iter().flat_map(|world| world.expunged.clone()));
+    }
+
     /// Whether a start may have found this.
     pub(super) fn explains(&self, found: &World) -> bool {
         let possible = self.worlds.get(self.safe..).unwrap_or_default();
         possible.iter().any(|world| {
             let mut world = world.clone();
             world.messages.retain(|name, _| found.messages.contains_key(name) || !self.old.contains(name));
+            world.expunged.retain(|name| world.messages.contains_key(name));
             world == *found
         })
     }
