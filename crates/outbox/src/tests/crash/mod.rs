@@ -205,6 +205,43 @@ fn a_failed_write_or_sync_is_never_followed_by_an_answer() {
     }
 }
 
+/// A process that goes on after a sync that failed sees files that may not be
+/// the ones on disk.
+#[test]
+fn what_is_erased_stays_away_also_after_a_failed_sync_and_a_power_cut() {
+    const ERASE: [Op; 10] = [
+        Op::App,
+        Op::Endpoint("a", &[PAID]),
+        send("m1", PAID, None, 900),
+        Op::Attempt("m1", "a", End::Delivered),
+        // A start writes the last segment anew by itself.
+        send("m2", PAID, None, 9_000),
+        send("m3", PAID, None, 9_000),
+        Op::Expunge("m1"),
+        Op::Erase,
+        Op::Restart,
+        Op::Erase,
+    ];
+    let (runtime, index) = (runtime(), tempfile::tempdir().expect("a temporary directory"));
+    let place = Place { runtime: &runtime, index: index.path() };
+    let mut erased = 0;
+    for count in 0.. {
+        let disk = SimDisk::new();
+        disk.fail_sync_after(count);
+        let mut run = Run::start(&place, &disk, options());
+        run.all(&ERASE);
+        erased += usize::from(run.ledger.erased.contains("m1"));
+        for survival in survivals(count * 10..count * 10 + 6) {
+            let case = format!("failure of sync {count}, {survival:?}");
+            check(&place, &disk.crash(survival), run.clock.now(), &run.ledger, &case);
+        }
+        if disk.failure_is_due() {
+            break;
+        }
+    }
+    assert!(erased > 3, "{erased} went on to the end");
+}
+
 #[test]
 fn a_full_disk_refuses_loses_nothing_and_heals() {
     let (runtime, index) = (runtime(), tempfile::tempdir().expect("a temporary directory"));
