@@ -79,6 +79,8 @@ pub(crate) enum Ask {
     Delivery(commands::delivery::Delivery),
     #[command(subcommand)]
     DeadLetter(commands::dead_letter::DeadLetter),
+    #[command(subcommand)]
+    Task(commands::task::Task),
     Pause(commands::pause::Pause),
     Resume(commands::pause::Resume),
     Listen(commands::listen::Listen),

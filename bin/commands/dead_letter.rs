@@ -1,18 +1,13 @@
 //! `postrider dead-letter`: what was given up, and how it goes out again.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::delivery::{Filter, attempts_made, standing};
-use super::{Context, PageArgs};
-use crate::client::{Answer, Client, Path};
+use super::{Context, PageArgs, task};
+use crate::client::Path;
 use crate::exit::Failure;
 use crate::output::{Table, data, field, more, time};
-
-/// How often the progress of a replay is asked for.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Dead letters: deliveries that were given up; each stays until someone replays it, or for `retention.dead_letters`
 #[derive(Debug, Subcommand)]
@@ -89,38 +84,10 @@ impl DeadLetter {
             Self::Replay { filter, no_wait, .. } => {
                 let path = Path::new(["app", &filter.app, "dead-letter", "replay"])?;
                 let task = client.post(path, &filter.body()).await?;
-                let task = if no_wait { task } else { finished(context, &client, task).await? };
-                context.output.answer(&task, |task| {
-                    format!("task {} replayed {} ({})\n", field(task, "id"), replayed(task), status(task))
-                })
+                task::begun(context, &client, task, no_wait).await
             }
         }
     }
-}
-
-/// Waits for the end of a replay and says how far it is. Interrupting this
-/// command does not end the replay.
-async fn finished(context: &Context, client: &Client, mut task: Answer) -> Result<Answer, Failure> {
-    let id = field(&task, "id");
-    let mut said = String::new();
-    while status(&task) != "finished" {
-        tokio::time::sleep(PROGRESS_INTERVAL).await;
-        task = client.get(Path::new(["task", &id])?).await?;
-        let so_far = replayed(&task);
-        if so_far != said {
-            context.output.note(format!("replayed {so_far} so far"));
-            said = so_far;
-        }
-    }
-    Ok(task)
-}
-
-fn status(task: &Value) -> String {
-    field(task, "status")
-}
-
-fn replayed(task: &Value) -> String {
-    task.get("data").map(|data| field(data, "replayed")).unwrap_or_default()
 }
 
 fn list(answer: &Value) -> String {

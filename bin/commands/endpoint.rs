@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::without_nulls;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs};
+use super::{Context, PageArgs, endpoint_replay};
 use crate::cli::{duration, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
@@ -77,6 +77,9 @@ pub(crate) enum EndpointCommand {
         #[arg(long, value_parser = duration)]
         grace: Option<std::time::Duration>,
     },
+    /// Sends an endpoint its dead letters of a span of time again
+    #[command(after_help = "Example:\n  postrider endpoint recover --app shop main --since 2026-01-31T12:00:00Z")]
+    Recover(endpoint_replay::Recover),
     /// Switches an endpoint on; what waited for it goes out
     #[command(after_help = "Example:\n  postrider endpoint enable --app shop main")]
     Enable(Which),
@@ -166,7 +169,7 @@ impl Fields {
 }
 
 impl Which {
-    fn path(&self, rest: &[&'static str]) -> Result<Path, Failure> {
+    pub(super) fn path(&self, rest: &[&'static str]) -> Result<Path, Failure> {
         let base: [&str; 4] = ["app", &self.app, "endpoint", &self.endpoint];
         Path::new(base.into_iter().chain(rest.iter().copied()))
     }
@@ -222,6 +225,7 @@ impl EndpointCommand {
                 let answer = client.post(which.path(&["secret", "rotate"])?, &body).await?;
                 context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
             }
+            Self::Recover(command) => command.run(context, &client).await,
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,
             Self::Disable(which) => set_disabled(context, &client, &which, true).await,
         }

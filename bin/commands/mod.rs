@@ -7,6 +7,7 @@ pub(crate) mod delivery;
 pub(crate) mod demo;
 pub(crate) mod docs;
 pub(crate) mod endpoint;
+pub(crate) mod endpoint_replay;
 pub(crate) mod event_type;
 pub(crate) mod listen;
 pub(crate) mod message;
@@ -14,6 +15,7 @@ pub(crate) mod pause;
 pub(crate) mod salvage;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod task;
 pub(crate) mod token;
 
 use clap::Args;
@@ -101,6 +103,7 @@ async fn ask(command: Ask, context: &Context) -> Result<(), Failure> {
         Ask::Message(command) => command.run(context).await,
         Ask::Delivery(command) => command.run(context).await,
         Ask::DeadLetter(command) => command.run(context).await,
+        Ask::Task(command) => command.run(context).await,
         Ask::Pause(command) => command.run(context).await,
         Ask::Resume(command) => command.run(context).await,
         Ask::Listen(command) => command.run(context).await,

@@ -21,3 +21,4 @@ mod sdk;
 mod signatures;
 mod support;
 mod sync_order;
+mod tasks;

@@ -111,7 +111,7 @@ async fn dead_letters_are_replayed_by_filter_and_the_others_stay() {
     }
     receiver.always(Reply::Status(204));
     let task = server.run(&["dead-letter", "replay", "--app", "shop", "--event-type", "order.paid", "--all"]).json();
-    assert_eq!((task["status"].as_str(), task["data"]["replayed"].as_u64()), (Some("finished"), Some(20)));
+    assert_eq!((task["status"].as_str(), task["data"]["messagesSent"].as_u64()), (Some("finished"), Some(20)));
     for message in &paid {
         api.until_state(&endpoint, message, "delivered").await;
     }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use http::StatusCode;
 use postrider_model::id::AppId;
 use postrider_model::ports::DeliveryFilter;
+use postrider_model::task::TaskWork;
 
 use crate::Context;
 use crate::auth::Caller;
@@ -14,7 +15,7 @@ use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::filter::{self, FilterIn, OfParams};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
-use crate::task::TaskOut;
+use crate::task::{self, TaskOut};
 
 /// Lists the dead letters of an application
 #[utoipa::path(
@@ -95,7 +96,5 @@ pub(crate) async fn replay_where(
     Json(filter): Json<FilterIn>,
 ) -> Result<(StatusCode, axum::Json<TaskOut>), ApiError> {
     let filter = filter.resolve(&context, &caller, &app).await?;
-    let id = context.ports.control.replay_where(filter).await?;
-    let task = context.ports.control.task(id).ok_or_else(|| ApiError::internal(&"a task is gone at once"))?;
-    Ok((StatusCode::ACCEPTED, axum::Json(TaskOut::from(task))))
+    task::start(&context, TaskWork::ReplayDeadLetters(filter)).await
 }

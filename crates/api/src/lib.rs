@@ -47,6 +47,7 @@
 //! | `GET dead-letter` | those of all applications of the tenant |
 //! | `POST app/{app}/dead-letter/replay` | replays those that match; 202 with the task |
 //! | `GET task/{task}` | how far a task is |
+//! | `GET task` | tasks of every kind; `status`, `task` |
 //! | `POST app/{app}/endpoint/{endpoint}/pause`, `.../resume` | the endpoint gets nothing, or goes on |
 //! | `POST dispatch/pause`, `dispatch/resume` | nobody gets anything, or all go on; the operator's; 204 |
 //! | `GET status` | what is configured and what is wrong |
@@ -71,6 +72,7 @@ mod delivery;
 mod dispatch;
 mod endpoint;
 mod endpoint_headers;
+mod endpoint_replay;
 mod endpoint_secret;
 mod endpoint_stats;
 mod error;

@@ -4,7 +4,7 @@
 //! that of the first: from there the list is walked backwards. The members of
 //! a page are always in the order of the list.
 
-use postrider_model::id::{AppId, AttemptId, EndpointId, ID_BYTES, MessageId, RawId};
+use postrider_model::id::{AppId, AttemptId, EndpointId, ID_BYTES, MessageId, RawId, TaskId};
 use postrider_model::ports::{MAX_PAGE_KEY_BYTES, Page, PageKey, PageRequest};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -97,6 +97,8 @@ pub(crate) enum Cursor {
     Message,
     /// By the attempt's id.
     Attempt,
+    /// By the task's id.
+    Task,
     /// By the event type's name.
     Name,
     /// By bytes that only the store understands.
@@ -111,6 +113,7 @@ impl Cursor {
             Self::Endpoint => EndpointId(raw()?).to_string(),
             Self::Message => MessageId(raw()?).to_string(),
             Self::Attempt => AttemptId(raw()?).to_string(),
+            Self::Task => TaskId(raw()?).to_string(),
             // No name begins with a dot, but one may begin with the `-` that means backwards.
             Self::Name => match String::from_utf8_lossy(key) {
                 name if name.starts_with('-') => format!(".{name}"),
@@ -126,6 +129,7 @@ impl Cursor {
             Self::Endpoint => text.parse::<EndpointId>().ok()?.0,
             Self::Message => text.parse::<MessageId>().ok()?.0,
             Self::Attempt => text.parse::<AttemptId>().ok()?.0,
+            Self::Task => text.parse::<TaskId>().ok()?.0,
             Self::Name => return Some(text.strip_prefix('.').unwrap_or(text).as_bytes().to_vec()),
             Self::Opaque => return decode_hex(text),
         };

@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 use crate::error::ApiError;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, dead_letter, delivery, dispatch, endpoint,
-    endpoint_headers, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message, openapi, poller,
-    portal, precheck, task,
+    endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message,
+    openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -51,7 +51,10 @@ fn tenant_routes() -> OpenApiRouter<Context> {
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
         .routes(routes!(dead_letter::list_all))
+        .routes(routes!(task::list))
         .routes(routes!(task::get))
+        .routes(routes!(task::list_background))
+        .routes(routes!(task::get_background))
         .routes(routes!(dispatch::pause))
         .routes(routes!(dispatch::resume))
         .routes(routes!(dispatch::status))
@@ -92,6 +95,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(attempted::messages))
         .routes(routes!(endpoint_stats::get))
         .routes(routes!(example::send))
+        .routes(routes!(endpoint_replay::recover))
         .routes(routes!(endpoint::pause))
         .routes(routes!(endpoint::resume))
 }

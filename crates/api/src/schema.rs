@@ -4,6 +4,7 @@
 //! `postrider_model::validate` holds; a test asks for values beyond each of
 //! them, so that description and check cannot part.
 
+use postrider_model::task::TaskKind;
 use postrider_model::validate::{MAX_CHANNEL_CHARS, MAX_EVENT_TYPE_CHARS};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -52,6 +53,30 @@ impl PartialSchema for Ordering {
 }
 
 impl ToSchema for Ordering {}
+
+/// The state of a task.
+pub(crate) enum TaskStatus {}
+
+impl PartialSchema for TaskStatus {
+    fn schema() -> RefOr<Schema> {
+        let status = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(status.enum_values(Some(["running", "finished", "failed"])).into())
+    }
+}
+
+impl ToSchema for TaskStatus {}
+
+/// What a task does.
+pub(crate) enum TaskKindName {}
+
+impl PartialSchema for TaskKindName {
+    fn schema() -> RefOr<Schema> {
+        let kind = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(kind.enum_values(Some(TaskKind::ALL.map(TaskKind::as_str))).into())
+    }
+}
+
+impl ToSchema for TaskKindName {}
 
 /// The class of an answer's status.
 pub(crate) enum StatusCodeClass {}

@@ -19,3 +19,4 @@ mod openapi;
 mod poller;
 mod portal;
 mod protocol;
+mod task;

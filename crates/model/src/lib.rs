@@ -28,5 +28,6 @@ pub mod retry;
 pub mod retry_after;
 pub mod secret;
 pub mod status;
+pub mod task;
 pub mod time;
 pub mod validate;

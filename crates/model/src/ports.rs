@@ -18,6 +18,7 @@ use crate::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use crate::message::{Accepted, Message, NewMessage};
 use crate::secret::Secret;
 use crate::status::MessageStatus;
+use crate::task::{Task, TaskWork};
 use crate::time::UnixMs;
 use crate::validate::FieldErrors;
 
@@ -419,27 +420,15 @@ pub trait Control: Send + Sync {
     /// Schedules a dead, cancelled or delivered delivery again, with a fresh schedule.
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>>;
 
-    /// Schedules the dead letters that match at this moment again, as a job that
-    /// survives a restart; answers its id once the job is recorded.
-    fn replay_where(&self, filter: DeliveryFilter) -> Answer<Result<TaskId, ControlError>>;
+    /// Begins a task, which survives a restart; answers it once it is recorded.
+    fn start_task(&self, work: TaskWork) -> Answer<Result<Task, ControlError>>;
 
-    /// How far a job is.
+    /// How far a task is.
     fn task(&self, id: TaskId) -> Option<Task>;
-}
 
-/// A long-running job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    /// Its id.
-    pub id: TaskId,
-    /// What it replays.
-    pub filter: DeliveryFilter,
-    /// Deliveries replayed so far.
-    pub replayed: u64,
-    /// It has ended.
-    pub finished: bool,
-    /// When it was asked for.
-    pub created: UnixMs,
+    /// All tasks that are known, oldest first: those that run, and the newest
+    /// that have ended.
+    fn tasks(&self) -> Vec<Task>;
 }
 
 /// Why a pending delivery is not in flight.

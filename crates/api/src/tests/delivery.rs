@@ -2,6 +2,7 @@ use http::{Method, StatusCode};
 use postrider_model::delivery::{DeadReason, DeliveryState};
 use postrider_model::endpoint::Hold;
 use postrider_model::ports::Wait;
+use postrider_model::task::TaskWork;
 use postrider_model::time::UnixMs;
 use serde_json::{Value, json};
 
@@ -111,18 +112,18 @@ async fn dead_letters_are_listed_and_replayed_as_a_task() {
     world.refuses(Method::POST, path, &[(r#"{"all": true}"#, &["body", "all"])]).await;
     let filter = json!({"endpointId": "main", "msgId": first, "after": "2026-01-01T00:00:00Z"});
     let task = world.post(path, filter).await.is(StatusCode::ACCEPTED);
-    has_shape(&task, "id!string status!string task!string data!object createdAt!date-time");
+    has_shape(&task, "id!string status!string task!string data!object createdAt!date-time updatedAt!date-time");
     assert!(task["id"].as_str().unwrap().starts_with("qtask_"));
     let path = format!("/api/v1/task/{}", task["id"].as_str().unwrap());
     world.fake.state().tasks[0].finished = true;
-    world.fake.state().tasks[0].replayed = 1;
+    world.fake.state().tasks[0].sent = 1;
     let done = world.get(&path).await.is(StatusCode::OK);
-    assert_eq!((&done["status"], &done["data"]), (&json!("finished"), &json!({"replayed": 1})));
+    assert_eq!((&done["status"], &done["data"]["messagesSent"]), (&json!("finished"), &json!(1)));
     let stranger = world.with_token(token_of(org(2)));
     for path in [path.as_str(), "/api/v1/task/qtask_x"] {
         stranger.get(path).await.is_error(StatusCode::NOT_FOUND, "not_found");
     }
-    let filter = world.fake.state().tasks[0].filter.clone();
+    let TaskWork::ReplayDeadLetters(filter) = world.fake.state().tasks[0].work.clone() else { panic!("{task}") };
     assert_eq!(filter.message.map(|id| id.to_string()), Some(first));
     assert!(filter.app.is_some() && filter.endpoint.is_some() && filter.after.is_some());
 }

@@ -17,11 +17,12 @@ use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::ports::{
     Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, Configure, Control, ControlError, Delivery, DeliveryFilter,
     EndpointMessage, EndpointStats, Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError,
-    Readiness, Task, Unavailable, Wait,
+    Readiness, Unavailable, Wait,
 };
 use postrider_model::position::Position;
 use postrider_model::secret::{SealedSecret, Secret};
 use postrider_model::status::MessageStatus;
+use postrider_model::task::{Task, TaskWork};
 use postrider_model::time::{Clock, UnixMs};
 
 /// The time at which every test begins.
@@ -384,16 +385,21 @@ impl Control for Fake {
         Box::pin(async { result })
     }
 
-    fn replay_where(&self, filter: DeliveryFilter) -> Answer<Result<TaskId, ControlError>> {
+    fn start_task(&self, work: TaskWork) -> Answer<Result<Task, ControlError>> {
         let mut state = self.state();
         state.writes += 1;
         let (id, created) = (TaskId(state.new_id()), state.now());
-        state.tasks.push(Task { id, filter, replayed: 0, finished: false, created });
-        Box::pin(async move { Ok(id) })
+        let task = Task { id, work, sent: 0, finished: false, created, updated: created };
+        state.tasks.push(task.clone());
+        Box::pin(async move { Ok(task) })
     }
 
     fn task(&self, id: TaskId) -> Option<Task> {
         self.state().tasks.iter().find(|task| task.id == id).cloned()
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        self.state().tasks.clone()
     }
 }
 

@@ -12,10 +12,7 @@ use crate::openapi_json;
 const SVIX: &str = include_str!("svix_operations.txt");
 
 /// Those of them that are not there yet.
-const NOT_THERE_YET: [&str; 2] = [
-    "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover",
-    "POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
-];
+const NOT_THERE_YET: [&str; 1] = ["POST /api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend"];
 
 fn document() -> Value {
     serde_json::from_str(&openapi_json()).unwrap()

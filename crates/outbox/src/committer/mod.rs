@@ -329,7 +329,10 @@ impl Answer {
             Self::Accepted(reply, accepted) => drop(reply.send(Ok(accepted))),
             Self::Command(reply, done) => reply.send(Ok(done)),
             Self::Deliveries(reply, count) => reply.send(Ok(count)),
-            Self::Task(reply, id) => reply.send(Ok(id)),
+            Self::Task(reply, task) => reply.send(Ok(task)),
+            Self::Batch(reply) => {
+                let _ = reply.send(request::Batched::Recorded);
+            }
             Self::Carried(reply) => drop(reply.send(())),
             Self::Expunged(reply) => reply.send(Ok(())),
         }

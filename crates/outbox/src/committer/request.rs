@@ -11,8 +11,9 @@ use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Settlement;
 use postrider_model::message::Accepted;
-use postrider_model::ports::{AcceptError, ControlError, DeliveryFilter};
+use postrider_model::ports::{AcceptError, ControlError};
 use postrider_model::position::Position;
+use postrider_model::task::{Task, TaskWork};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::record::{self, Content, DeliveryChange, DeliveryRef, ExpungedContent};
@@ -41,9 +42,11 @@ pub(crate) enum Urgent {
     Command(Command, ReplyTo<Reply>),
     /// A change of deliveries. Those in a state in which it is not legal are left out.
     Deliveries(DeliveriesRequest),
-    /// A bulk replay begins.
-    StartTask(DeliveryFilter, ReplyTo<TaskId>),
-    /// A bulk replay has ended.
+    /// A task begins.
+    StartTask(TaskWork, ReplyTo<Task>),
+    /// A part of a task.
+    Batch(TaskBatch),
+    /// A task has ended.
     FinishTask(TaskId),
     /// A message has to move out of its segment.
     Carry(CarryRequest),
@@ -96,9 +99,29 @@ impl<T> From<oneshot::Sender<Result<T, ControlError>>> for ReplyTo<T> {
 pub(crate) struct DeliveriesRequest {
     pub(crate) what: DeliveryChange,
     pub(crate) deliveries: Vec<DeliveryRef>,
-    pub(crate) task: Option<(TaskId, DeliveryKey)>,
     /// How many were changed; for a single one, why it was not.
     pub(crate) reply: ReplyTo<u64>,
+}
+
+/// A part of a task: deliveries to one endpoint that it schedules again. Those
+/// that are not any more what the task means are left out.
+pub(crate) struct TaskBatch {
+    pub(crate) task: TaskId,
+    /// The last delivery that was looked at.
+    pub(crate) cursor: DeliveryKey,
+    /// Each with the number of its last attempt, 0 for a dead letter, whose state tells.
+    pub(crate) deliveries: Vec<(DeliveryRef, u16)>,
+    /// Dropped if the batch was not recorded.
+    pub(crate) reply: oneshot::Sender<Batched>,
+}
+
+/// What became of a part of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batched {
+    /// It is on disk.
+    Recorded,
+    /// The lane's window has no room for so many; nothing has happened.
+    NoRoom,
 }
 
 /// The committer writes the states as they are when it writes the record.
@@ -135,6 +158,8 @@ const COMMAND_BYTES: usize = 512 << 10;
 const EVENT_TYPE_BYTES: usize = 3 << 20;
 /// A delivery in a list of deliveries.
 const DELIVERY_BYTES: usize = 96;
+/// A record of a task's batch without its deliveries.
+const BATCH_RECORD_BYTES: usize = 128;
 
 impl FrameBound for Ingest {
     fn bound_bytes(&self) -> usize {
@@ -158,10 +183,9 @@ impl FrameBound for Urgent {
             Self::Command(Command::EventType { .. }, _) => EVENT_TYPE_BYTES,
             Self::Command(..) => COMMAND_BYTES,
             Self::Deliveries(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
-            Self::StartTask(filter, _) => {
-                let types = filter.event_types.iter().flatten();
-                FIXED_BYTES + types.map(|name| name.len() + 8).sum::<usize>()
-            }
+            Self::StartTask(work, _) => FIXED_BYTES + work_bytes(work),
+            // At worst each stands in a record of its own.
+            Self::Batch(batch) => FIXED_BYTES + batch.deliveries.len() * (DELIVERY_BYTES + BATCH_RECORD_BYTES),
             Self::Carry(request) => {
                 let states = request.message.endpoints.len() * DELIVERY_BYTES;
                 accepted_bytes(&request.message) + states + request.body.as_ref().map_or(0, Bytes::len)
@@ -170,6 +194,14 @@ impl FrameBound for Urgent {
             Self::FinishTask(_) => FIXED_BYTES,
         }
     }
+}
+
+fn work_bytes(work: &TaskWork) -> usize {
+    let types = match work {
+        TaskWork::ReplayDeadLetters(filter) => filter.event_types.as_ref(),
+        TaskWork::Recover(_) => None,
+    };
+    types.into_iter().flatten().map(|name| name.len() + 8).sum()
 }
 
 fn accepted_bytes(meta: &record::Accepted) -> usize {

@@ -72,7 +72,7 @@ impl Committer {
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
                 Urgent::Expunge(request) => request.reply.send(Err(full.into())),
                 // The keeper asks again later: dropping the request tells it to.
-                Urgent::Carry(_) | Urgent::FinishTask(_) => {}
+                Urgent::Batch(_) | Urgent::Carry(_) | Urgent::FinishTask(_) => {}
             }
         }
     }

@@ -14,15 +14,16 @@ use std::time::Duration;
 
 use postrider_model::command::Reply;
 use postrider_model::delivery::DeliveryKey;
-use postrider_model::id::{RawId, TaskId};
+use postrider_model::id::RawId;
 use postrider_model::message::Accepted;
 use postrider_model::ports::AcceptError;
 use postrider_model::position::Position;
+use postrider_model::task::Task;
 use postrider_model::time::UnixMs;
 use tokio::sync::oneshot;
 
 use super::Committer;
-use super::request::{ReplyTo, Urgent};
+use super::request::{Batched, ReplyTo, Urgent};
 use crate::journal::FrameBuilder;
 use crate::record::Record;
 
@@ -56,7 +57,8 @@ pub(super) enum Answer {
     Accepted(oneshot::Sender<Result<Accepted, AcceptError>>, Accepted),
     Command(ReplyTo<Reply>, Reply),
     Deliveries(ReplyTo<u64>, u64),
-    Task(ReplyTo<TaskId>, TaskId),
+    Task(ReplyTo<Task>, Task),
+    Batch(oneshot::Sender<Batched>),
     Carried(oneshot::Sender<()>),
     Expunged(ReplyTo<()>),
 }
@@ -82,7 +84,8 @@ impl Committer {
                 Urgent::Settle(settlement) => self.stage_settlement(settlement, builder, frame),
                 Urgent::Command(command, reply) => self.stage_command(command, reply, builder, frame),
                 Urgent::Deliveries(request) => self.stage_deliveries(request, builder, frame),
-                Urgent::StartTask(filter, reply) => self.stage_task(filter, reply, builder, frame),
+                Urgent::StartTask(work, reply) => self.stage_task(work, reply, builder, frame),
+                Urgent::Batch(batch) => self.stage_batch(batch, builder, frame),
                 Urgent::FinishTask(id) => self.stage_task_end(id, builder, frame),
                 Urgent::Carry(request) => self.stage_carry(request, builder, frame),
                 Urgent::Expunge(request) => self.stage_expunge(request, builder, frame),

@@ -59,7 +59,7 @@ impl Keeper {
                 return;
             }
             let (reply, answer) = oneshot::channel();
-            let request = DeliveriesRequest { what, deliveries, task: None, reply: reply.into() };
+            let request = DeliveriesRequest { what, deliveries, reply: reply.into() };
             let sent = self.urgent.send(Urgent::Deliveries(request)).is_ok();
             // Nothing changed: something else holds them; a later round looks again.
             if !sent || !matches!(answer.blocking_recv(), Ok(Ok(changed)) if changed > 0) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   committer: "a lane runs dry", "a segment is sealed" ---+
-//!   doors: "a bulk replay was asked for" ------------------+--> [ one round of each duty ]
+//!   doors: "a task was asked for" -------------------------+--> [ one round of each duty ]
 //!   a tick every second -----------------------------------+          |
 //!                                       Urgent requests to the committer, files
 //! ```
@@ -47,7 +47,7 @@ impl KeeperSignal {
         (Self { wake, stop: Arc::default() }, woken)
     }
 
-    /// There is something to do: a lane runs dry, a bulk replay was asked for, room is short.
+    /// There is something to do: a lane runs dry, a task was asked for, room is short.
     pub(crate) fn wake(&self) {
         match self.wake.try_send(()) {
             // Full: it will wake up anyway. Gone: it has ended.
@@ -75,7 +75,7 @@ pub struct Keeper {
     signal: KeeperSignal,
     indexing: index::Indexing,
     checkpoints: checkpoints::Checkpoints,
-    replayed: tasks::Replayed,
+    walked: tasks::Walked,
     /// Where the journal ended when no room could be made.
     no_room_at: Option<Position>,
     grace: grace::Grace,
@@ -95,7 +95,7 @@ impl Keeper {
         Self {
             indexing: index::Indexing::new(first_live),
             checkpoints: checkpoints::Checkpoints::new(checkpoint),
-            replayed: tasks::Replayed::new(),
+            walked: tasks::Walked::new(),
             no_room_at: None,
             grace: grace::Grace::new(shared.clock.now(), shared.clock.monotonic()),
             scrub: scrub::Scrub::new(shared.clock.monotonic()),
@@ -123,7 +123,7 @@ impl Keeper {
     /// One round of each duty.
     pub(crate) fn round(&mut self) {
         lanes::fill(&self.shared);
-        self.replay_some();
+        self.work_on_tasks();
         self.index_some();
         self.write_checkpoint_if_due();
         self.expunge_some();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use postrider_model::delivery::TransitionError;
 use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
-use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter, Task};
+use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter};
+use postrider_model::task::{Task, TaskWork};
 
 use crate::Outbox;
 use crate::committer::request::{DeliveriesRequest, Urgent};
@@ -55,17 +56,21 @@ impl Control for Outbox {
         })
     }
 
-    fn replay_where(&self, filter: DeliveryFilter) -> Answer<Result<TaskId, ControlError>> {
+    fn start_task(&self, work: TaskWork) -> Answer<Result<Task, ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let id = outbox.ask(|reply| Urgent::StartTask(filter, reply)).await?;
+            let task = outbox.ask(|reply| Urgent::StartTask(work, reply)).await?;
             outbox.keeper.wake();
-            Ok(id)
+            Ok(task)
         })
     }
 
     fn task(&self, id: TaskId) -> Option<Task> {
         self.shared.state.lock().tasks.get(&id).map(|task| task.show(id))
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        self.shared.state.lock().tasks.iter().map(|(id, task)| task.show(*id)).collect()
     }
 }
 
@@ -89,7 +94,7 @@ impl Outbox {
     }
 
     async fn change(&self, what: DeliveryChange, deliveries: Vec<DeliveryRef>) -> Result<u64, ControlError> {
-        let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, task: None, reply });
+        let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
         self.ask(request).await
     }
 }

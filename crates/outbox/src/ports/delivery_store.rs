@@ -147,7 +147,7 @@ impl Outbox {
         let detail = detail.to_owned();
         let (reply, _) = oneshot::channel();
         let what = DeliveryChange::Expired(reason);
-        let request = DeliveriesRequest { what, deliveries: vec![delivery], task: None, reply: reply.into() };
+        let request = DeliveriesRequest { what, deliveries: vec![delivery], reply: reply.into() };
         if self.urgent.try_send(Urgent::Deliveries(request)).is_err() {
             return JobError::Failed(detail);
         }

@@ -16,7 +16,7 @@ use postrider_model::config::ConfigChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskStarted};
+use super::{Accepted, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskFinished, TaskStarted};
 
 const VERSION: u8 = 1;
 /// Bytes of a record's head.
@@ -62,7 +62,7 @@ impl Encoder {
             Record::Config(change) => self.json(CONFIG, change),
             Record::Deliveries(meta) => self.bincode(DELIVERIES, meta),
             Record::TaskStarted(meta) => self.bincode(TASK_STARTED, meta),
-            Record::TaskFinished(id) => self.bincode(TASK_FINISHED, id),
+            Record::TaskFinished(meta) => self.bincode(TASK_FINISHED, meta),
             Record::Carried(meta, raw) => self.bincode(marked(CARRIED, raw), meta),
             Record::Expunged(meta) => self.bincode(EXPUNGED, meta),
         }
@@ -140,7 +140,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
             .map_err(|error| DecodeError::Meta { kind, detail: error.to_string() }),
         (DELIVERIES, 1) => from_bincode::<Deliveries>(kind, meta).map(Record::Deliveries),
         (TASK_STARTED, 1) => from_bincode::<TaskStarted>(kind, meta).map(Record::TaskStarted),
-        (TASK_FINISHED, 1) => from_bincode(kind, meta).map(Record::TaskFinished),
+        (TASK_FINISHED, 1) => from_bincode::<TaskFinished>(kind, meta).map(Record::TaskFinished),
         (CARRIED, 1) => Ok(Record::Carried(from_bincode::<Carried>(kind, meta)?, raw())),
         (EXPUNGED, 1) => from_bincode::<Expunged>(kind, meta).map(Record::Expunged),
         _ => Err(DecodeError::Unknown { kind, version }),

@@ -14,8 +14,8 @@ use postrider_model::config::ConfigChange;
 use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use postrider_model::job::FailureKind;
-use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
+use postrider_model::task::TaskWork;
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,10 @@ pub(crate) enum Record {
     Config(ConfigChange),
     /// A person or a rule changed deliveries.
     Deliveries(Deliveries),
-    /// A bulk replay began.
+    /// A task began.
     TaskStarted(TaskStarted),
-    /// A bulk replay has replayed everything that it was to.
-    TaskFinished(TaskId),
+    /// A task has done all that it was to.
+    TaskFinished(TaskFinished),
     /// A message, copied out of a segment that is about to go.
     Carried(Carried, Content),
     /// A person removed the content of another record.
@@ -120,7 +120,7 @@ pub(crate) struct Deliveries {
     pub(crate) at: UnixMs,
     pub(crate) what: DeliveryChange,
     pub(crate) deliveries: Vec<DeliveryRef>,
-    /// The bulk replay that this is a batch of, and how far it is with it.
+    /// The task that this is a batch of, and how far it is with it.
     pub(crate) task: Option<(TaskId, DeliveryKey)>,
 }
 
@@ -136,12 +136,19 @@ pub(crate) enum DeliveryChange {
     },
 }
 
-/// The beginning of a bulk replay.
+/// The beginning of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskStarted {
     pub(crate) id: TaskId,
-    pub(crate) filter: DeliveryFilter,
+    pub(crate) work: TaskWork,
     pub(crate) created: UnixMs,
+}
+
+/// The end of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskFinished {
+    pub(crate) id: TaskId,
+    pub(crate) at: UnixMs,
 }
 
 /// A message in its new place, with the states of its deliveries.

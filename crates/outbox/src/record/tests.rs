@@ -12,6 +12,7 @@ use postrider_model::job::FailureKind;
 use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
 use postrider_model::secret::SealedSecret;
+use postrider_model::task::EndpointSpan;
 use postrider_model::time::UnixMs;
 use proptest::prelude::*;
 
@@ -114,6 +115,9 @@ fn samples() -> Vec<(&'static str, Record)> {
         after: Some(UnixMs(15)),
         ..DeliveryFilter::default()
     };
+    let span =
+        EndpointSpan { app: AppId(id(1)), endpoint: EndpointId(id(2)), since: UnixMs(15), until: Some(UnixMs(16)) };
+    let started = |work| Record::TaskStarted(TaskStarted { id: TaskId(id(7)), work, created: UnixMs(16) });
     vec![
         ("accepted", Record::Accepted(accepted(), Some(Bytes::from_static(b"{\"order\":  17}")))),
         ("accepted-erased", Record::Accepted(accepted(), None)),
@@ -136,8 +140,9 @@ fn samples() -> Vec<(&'static str, Record)> {
                 ..deliveries(DeliveryChange::Replayed { attempts_made: 3 })
             }),
         ),
-        ("task-started", Record::TaskStarted(TaskStarted { id: TaskId(id(7)), filter, created: UnixMs(16) })),
-        ("task-finished", Record::TaskFinished(TaskId(id(7)))),
+        ("task-started", started(TaskWork::ReplayDeadLetters(filter))),
+        ("task-started-recover", started(TaskWork::Recover(span))),
+        ("task-finished", Record::TaskFinished(TaskFinished { id: TaskId(id(7)), at: UnixMs(17) })),
         (
             "carried",
             Record::Carried(

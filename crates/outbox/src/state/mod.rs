@@ -22,7 +22,7 @@ use postrider_model::time::UnixMs;
 
 use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, Expunged, Outcome, Record};
 
-/// Live deliveries, dead letters, bulk replays. The configuration lies beside
+/// Live deliveries, dead letters, tasks. The configuration lies beside
 /// it, because others read it without waiting for this.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
@@ -65,9 +65,10 @@ impl State {
                 self.forget_oldest_task();
                 self.tasks.insert(started.id, TaskState::new(started));
             }
-            Record::TaskFinished(id) => {
-                if let Some(task) = self.tasks.get_mut(id) {
-                    task.finished = true;
+            Record::TaskFinished(finished) => {
+                self.see_time(finished.at);
+                if let Some(task) = self.tasks.get_mut(&finished.id) {
+                    task.finish(finished.at);
                 }
             }
             Record::Carried(carried, _) => self.apply_carried(position, carried, events),
@@ -159,7 +160,7 @@ impl State {
         live.or_else(|| lane.dead.get(&delivery.sequence).map(|dead| dead.position))
     }
 
-    /// Keeps the list of bulk replays that have ended short.
+    /// Keeps the list of tasks that have ended short.
     fn forget_oldest_task(&mut self) {
         const FINISHED_TASKS_KEPT: usize = 1_000;
         let finished = self.tasks.iter().filter(|(_, task)| task.finished);
@@ -227,7 +228,7 @@ impl State {
         if let Some((id, cursor)) = change.task
             && let Some(task) = self.tasks.get_mut(&id)
         {
-            task.advance(cursor, change.deliveries.len() as u64);
+            task.advance(cursor, change.deliveries.len() as u64, change.at);
         }
         for delivery in &change.deliveries {
             let known = self.delivery(delivery);

@@ -13,6 +13,7 @@ use postrider_model::message::Accepted;
 use postrider_model::ports::{
     AttemptFilter, AttemptsOf, Control as _, ControlError, DeliveryFilter, PageRequest, Query as _,
 };
+use postrider_model::task::TaskWork;
 use tempfile::TempDir;
 
 use super::support::{ManualClock, Running, message, options, wait};
@@ -148,9 +149,9 @@ fn an_expunged_payload_is_gone_at_once_and_an_hour_later_from_the_disk() {
     assert_eq!(running.outbox.stats().expunged_on_disk, 1, "once more is no more");
     // A bulk replay passes it over.
     let filter = DeliveryFilter { app: Some(dead.app), ..DeliveryFilter::default() };
-    let task = wait(running.outbox.replay_where(filter)).expect("it is recorded");
+    let task = wait(running.outbox.start_task(TaskWork::ReplayDeadLetters(filter))).expect("it is recorded");
     running.keeper.round();
-    assert_eq!(running.outbox.task(task).map(|task| task.replayed), Some(0));
+    assert_eq!(running.outbox.task(task.id).map(|task| task.sent), Some(0));
 
     // A crash brings nothing back.
     running.kill();

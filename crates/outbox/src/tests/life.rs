@@ -8,6 +8,7 @@ use postrider_model::ports::{
     AcceptError, AttemptFilter, AttemptsOf, Configure, Control, ControlError, DeliveryFilter, PageRequest, Query,
     Unavailable,
 };
+use postrider_model::task::TaskWork;
 
 use super::support::{ManualClock, Running, message, options, wait};
 
@@ -118,10 +119,10 @@ fn dead_letters_are_listed_and_replayed_by_filter() {
     let filter = DeliveryFilter { app: Some(endpoint.app), ..DeliveryFilter::default() };
     let dead = running.outbox.dead_letters(&filter, &PageRequest::default()).expect("they can be read");
     assert_eq!((dead.items.len(), dead.done), (5, true));
-    let task = wait(running.outbox.replay_where(filter)).expect("it is recorded");
+    let task = wait(running.outbox.start_task(TaskWork::ReplayDeadLetters(filter))).expect("it is recorded");
     running.keeper.round();
-    let shown = running.outbox.task(task).expect("it is known");
-    assert_eq!(shown.replayed, 5);
+    let shown = running.outbox.task(task.id).expect("it is known");
+    assert_eq!(shown.sent, 5);
     let waiting = running.waiting();
     assert!(waiting.len() == 5 && waiting.iter().all(|(_, scheduled)| scheduled.attempt == 2));
     running.stop();

@@ -13,6 +13,7 @@ use postrider_model::lane::{DeliveryStore as _, LaneEvent};
 use postrider_model::ports::{
     Accept as _, Configure as _, Control as _, Delivery, DeliveryFilter, Page, PageRequest, Query as _, QueryError,
 };
+use postrider_model::task::TaskWork;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -207,9 +208,9 @@ impl Machine {
             }
             Action::Replay(nth) => self.replay(nth),
             Action::ReplayAll => {
-                let replay = outbox.replay_where(DeliveryFilter::default());
-                self.stepper().ask(replay).expect("it is recorded");
-                self.replays = true;
+                let replay = outbox.start_task(TaskWork::ReplayDeadLetters(DeliveryFilter::default()));
+                // At most so many run at once.
+                self.replays |= self.stepper().ask(replay).is_ok();
             }
             Action::CancelAll => {
                 let cancelled = outbox.cancel_where(DeliveryFilter::default());

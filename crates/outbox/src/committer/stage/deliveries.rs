@@ -26,18 +26,12 @@ impl Committer {
             DeliveryChange::Replayed { .. } => DeliveryEvent::Replayed { at: frame.now },
         };
         let ended = match request.what {
-            // What a bulk replay means is a dead letter; if it is none any more, it is left alone.
-            DeliveryChange::Replayed { attempts_made } if request.task.is_none() => {
+            DeliveryChange::Replayed { attempts_made } => {
                 Some(DeliveryState::Delivered { at: frame.now, attempt: attempts_made })
             }
             _ => None,
         };
-        // A message that retention has removed since it was looked up cannot come back.
-        let there = |position: Position| {
-            let segments = self.shared.reader.segments();
-            segments.iter().any(|segment| segment.number == position.segment())
-        };
-        let ended = |delivery: &DeliveryRef| ended.filter(|_| there(delivery.position));
+        let ended = |delivery: &DeliveryRef| ended.filter(|_| self.has_segment_of(delivery.position));
         let mut refusal = ControlError::NotFound { kind: "delivery" };
         let mut legal = Vec::with_capacity(request.deliveries.len());
         {
@@ -56,15 +50,20 @@ impl Committer {
                 }
             }
         }
-        if legal.is_empty() && request.task.is_none() {
+        if legal.is_empty() {
             return request.reply.send(if request.deliveries.len() == 1 { Err(refusal) } else { Ok(0) });
         }
         frame.touched.extend(legal.iter().map(DeliveryRef::key));
         let count = legal.len() as u64;
-        let change = Deliveries { at: frame.now, what: request.what, deliveries: legal, task: request.task };
+        let change = Deliveries { at: frame.now, what: request.what, deliveries: legal, task: None };
         if self.push(builder, frame, Record::Deliveries(change)) {
             frame.answers.push(Answer::Deliveries(request.reply, count));
         }
+    }
+
+    /// A message that retention has removed since it was looked up cannot come back.
+    pub(super) fn has_segment_of(&self, position: Position) -> bool {
+        self.shared.reader.segments().iter().any(|segment| segment.number == position.segment())
     }
 
     /// W10: the keeper asks for this by the rule of retention; nothing else does.
@@ -74,10 +73,10 @@ impl Committer {
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {
-        let DeliveriesRequest { what, deliveries, task, reply } = request;
+        let DeliveriesRequest { what, deliveries, reply } = request;
         frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
         let count = deliveries.len() as u64;
-        if self.push(builder, frame, Record::Deliveries(Deliveries { at: frame.now, what, deliveries, task })) {
+        if self.push(builder, frame, Record::Deliveries(Deliveries { at: frame.now, what, deliveries, task: None })) {
             frame.answers.push(Answer::Deliveries(reply, count));
         }
     }

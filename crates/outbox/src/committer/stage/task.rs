@@ -1,28 +1,105 @@
-//! The beginning and the end of a bulk replay, in a frame.
+//! A task in a frame: its beginning, its parts, its end.
 
+use std::collections::BTreeMap;
+
+use postrider_model::command::CommandError;
+use postrider_model::delivery::DeliveryState;
 use postrider_model::id::TaskId;
-use postrider_model::ports::DeliveryFilter;
+use postrider_model::ports::ControlError;
+use postrider_model::task::{MAX_RUNNING_TASKS, Task, TaskWork};
 
 use super::{Answer, Committer, Frame};
-use crate::committer::request::ReplyTo;
+use crate::committer::request::{Batched, ReplyTo, TaskBatch, Urgent};
 use crate::journal::FrameBuilder;
-use crate::record::{Record, TaskStarted};
+use crate::record::{Deliveries, DeliveryChange, DeliveryRef, Record, TaskFinished, TaskStarted};
 
 impl Committer {
     pub(super) fn stage_task(
         &mut self,
-        filter: DeliveryFilter,
-        reply: ReplyTo<TaskId>,
+        work: TaskWork,
+        reply: ReplyTo<Task>,
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {
-        let id = TaskId(self.id(frame.now, builder.next_position()));
-        if self.push(builder, frame, Record::TaskStarted(TaskStarted { id, filter, created: frame.now })) {
-            frame.answers.push(Answer::Task(reply, id));
+        if let Err(error) = self.may_start(&work, frame) {
+            return reply.send(Err(error));
+        }
+        let (id, created) = (TaskId(self.id(frame.now, builder.next_position())), frame.now);
+        let started = TaskStarted { id, work: work.clone(), created };
+        if self.push(builder, frame, Record::TaskStarted(started)) {
+            let task = Task { id, work, sent: 0, finished: false, created, updated: created };
+            frame.answers.push(Answer::Task(reply, task));
         }
     }
 
+    fn may_start(&self, work: &TaskWork, frame: &Frame) -> Result<(), ControlError> {
+        let state = self.shared.state.lock();
+        if work.endpoint().is_some_and(|endpoint| !state.lanes.contains_key(&endpoint)) {
+            return Err(ControlError::NotFound { kind: "endpoint" });
+        }
+        let running = state.tasks.values().filter(|task| !task.finished && task.work.app() == work.app()).count();
+        let in_frame = frame
+            .records
+            .iter()
+            .filter(|(_, record)| matches!(record, Record::TaskStarted(started) if started.work.app() == work.app()));
+        if running + in_frame.count() >= MAX_RUNNING_TASKS {
+            let what = "running tasks of one application";
+            return Err(CommandError::Limit { what, limit: MAX_RUNNING_TASKS }.into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn stage_batch(&mut self, batch: TaskBatch, builder: &mut FrameBuilder, frame: &mut Frame) {
+        if batch.deliveries.iter().any(|(delivery, _)| frame.touched.contains(&delivery.key())) {
+            return self.waiting_urgent.push_back(Urgent::Batch(batch));
+        }
+        let Some(by_number) = self.meant_of(&batch) else {
+            // The keeper has ended if it does not hear it.
+            let _ = batch.reply.send(Batched::NoRoom);
+            return;
+        };
+        let task = Some((batch.task, batch.cursor));
+        // All of them stand in one frame: the cursor and what it passed are on disk together.
+        for (attempts_made, deliveries) in by_number {
+            frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
+            let what = DeliveryChange::Replayed { attempts_made };
+            if !self.push(builder, frame, Record::Deliveries(Deliveries { at: frame.now, what, deliveries, task })) {
+                return;
+            }
+        }
+        frame.answers.push(Answer::Batch(batch.reply));
+    }
+
+    /// The deliveries of a batch that are still what its task means, by the
+    /// number of the last attempt. `None` if the lane's window has no room for them.
+    fn meant_of(&self, batch: &TaskBatch) -> Option<BTreeMap<u16, Vec<DeliveryRef>>> {
+        // Without a delivery there is a record all the same, for the cursor.
+        let mut by_number = BTreeMap::from([(0, vec![])]);
+        let state = self.shared.state.lock();
+        let (Some(task), Some(lane)) = (state.tasks.get(&batch.task), state.lanes.get(&batch.cursor.endpoint)) else {
+            return Some(by_number);
+        };
+        let mut room = self.shared.options.lane_window.saturating_sub(lane.window.len());
+        for (delivery, attempts_made) in &batch.deliveries {
+            let has_payload = !state.expunging.contains(delivery.sequence);
+            if has_payload && means(&task.work, state.delivery(delivery)) {
+                room = room.checked_sub(1)?;
+                by_number.entry(*attempts_made).or_default().push(*delivery);
+            }
+        }
+        by_number.retain(|number, deliveries| *number == 0 || !deliveries.is_empty());
+        Some(by_number)
+    }
+
     pub(super) fn stage_task_end(&mut self, id: TaskId, builder: &mut FrameBuilder, frame: &mut Frame) {
-        self.push(builder, frame, Record::TaskFinished(id));
+        self.push(builder, frame, Record::TaskFinished(TaskFinished { id, at: frame.now }));
+    }
+}
+
+/// Whether a task schedules a delivery that stands so; `None` if it neither
+/// waits nor is a dead letter.
+fn means(work: &TaskWork, known: Option<DeliveryState>) -> bool {
+    match work {
+        TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => matches!(known, Some(DeliveryState::Dead { .. })),
     }
 }

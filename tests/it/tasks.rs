@@ -1,0 +1,121 @@
+//! Tasks: what a person has sent again, by the span of time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::support::{Api, Arrival, Ingest, Receiver, Reply, Server, Setup, until};
+
+/// More than a lane's window holds.
+const MANY: usize = 10_500;
+const WINDOW: usize = 10_000;
+
+/// The time at which a message was accepted.
+async fn accepted(api: &Api, message: &str) -> String {
+    let message = api.get(&format!("/app/shop/msg/{message}")).await;
+    message["timestamp"].as_str().expect("a message has a time").to_owned()
+}
+
+async fn until_finished(api: &Api, task: &Value) -> Value {
+    let path = format!("/background-task/{}", task["id"].as_str().expect("a task has an id"));
+    let look = async || Some(api.get(&path).await).filter(|task| task["status"] == "finished");
+    until("the end of the task", look).await
+}
+
+/// Sends many at once, without waiting for each.
+async fn send_many(ingest: &mut Ingest, count: usize) {
+    for batch in (0..count).collect::<Vec<_>>().chunks(500) {
+        for n in batch {
+            ingest.write(json!({ "app": "shop", "type": "a.b", "payload": { "n": n } }).to_string().as_bytes()).await;
+        }
+        for _ in batch {
+            assert!(ingest.answer().await.expect("each line gets an answer")["id"].is_string());
+        }
+    }
+}
+
+async fn until_dead(server: &Server, count: usize) {
+    let look = async || {
+        let dead = server.metrics().await.sum("postrider_deliveries", r#"state="dead""#);
+        (dead as usize == count).then_some(())
+    };
+    until(format!("{count} dead letters"), look).await;
+}
+
+#[tokio::test]
+async fn recover_sends_the_dead_letters_of_a_span_of_time_and_nothing_else() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0").start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    receiver.next([400, 204, 400, 400].map(Reply::Status));
+    let mut sent = vec![];
+    for state in ["dead", "delivered", "dead", "dead"] {
+        let message = api.send("shop", "order.paid", json!({})).await;
+        api.until_state(&endpoint, &message, state).await;
+        sent.push(message);
+    }
+    // From the second one on, and before the last.
+    let (since, until) = (accepted(&api, &sent[1]).await, accepted(&api, &sent[3]).await);
+    let arguments = ["endpoint", "recover", "--app", "shop", &endpoint.id, "--since", &since, "--until", &until];
+    let task = server.run(&arguments).json();
+    assert_eq!((&task["task"], &task["status"]), (&json!("endpoint.recover"), &json!("finished")));
+    assert_eq!((&task["data"]["messagesSent"], &task["data"]["endpointId"]), (&json!(1), &json!(endpoint.id)));
+    let delivered = api.until_state(&endpoint, &sent[2], "delivered").await;
+    assert_eq!(delivered["attempt"], 2);
+    for (message, state) in [(&sent[0], "dead"), (&sent[1], "delivered"), (&sent[3], "dead")] {
+        assert_eq!(api.delivery(&endpoint, message).await["state"], state);
+    }
+    assert_eq!(receiver.arrivals().len(), 5);
+
+    let shown = server.run(&["task", "show", task["id"].as_str().expect("an id"), "--wait"]).json();
+    assert_eq!(shown, task);
+    let listed = server.run(&["task", "list", "--status", "finished"]).json();
+    assert_eq!(listed["data"], json!([task]));
+}
+
+#[tokio::test]
+async fn recover_goes_on_after_a_kill_and_has_no_cap() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let (seen, mut recovered) = watch::channel(BTreeSet::new());
+    let decide = {
+        let fails = Arc::clone(&fails);
+        move |arrival: &Arrival| {
+            if fails.load(Ordering::SeqCst) {
+                return Reply::Status(400);
+            }
+            seen.send_modify(|seen| {
+                seen.insert(arrival.id().to_owned());
+            });
+            Reply::Status(204)
+        }
+    };
+    let setup = Setup::new().set("retry.schedule", "0");
+    let (server, receiver) = (setup.start().await, Receiver::deciding(decide).await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    send_many(&mut server.ingest().await, MANY).await;
+    until_dead(&server, MANY).await;
+
+    // A paused endpoint's window stays full: this is the middle of it.
+    api.set(&endpoint, "paused").await;
+    let path = format!("/app/shop/endpoint/{}/recover", endpoint.id);
+    let task = api.post(&path, json!({ "since": "2020-01-01T00:00:00Z" })).await;
+    until_dead(&server, MANY - WINDOW).await;
+    let path = format!("/background-task/{}", task["id"].as_str().expect("a task has an id"));
+    let middle = api.get(&path).await;
+    assert_eq!((&middle["status"], &middle["data"]["messagesSent"]), (&json!("running"), &json!(WINDOW)));
+    server.kill().await;
+
+    fails.store(false, Ordering::SeqCst);
+    let server = setup.start().await;
+    let api = server.api();
+    api.set(&endpoint, "resumed").await;
+    let finished = until_finished(&api, &task).await;
+    assert_eq!(finished["data"]["messagesSent"], MANY);
+    let all = recovered.wait_for(|seen| seen.len() == MANY);
+    crate::support::in_time("all of them to arrive", all).await.expect("the receiver runs");
+    until_dead(&server, 0).await;
+}
