@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::without_nulls;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs, endpoint_replay};
+use super::{Context, PageArgs, endpoint_example, endpoint_replay, endpoint_stats};
 use crate::cli::{duration, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
@@ -80,6 +80,12 @@ pub(crate) enum EndpointCommand {
     /// Sends an endpoint its dead letters of a span of time again
     #[command(after_help = "Example:\n  postrider endpoint recover --app shop main --since 2026-01-31T12:00:00Z")]
     Recover(endpoint_replay::Recover),
+    /// Counts an endpoint's deliveries by their state
+    #[command(after_help = "Example:\n  postrider endpoint stats --app shop main --since 2026-01-31T12:00:00Z")]
+    Stats(endpoint_stats::Stats),
+    /// Sends an example of an event to an endpoint, whatever its filters
+    #[command(after_help = "Example:\n  postrider endpoint send-example --app shop main --type order.paid")]
+    SendExample(endpoint_example::SendExample),
     /// Switches an endpoint on; what waited for it goes out
     #[command(after_help = "Example:\n  postrider endpoint enable --app shop main")]
     Enable(Which),
@@ -226,6 +232,8 @@ impl EndpointCommand {
                 context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
             }
             Self::Recover(command) => command.run(context, &client).await,
+            Self::Stats(command) => command.run(context, &client).await,
+            Self::SendExample(command) => command.run(context, &client).await,
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,
             Self::Disable(which) => set_disabled(context, &client, &which, true).await,
         }

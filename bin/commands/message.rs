@@ -17,11 +17,21 @@ const ANSWER_CHARS: usize = 60;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Message {
     /// Lists an application's messages, newest first
-    #[command(after_help = "Example:\n  postrider message list --app shop --event-type order.paid")]
+    #[command(after_help = "Examples:\n  postrider message list --app shop --event-type order.paid\n  \
+                            postrider message list --app shop --endpoint main --status fail")]
     List {
         /// The application, by id or uid
         #[arg(long)]
         app: String,
+        /// Only those that went to this endpoint, by id or uid, with where they stand
+        #[arg(long, value_name = "ENDPOINT")]
+        endpoint: Option<String>,
+        /// Only those that stand so with the endpoint
+        #[arg(long, value_enum, requires = "endpoint")]
+        status: Option<Status>,
+        /// Only those that no endpoint asked for
+        #[arg(long, conflicts_with = "endpoint")]
+        unmatched: bool,
         /// Only this event type; may be given many times
         #[arg(long = "event-type", value_name = "TYPE")]
         event_types: Vec<String>,
@@ -59,6 +69,21 @@ Examples:
     },
 }
 
+/// Where a message stands with an endpoint. The numbers are Svix's.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Status {
+    /// It was confirmed
+    Success = 0,
+    /// It waits for an attempt
+    Pending = 1,
+    /// It is a dead letter
+    Fail = 2,
+    /// It is on its way
+    Sending = 3,
+    /// It was cancelled
+    Canceled = 4,
+}
+
 /// Which message.
 #[derive(Args, Debug)]
 pub(crate) struct Which {
@@ -77,9 +102,15 @@ impl Message {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self {
-            Self::List { app, event_types, before, after, page } => {
+            Self::List { app, endpoint, status, unmatched, event_types, before, after, page } => {
                 let types = Some(event_types.join(",")).filter(|types| !types.is_empty());
-                let path = page.onto(Path::new(["app", &app, "msg"])?);
+                let path = match &endpoint {
+                    Some(endpoint) => Path::new(["app", &app, "endpoint", endpoint, "msg"])?
+                        .query("expanded_statuses", Some(true))
+                        .query("status", status.map(|status| status as u8)),
+                    None => Path::new(["app", &app, "msg"])?.query("unmatched", unmatched.then_some(true)),
+                };
+                let path = page.onto(path);
                 let path = path.query("event_types", types).query("before", before).query("after", after);
                 let path = path.query("with_content", (!context.output.json).then_some(false));
                 context.output.answer(&client.get(path).await?, list)
@@ -128,14 +159,22 @@ fn show(message: &Value, payload: &str) -> String {
 }
 
 fn list(answer: &Value) -> String {
-    let mut table = Table::new(["id", "event type", "event id", "accepted"]);
+    // Only messages of an endpoint stand somewhere.
+    let with_status = data(answer).any(|message| message.get("statusText").is_some());
+    let mut headings = vec!["id", "event type", "event id", "accepted"];
+    headings.extend(with_status.then_some(["status", "next attempt"]).into_iter().flatten());
+    let mut table = Table::new(headings);
     for message in data(answer) {
-        table.row([
+        let mut row = vec![
             field(message, "id"),
             field(message, "eventType"),
             field(message, "eventId"),
             time(message, "timestamp"),
-        ]);
+        ];
+        if with_status {
+            row.extend([field(message, "statusText"), time(message, "nextAttempt")]);
+        }
+        table.row(row);
     }
     format!("{table}{}", more(answer))
 }
@@ -189,6 +228,21 @@ mod tests {
     fn the_payload_is_shown_as_it_was_sent() {
         let text = r#"{"id":"msg_1","payload":{"b": 1.00,"a":[ ]},"timestamp":"x"}"#;
         assert_eq!(payload(text).expect("a message"), r#"{"b": 1.00,"a":[ ]}"#);
+    }
+
+    #[test]
+    fn messages_of_an_endpoint_show_where_they_stand() {
+        let mut answer = json!({ "done": true, "data": [{
+            "id": "msg_1", "eventType": "a.b", "eventId": null, "timestamp": "2026-01-02T03:04:05Z",
+        }]});
+        let plain = "ID     EVENT TYPE  EVENT ID  ACCEPTED\nmsg_1  a.b                   2026-01-02 03:04:05Z\n";
+        assert_eq!(list(&answer), plain);
+        answer["data"][0]["statusText"] = json!("pending");
+        answer["data"][0]["nextAttempt"] = json!("2026-01-02T03:05:00Z");
+        let shown = list(&answer);
+        let (heading, row) = shown.split_once('\n').expect("two lines");
+        assert!(heading.ends_with("STATUS   NEXT ATTEMPT"), "{heading}");
+        assert!(row.trim_end().ends_with("pending  2026-01-02 03:05:00Z"), "{row}");
     }
 
     #[test]

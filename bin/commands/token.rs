@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use postrider_model::id::OrgId;
+use postrider_model::id::{AppId, OrgId};
 use postrider_model::time::Clock as _;
 use serde_json::json;
 
@@ -23,6 +23,9 @@ pub(crate) enum Token {
         /// The tenant that it speaks for [default: the one of the sockets]
         #[arg(long)]
         org: Option<OrgId>,
+        /// The one application that it reaches, by id; the whole tenant if not given
+        #[arg(long, value_name = "ID")]
+        app: Option<AppId>,
         /// How long it is valid, such as 12h or 30d
         #[arg(long, default_value = "30d", value_parser = duration)]
         ttl: Duration,
@@ -35,7 +38,7 @@ impl Token {
     /// # Errors
     /// There is no secret to sign with yet.
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::Create { org, ttl } = self;
+        let Self::Create { org, app, ttl } = self;
         if ttl.as_secs() == 0 {
             return Err(Failure::usage("--ttl is less than a second: the token would be of no use")
                 .hint("name how long it is valid, such as `--ttl 12h`"));
@@ -51,7 +54,11 @@ impl Token {
             Some(org) => org,
             None => secrets::find_default_org(&config)?.ok_or_else(|| started_once("default organisation"))?,
         };
-        let token = postrider_api::token::create(&secret, org, ttl, SystemClock::new().now());
+        let now = SystemClock::new().now();
+        let token = match app {
+            Some(app) => postrider_api::token::create_for_application(&secret, org, app, ttl, now),
+            None => postrider_api::token::create(&secret, org, ttl, now),
+        };
         let answer = json!({ "token": token, "org": org.to_string() });
         context.output.answer(&answer.into(), |_| format!("{token}\n"))
     }

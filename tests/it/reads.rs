@@ -198,6 +198,61 @@ async fn a_receiver_that_would_rather_ask_reads_every_message_once() {
 }
 
 #[tokio::test]
+async fn the_commands_show_where_messages_stand() {
+    let server = Setup::new().argument("--paused").start().await;
+    let (api, receiver) = (server.api(), Receiver::start().await);
+    api.register("shop", &receiver).await;
+    api.endpoint("shop", &receiver, json!({ "uid": "main", "eventTypes": ["order.paid"] })).await;
+    let message = api.send("shop", "order.paid", json!({})).await;
+    let of_main = ["message", "list", "--app", "shop", "--endpoint", "main"];
+    let list = server.run(&of_main).json();
+    assert_eq!((ids(&list), &list["data"][0]["statusText"]), (vec![message], &json!("pending")));
+    let failed = server.run(&[&of_main[..], &["--status", "fail"]].concat()).json();
+    assert_eq!(ids(&failed), Vec::<String>::new());
+    let send = ["endpoint", "send-example", "--app", "shop", "main", "--type", "other"];
+    let example = server.run(&send).json();
+    assert_eq!(ids(&server.run(&of_main).json())[0], example["id"]);
+    let stats = server.run(&["endpoint", "stats", "--app", "shop", "main"]).json();
+    assert_eq!((&stats["pending"], &stats["success"]), (&json!(2), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_batch_is_on_disk_when_it_is_answered_and_every_message_of_it_arrives() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    let message = |n: u32| json!({ "eventType": "order.paid", "payload": { "n": n }, "idempotencyKey": n.to_string() });
+    let mut messages: Vec<_> = (0..300).map(message).collect();
+    messages.push(json!({ "eventType": "order.paid" }));
+    let body = json!({ "messages": messages });
+    let first = api.call("POST", "/app/shop/msg/batch", &body).await;
+    assert_eq!(first.status, 207, "{first:?}");
+    let members = first.json()["data"].as_array().expect("a list").clone();
+    assert_eq!(members[300]["error"]["detail"][0]["loc"], json!(["body", "messages", "300", "payload"]));
+    let sent: Vec<_> = members[..300].iter().map(|member| member["id"].as_str().expect("an id").to_owned()).collect();
+    assert!(sent.is_sorted(), "ids are in the order of the batch");
+
+    // Whatever was answered is there after a crash, and sent again it is the same.
+    let server = server.kill().await.start().await;
+    let api = server.api();
+    messages.pop();
+    let again = until("the keys to be known", async || {
+        let again = api.call("POST", "/app/shop/msg/batch", &json!({ "messages": messages })).await;
+        (again.status != 503).then_some(again)
+    });
+    let again = again.await;
+    assert_eq!(again.status, 202, "{again:?}");
+    assert_eq!(ids(&again.json()), sent);
+    for id in &sent {
+        api.until_state(&endpoint, id, "delivered").await;
+    }
+    let mut arrived = receiver.ids();
+    arrived.sort();
+    arrived.dedup();
+    assert_eq!(arrived, sent);
+}
+
+#[tokio::test]
 async fn an_applications_owner_gets_a_token_that_reaches_that_application_only() {
     let (server, receiver) = (Server::start().await, Receiver::start().await);
     let body = json!({ "application": { "name": "Shop" }, "expiry": 3600 });
@@ -209,5 +264,9 @@ async fn an_applications_owner_gets_a_token_that_reaches_that_application_only()
     server.api().until_state(&endpoint, &message, "delivered").await;
     assert_eq!(ids(&owner.get(&format!("/app/shop/endpoint/{}/msg", endpoint.id)).await), [message]);
     assert_eq!(owner.call("GET", "/app/other", &Value::Null).await.status, 404);
+    let app = owner.get("/app/shop").await["id"].as_str().expect("an id").to_owned();
+    let made = server.run(&["token", "create", "--app", &app]).json()["token"].as_str().expect("a token").to_owned();
+    assert_eq!(server.api_over_tcp(Some(&made)).get("/app/shop").await["id"], app.as_str());
+    assert_eq!(server.api_over_tcp(Some(&made)).call("GET", "/app", &Value::Null).await.status, 403);
     assert_eq!(owner.call("POST", "/auth/logout", &Value::Null).await.status, 204);
 }

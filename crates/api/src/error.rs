@@ -107,6 +107,51 @@ pub(crate) struct InvalidBody {
     detail: Vec<Item>,
 }
 
+/// An error as it is answered.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ErrorOut {
+    /// One thing.
+    Problem(Body),
+    /// Values that are not allowed.
+    Invalid(InvalidBody),
+}
+
+impl ApiError {
+    /// The status that it is answered with.
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Problem { status, .. } => *status,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// What is answered.
+    pub(crate) fn into_body(self) -> ErrorOut {
+        match self {
+            Self::Problem { code, detail, .. } => ErrorOut::Problem(Body { code, detail }),
+            Self::Invalid(detail) => ErrorOut::Invalid(InvalidBody { detail }),
+        }
+    }
+
+    /// The error of one message of a batch: what the message alone would have had
+    /// in its body or in a header lies in this member.
+    pub(crate) fn of_member(mut self, index: usize) -> Self {
+        if let Self::Invalid(items) = &mut self {
+            for item in items {
+                let own = match item.loc.first().map(String::as_str) {
+                    Some("header") => vec!["idempotencyKey".to_owned()],
+                    Some("body") => item.loc.split_off(1),
+                    _ => continue,
+                };
+                item.loc = vec!["body".to_owned(), "messages".to_owned(), index.to_string()];
+                item.loc.extend(own);
+            }
+        }
+        self
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {

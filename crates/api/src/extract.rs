@@ -33,7 +33,12 @@ impl FromRequest<Context> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, ApiError> {
-        let limit = context.limits.request_bytes();
+        Self::read(request, context, context.limits.request_bytes()).await
+    }
+}
+
+impl RawBody {
+    async fn read(request: Request, context: &Context, limit: usize) -> Result<Self, ApiError> {
         let body = request.into_body();
         let too_large = || ApiError::too_large(format!("request body has more than {limit} bytes"));
         if body.size_hint().lower() > limit as u64 {
@@ -51,6 +56,17 @@ impl FromRequest<Context> for RawBody {
                 Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "request body came too slowly"))
             }
         }
+    }
+}
+
+/// The body of a batch, which may be larger than others.
+pub(crate) struct BatchBody(pub(crate) RawBody);
+
+impl FromRequest<Context> for BatchBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, context: &Context) -> Result<Self, ApiError> {
+        RawBody::read(request, context, context.limits.batch_bytes()).await.map(Self)
     }
 }
 

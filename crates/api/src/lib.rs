@@ -38,6 +38,7 @@
 //!
 //! | operation | what it does |
 //! |---|---|
+//! | `POST app/{app}/msg/batch` | many messages with one sync; 202, or 207 if some were refused |
 //! | `GET app/{app}/delivery` | deliveries that wait; `endpoint_id`, `msg_id`, `event_types`, `before`, `after` |
 //! | `GET app/{app}/msg/{msg}/delivery` | the deliveries of one message, each with its state |
 //! | `POST app/{app}/msg/{msg}/delivery/{endpoint}/cancel` | cancels one; 204 |
@@ -67,6 +68,7 @@ mod application;
 mod attempt;
 mod attempted;
 mod auth;
+mod batch;
 mod dead_letter;
 mod delivery;
 mod dispatch;
@@ -146,6 +148,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a request's body beside the payload.
     pub envelope_bytes: usize,
+    /// Bytes of the body of a batch of messages; never less than those of one.
+    pub batch_bytes: usize,
     /// Bytes of all bodies that are being read or carried out at once (W9), in
     /// all doors together; further requests wait before their bodies are read.
     pub bodies_bytes: usize,
@@ -160,6 +164,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1 << 20,
             envelope_bytes: 64 << 10,
+            batch_bytes: 8 << 20,
             bodies_bytes: 256 << 20,
             body_read_timeout: Duration::from_secs(20),
             queries: 32,
@@ -172,6 +177,11 @@ impl Limits {
     #[must_use]
     pub const fn request_bytes(&self) -> usize {
         self.body_bytes.saturating_add(self.envelope_bytes)
+    }
+
+    /// Bytes of the body of a batch at most.
+    fn batch_bytes(&self) -> usize {
+        self.batch_bytes.max(self.request_bytes())
     }
 }
 

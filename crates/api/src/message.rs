@@ -38,7 +38,7 @@ const SECONDS_PER_HOUR: u64 = 3_600;
 /// A message as it is asked for. The payload is left as it came.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
-struct MessageIn<'a> {
+pub(crate) struct MessageIn<'a> {
     #[schema(value_type = EventTypeName, required)]
     event_type: Field<String>,
     /// Forwarded byte for byte.
@@ -66,6 +66,9 @@ struct MessageIn<'a> {
     /// The same in hours, which go before days.
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 2_160)]
     payload_retention_hours: Field<i64>,
+    // In a batch only.
+    #[schema(ignore)]
+    idempotency_key: Field<String>,
     // Refused, since they would change the delivery.
     #[schema(ignore)]
     #[serde(borrow)]
@@ -76,8 +79,13 @@ struct MessageIn<'a> {
 }
 
 impl MessageIn<'_> {
+    /// Its key, where the message has one of its own.
+    pub(crate) fn take_key(&mut self) -> Option<String> {
+        std::mem::take(&mut self.idempotency_key).nullable()
+    }
+
     /// The message, and the application to make if there is none.
-    fn into_message(
+    pub(crate) fn into_message(
         self,
         org: OrgId,
         app: String,

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::{
-    Api, Context, RenderMetrics, application, attempt, attempted, dead_letter, delivery, dispatch, endpoint,
+    Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, endpoint,
     endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message,
     openapi, poller, portal, precheck, task,
 };
@@ -66,6 +66,7 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(application::get, application::put, application::patch, application::delete))
         .routes(routes!(endpoint::list, endpoint::create))
         .routes(routes!(message::list, message::create))
+        .routes(routes!(batch::create))
         .routes(routes!(precheck::active))
         .routes(routes!(message::get))
         .routes(routes!(attempted::destinations))

@@ -30,6 +30,19 @@ pub trait Accept: Send + Sync {
     /// Answers once the message is synced to disk (W1). Futures that are first
     /// polled in some order accept in that order.
     fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>>;
+
+    /// Takes in several messages, in their order, and answers for each. A store
+    /// that can syncs them together; here they go one after the other.
+    fn accept_all(&self, messages: Vec<NewMessage>) -> Answer<Vec<Result<Accepted, AcceptError>>> {
+        let accepting: Vec<_> = messages.into_iter().map(|message| self.accept(message)).collect();
+        Box::pin(async move {
+            let mut answers = Vec::with_capacity(accepting.len());
+            for answer in accepting {
+                answers.push(answer.await);
+            }
+            answers
+        })
+    }
 }
 
 /// Why a message was not accepted. Nothing of it is stored.

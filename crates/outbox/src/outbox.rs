@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
-use crate::committer::request::{Errand, Ingest, Urgent};
+use crate::committer::request::{Arrival, Errand, Urgent};
 use crate::keeper::KeeperSignal;
 use crate::meters;
 use crate::shared::Shared;
@@ -17,7 +17,7 @@ use crate::shared::Shared;
 #[derive(Clone)]
 pub struct Outbox {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) ingest: Sender<Ingest>,
+    pub(crate) ingest: Sender<Arrival>,
     pub(crate) urgent: Sender<Urgent>,
     pub(crate) errands: Sender<Errand>,
     pub(crate) keeper: KeeperSignal,

@@ -42,7 +42,13 @@ impl World {
                 (url.host_str() == Some("127.0.0.1")).then(|| "leads to a private address".to_owned())
             }),
             clock: Arc::new(Still),
-            limits: Limits { body_bytes: BODY_LIMIT, envelope_bytes: 500, bodies_bytes: 1_500, ..Limits::default() },
+            limits: Limits {
+                body_bytes: BODY_LIMIT,
+                envelope_bytes: 500,
+                batch_bytes: 60_000,
+                bodies_bytes: 1_500,
+                ..Limits::default()
+            },
         };
         Self { fake, router: router(api), token: token_of(org(1)) }
     }

@@ -44,7 +44,7 @@ use crate::meters;
 use crate::record::{Encoder, Record};
 use crate::rows;
 use crate::shared::Shared;
-use request::{Errand, FrameBound as _, Ingest, Urgent};
+use request::{Arrival, Errand, FrameBound as _, Ingest, Urgent};
 use stage::{Answer, Frame};
 
 /// Messages and requests that one frame takes at most, in bytes. More wait for the next.
@@ -61,7 +61,7 @@ pub(crate) struct Committer {
     pub(crate) keeper: KeeperSignal,
     pub(crate) errands: Receiver<Errand>,
     pub(crate) urgent: Receiver<Urgent>,
-    pub(crate) ingest: Receiver<Ingest>,
+    pub(crate) ingest: Receiver<Arrival>,
     /// Taken from the channels, not yet in a frame.
     waiting_urgent: VecDeque<Urgent>,
     /// Commands, of which a frame takes one: the next is checked against its result.
@@ -82,7 +82,7 @@ impl Committer {
         journal: Journal,
         shared: Arc<Shared>,
         keeper: KeeperSignal,
-        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Ingest>),
+        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Arrival>),
     ) -> Self {
         let mask = shared.mask.clone();
         Self {
@@ -194,10 +194,19 @@ impl Committer {
         }
         let mut bytes = self.waiting_ingest.iter().map(Ingest::bound_bytes).sum::<usize>();
         while bytes < FRAME_BYTES && self.waiting_ingest.len() < FRAME_REQUESTS {
-            let Ok(message) = self.ingest.try_recv() else { break };
-            bytes += message.bound_bytes();
-            self.waiting_ingest.push_back(message);
+            let Ok(arrival) = self.ingest.try_recv() else { break };
+            bytes += self.take_in(arrival);
         }
+    }
+
+    /// What came together stays together, so that one sync is enough for it. Gives
+    /// its bound in bytes.
+    fn take_in(&mut self, arrival: Arrival) -> usize {
+        let Arrival { first, more } = arrival;
+        let before = self.waiting_ingest.len();
+        self.waiting_ingest.push_back(first);
+        self.waiting_ingest.extend(more);
+        self.waiting_ingest.range(before..).map(Ingest::bound_bytes).sum()
     }
 
     fn take(&mut self, request: Urgent) {
@@ -221,8 +230,8 @@ impl Committer {
                 Ok(request) => self.take(request),
                 Err(_) => self.stop = true,
             },
-            recv(self.ingest) -> message => match message {
-                Ok(message) => self.waiting_ingest.push_back(message),
+            recv(self.ingest) -> arrival => match arrival {
+                Ok(arrival) => drop(self.take_in(arrival)),
                 Err(_) => self.stop = true,
             },
             default(patience) => {}

@@ -30,8 +30,15 @@ pub(crate) struct Ingest {
     /// The time at which it ends is set by the committer.
     pub(crate) payload_retention: Option<Duration>,
     pub(crate) reply: oneshot::Sender<Result<Accepted, AcceptError>>,
-    /// The room that the message takes while it waits.
-    pub(crate) _room: OwnedSemaphorePermit,
+    /// The room that the message takes while it waits. That of a group is with its
+    /// last member.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+/// What comes through the channel: a message, and those that came with it.
+pub(crate) struct Arrival {
+    pub(crate) first: Ingest,
+    pub(crate) more: Vec<Ingest>,
 }
 
 /// Everything that is not a message. It goes first in a frame.

@@ -8,7 +8,7 @@ use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, Contro
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Outbox;
-use crate::committer::request::{FrameBound as _, Ingest, no_id};
+use crate::committer::request::{Arrival, FrameBound as _, Ingest, no_id};
 use crate::keys;
 use crate::record::{self, IdempotencyKey};
 
@@ -20,13 +20,16 @@ impl Accept for Outbox {
             outbox.ensure_app(&message).await?;
             let (reply, answer) = oneshot::channel();
             // Waiting for room is what slows the doors down.
-            let room = outbox.room(message.body.len()).await?;
-            let ingest = outbox.prepare(message, reply, room)?;
-            debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
-            // The room that was granted is room in the channel too.
-            outbox.ingest.try_send(ingest).map_err(|_| Unavailable::Stopping)?;
+            let room = outbox.room(room_bytes(&message)).await?;
+            let mut first = outbox.prepare(message, reply)?;
+            first.room = Some(room);
+            outbox.send(Arrival { first, more: vec![] })?;
             answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into()))
         })
+    }
+
+    fn accept_all(&self, messages: Vec<NewMessage>) -> Answer<Vec<Result<Accepted, AcceptError>>> {
+        Box::pin(self.clone().accept_group(messages))
     }
 }
 
@@ -38,8 +41,13 @@ const KEYS_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// What a waiting message costs besides its body, in bytes.
 pub(crate) const MESSAGE_ROOM_BYTES: u32 = 1_024;
 
+/// The room that a message takes while it waits, in bytes.
+pub(super) const fn room_bytes(message: &NewMessage) -> usize {
+    message.body.len().saturating_add(MESSAGE_ROOM_BYTES as usize)
+}
+
 impl Outbox {
-    fn check(&self, message: &NewMessage) -> Result<(), AcceptError> {
+    pub(super) fn check(&self, message: &NewMessage) -> Result<(), AcceptError> {
         message.validate()?;
         let (bytes, limit_bytes) = (message.body.len(), self.shared.options.body_limit_bytes);
         if bytes > limit_bytes {
@@ -62,7 +70,7 @@ impl Outbox {
     }
 
     /// Makes the application that the message is for, if it asks for that.
-    async fn ensure_app(&self, message: &NewMessage) -> Result<(), AcceptError> {
+    pub(super) async fn ensure_app(&self, message: &NewMessage) -> Result<(), AcceptError> {
         let Some(name) = message.create_app.clone() else { return Ok(()) };
         if self.shared.config.read().find_app(message.org, &message.app).is_some() {
             return Ok(());
@@ -85,9 +93,8 @@ impl Outbox {
         }
     }
 
-    async fn room(&self, body_bytes: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
-        let bytes = u32::try_from(body_bytes).unwrap_or(u32::MAX).saturating_add(MESSAGE_ROOM_BYTES);
-        let bytes = bytes.min(self.shared.options.waiting_bytes);
+    pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.shared.options.waiting_bytes);
         let room = std::sync::Arc::clone(&self.room);
         let wait = self.shared.options.overload_wait;
         match tokio::time::timeout(wait, room.acquire_many_owned(bytes)).await {
@@ -99,11 +106,10 @@ impl Outbox {
 
     /// Computes the deliveries, against the configuration of this moment; the
     /// committer does it again if that has changed by then (W2).
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         message: NewMessage,
         reply: oneshot::Sender<Result<Accepted, AcceptError>>,
-        room: OwnedSemaphorePermit,
     ) -> Result<Ingest, AcceptError> {
         let (app, config_version, endpoints) = {
             let config = self.shared.config.read();
@@ -135,6 +141,14 @@ impl Outbox {
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
         let NewMessage { org, body, only, payload_retention, .. } = message;
-        Ok(Ingest { org, only, meta, event_key, body, payload_retention, reply, _room: room })
+        let ingest = Ingest { org, only, meta, event_key, body, payload_retention, reply, room: None };
+        debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
+        Ok(ingest)
+    }
+
+    /// Hands messages to the committer. The room that was granted is room in the
+    /// channel too.
+    pub(super) fn send(&self, arrival: Arrival) -> Result<(), AcceptError> {
+        self.ingest.try_send(arrival).map_err(|_| Unavailable::Stopping.into())
     }
 }

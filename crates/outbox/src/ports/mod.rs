@@ -1,6 +1,7 @@
 //! The ports that the outbox implements.
 
 mod accept;
+mod accept_group;
 mod configure;
 mod control;
 mod delivery_list;

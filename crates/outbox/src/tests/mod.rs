@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod expunge;
+mod intake;
 mod interleavings;
 mod life;
 mod machine;
