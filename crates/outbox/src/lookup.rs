@@ -99,6 +99,17 @@ impl Shared {
         Ok(found.filter(|found| found.meta.id == id && found.meta.app == app))
     }
 
+    /// The endpoints that a message's record names, and those to which a replay
+    /// added it and where it is live or a dead letter.
+    pub(crate) fn endpoints_of(&self, message: &Found) -> Vec<EndpointId> {
+        let state = self.state.lock();
+        let config = self.config.read();
+        let mut endpoints = message.meta.endpoints.clone();
+        endpoints
+            .extend(config.app(message.meta.app).into_iter().flat_map(|app| state.added_to(app, message.sequence)));
+        endpoints
+    }
+
     /// The message whose record lies at `position`. Blocks.
     pub(crate) fn message_at(&self, sequence: Position, position: Position) -> Result<Option<Found>, QueryError> {
         match self.read_record(position) {

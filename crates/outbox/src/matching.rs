@@ -96,7 +96,7 @@ pub(crate) fn read_on(
         if let Record::Accepted(meta, _) = record
             && meta.endpoints.contains(&endpoint)
         {
-            take(&meta, meta.delivery(endpoint, position, position));
+            take(&meta, meta.named_delivery(endpoint, position, position));
             left -= 1;
         }
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -100,7 +100,7 @@ fn step_over_damage(state: &mut State, reader: &JournalReader, end: Position) ->
             if let Record::Accepted(meta, _) = record
                 && meta.endpoints.contains(endpoint)
             {
-                behind.push(meta.delivery(*endpoint, position, position));
+                behind.push(meta.named_delivery(*endpoint, position, position));
             }
             ControlFlow::Continue(())
         });

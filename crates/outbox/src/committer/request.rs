@@ -135,6 +135,8 @@ pub(crate) enum Batched {
 pub(crate) struct CarryRequest {
     pub(crate) message: record::Accepted,
     pub(crate) sequence: Position,
+    /// Those that the message names, and those to which a replay added it.
+    pub(crate) endpoints: Vec<EndpointId>,
     pub(crate) body: Content,
     /// How those deliveries ended that were neither live nor dead letters when
     /// this was asked for. What ends later has a record of its own.
@@ -194,7 +196,7 @@ impl FrameBound for Urgent {
             // At worst each stands in a record of its own.
             Self::Batch(batch) => FIXED_BYTES + batch.deliveries.len() * (DELIVERY_BYTES + BATCH_RECORD_BYTES),
             Self::Carry(request) => {
-                let states = request.message.endpoints.len() * DELIVERY_BYTES;
+                let states = request.endpoints.len() * DELIVERY_BYTES;
                 accepted_bytes(&request.message) + states + request.body.as_ref().map_or(0, Bytes::len)
             }
             Self::Expunge(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,

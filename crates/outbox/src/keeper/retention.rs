@@ -98,8 +98,10 @@ impl Keeper {
         // Dead letters are told by the state alone: one that is not there any more stays away (W10).
         ended.retain(|_, state| matches!(state, DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. }));
         let (reply, answer) = oneshot::channel();
-        let Found { sequence, meta, body, .. } = found;
-        self.urgent.send(Urgent::Carry(CarryRequest { message: meta, sequence, body, ended, reply })).ok()?;
+        let mut endpoints = self.shared.endpoints_of(&found);
+        endpoints.extend(ended.keys().filter(|endpoint| !endpoints.contains(endpoint)).copied().collect::<Vec<_>>());
+        let Found { sequence, meta: message, body, .. } = found;
+        self.urgent.send(Urgent::Carry(CarryRequest { message, sequence, endpoints, body, ended, reply })).ok()?;
         Some(answer)
     }
 
@@ -120,11 +122,12 @@ impl Keeper {
     fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(&Found)) {
         let now = self.shared.now();
         let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
+        let added = self.shared.state.lock().added_within(from, to);
         scan(&self.shared.reader, from, to, &mut |position, record| {
             let Some(message) = message(position, record) else { return ControlFlow::Continue(()) };
             let has_key = message.meta.idempotency.is_some() || message.meta.event_id.is_some();
             let keyed = has_key && now.since(message.meta.at()) < KEY_WINDOW;
-            if keyed || is_needed(&self.shared, &message) {
+            if keyed || added.contains(&position) || is_needed(&self.shared, &message) {
                 take(&message);
             }
             ControlFlow::Continue(())
@@ -142,7 +145,7 @@ fn message(position: Position, record: Record) -> Option<Found> {
     }
 }
 
-/// Whether a delivery of the message is live or a dead letter, and not carried already.
+/// Whether a delivery that the message names is live or a dead letter, and not carried already.
 fn is_needed(shared: &Shared, message: &Found) -> bool {
     let state = shared.state.lock();
     message.meta.endpoints.iter().any(|endpoint| {

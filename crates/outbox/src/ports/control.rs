@@ -9,6 +9,7 @@ use postrider_model::task::{Task, TaskWork};
 
 use crate::Outbox;
 use crate::committer::request::{DeliveriesRequest, Urgent};
+use crate::lookup::Found;
 use crate::matching;
 use crate::record::{DeliveryChange, DeliveryRef};
 use crate::shared::Shared;
@@ -20,11 +21,17 @@ impl Control for Outbox {
     fn cancel(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let (delivery, _) = outbox.find_delivery(app, message, endpoint).await?;
-            // The delivery was found, so it has ended if there is nothing to cancel.
-            let ended = TransitionError::Illegal { state: "no longer pending", event: "cancelling" };
+            let found = outbox.find_message(app, message, endpoint).await?;
+            let delivery = found.delivery(endpoint);
             match outbox.change(DeliveryChange::Cancelled, vec![delivery]).await {
-                Err(ControlError::NotFound { .. }) => Err(ended.into()),
+                Err(ControlError::NotFound { kind }) => {
+                    let shared = Arc::clone(&outbox.shared);
+                    let ended = blocking(move || shared.ended_states(&found)).await??;
+                    // It went to the endpoint, so it has ended if there is nothing to cancel.
+                    let went_there = !delivery.added || ended.contains_key(&endpoint);
+                    let ended = TransitionError::Illegal { state: "no longer pending", event: "cancelling" };
+                    Err(if went_there { ended.into() } else { ControlError::NotFound { kind } })
+                }
                 cancelled => cancelled.map(drop),
             }
         })
@@ -46,8 +53,9 @@ impl Control for Outbox {
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let (delivery, has_payload) = outbox.find_delivery(app, message, endpoint).await?;
-            if !has_payload {
+            let found = outbox.find_message(app, message, endpoint).await?;
+            let delivery = found.delivery(endpoint);
+            if found.body.is_none() {
                 return Err(TransitionError::NoPayload.into());
             }
             let shared = Arc::clone(&outbox.shared);
@@ -75,22 +83,13 @@ impl Control for Outbox {
 }
 
 impl Outbox {
-    /// A delivery, and whether its message's payload can be sent.
-    async fn find_delivery(
-        &self,
-        app: AppId,
-        id: MessageId,
-        endpoint: EndpointId,
-    ) -> Result<(DeliveryRef, bool), ControlError> {
+    /// A message of an application that the endpoint belongs to, too.
+    async fn find_message(&self, app: AppId, id: MessageId, endpoint: EndpointId) -> Result<Found, ControlError> {
         let shared = Arc::clone(&self.shared);
         let found = blocking(move || shared.find_message(app, id)).await??;
         let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
         let theirs = self.shared.config.read().endpoint(endpoint).is_some_and(|endpoint| endpoint.app == app);
-        if theirs && found.meta.endpoints.contains(&endpoint) {
-            Ok((found.delivery(endpoint), found.body.is_some()))
-        } else {
-            Err(ControlError::NotFound { kind: "delivery" })
-        }
+        if theirs { Ok(found) } else { Err(ControlError::NotFound { kind: "delivery" }) }
     }
 
     async fn change(&self, what: DeliveryChange, deliveries: Vec<DeliveryRef>) -> Result<u64, ControlError> {

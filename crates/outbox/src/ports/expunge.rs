@@ -19,10 +19,11 @@ impl Expunge for Outbox {
         Box::pin(async move {
             let shared = Arc::clone(&outbox.shared);
             let found = blocking(move || shared.find_message(app, message)).await??;
-            let Found { meta, sequence, position, .. } = found.ok_or(ControlError::NotFound { kind: "message" })?;
-            let what = ExpungedContent::Payload { message, sequence };
-            let deliveries = meta.endpoints.iter().map(|endpoint| meta.delivery(*endpoint, sequence, position));
-            outbox.expunge(app, what, position, deliveries.collect()).await
+            let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
+            let endpoints = outbox.shared.endpoints_of(&found);
+            let deliveries = endpoints.iter().map(|endpoint| found.delivery(*endpoint)).collect();
+            let Found { sequence, position, .. } = found;
+            outbox.expunge(app, ExpungedContent::Payload { message, sequence }, position, deliveries).await
         })
     }
 

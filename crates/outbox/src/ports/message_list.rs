@@ -14,10 +14,20 @@ use super::query::message;
 use crate::index::MessageRow;
 use crate::keys;
 use crate::lookup::{Found, query_error};
+use crate::record::DeliveryRef;
 use crate::shared::Shared;
 
 /// What it costs to find out how a delivery has ended, in rows of a page.
 const ENDED_ROWS: usize = 10;
+
+/// What memory knows of a message and an endpoint.
+struct Stands {
+    /// The state and whether it is in flight, if the message went there and the
+    /// delivery is live or a dead letter.
+    known: Option<(DeliveryState, bool)>,
+    /// A replay may have added it.
+    may_be_added: bool,
+}
 
 /// A filter, ready to be compared with rows and with records.
 struct Wanted<'a> {
@@ -105,26 +115,31 @@ impl Shared {
         let mut pager = Pager::new(page.limit);
         let after = self.beginning(app, filter, page)?;
         let scanned = self.index.messages(app, after, page.descending, PAGE_ROWS, &mut |row| {
-            let known = self.known_state(endpoint, row);
+            let Stands { known, may_be_added } = self.known_state(endpoint, row);
             let may_be_wanted = match known {
                 Some((state, in_flight)) => is_wanted(MessageStatus::of(&state, in_flight)),
                 // It is neither live nor a dead letter: it has ended in one of these ways.
                 None => is_wanted(MessageStatus::Success) || is_wanted(MessageStatus::Canceled),
             };
-            if !(row.endpoints.may_hold(endpoint) && may_be_wanted && wanted.row(row)) {
+            let may_be_theirs = may_be_added || (row.endpoints.may_hold(endpoint) && may_be_wanted);
+            if !(may_be_theirs && wanted.row(row)) {
                 return pager.look(row, wanted.past(row));
             }
             let found = match self.message_at(row.sequence, row.position) {
-                Ok(Some(found)) if found.meta.endpoints.contains(&endpoint) && wanted.record(&found) => found,
+                Ok(Some(found)) if wanted.record(&found) => found,
                 Ok(_) => return pager.look(row, false),
                 Err(error) => return pager.fail(error),
             };
+            let delivery = found.delivery(endpoint);
+            let known = if delivery.added { self.known_of(&delivery) } else { known };
             let (state, in_flight) = match known {
                 Some(known) => known,
+                None if delivery.added && !may_be_added => return pager.look(row, false),
                 None => {
                     pager.spend(ENDED_ROWS);
                     match self.ended_state(&found, endpoint) {
-                        Ok(state) => (state, false),
+                        Ok(Some(state)) => (state, false),
+                        Ok(None) => return pager.look(row, false),
                         Err(error) => return pager.fail(error),
                     }
                 }
@@ -168,23 +183,33 @@ impl Shared {
         }
     }
 
-    /// The state of a delivery that is live or dead, and whether it is in flight.
-    /// For a message that did not go to the endpoint it means nothing.
-    fn known_state(&self, endpoint: EndpointId, row: &MessageRow) -> Option<(DeliveryState, bool)> {
+    /// What memory knows of a row's message and the endpoint, before it is known
+    /// whether the message went there.
+    fn known_state(&self, endpoint: EndpointId, row: &MessageRow) -> Stands {
         let state = self.state.lock();
-        let lane = state.lanes.get(&endpoint)?;
+        let Some(lane) = state.lanes.get(&endpoint) else { return Stands { known: None, may_be_added: false } };
         let behind = || {
             let first = DeliveryState::Scheduled(Scheduled::first(row.accepted));
             lane.would_be_behind(row.sequence).then_some(first)
         };
-        let known = lane.state(row.sequence).or_else(behind)?;
         let key = DeliveryKey { endpoint, message: row.sequence };
-        Some((known, self.in_flight.lock().contains_key(&key)))
+        let known = lane.state(row.sequence).or_else(behind);
+        let known = known.map(|state| (state, self.in_flight.lock().contains_key(&key)));
+        Stands { known, may_be_added: lane.may_have_added(row.sequence) }
     }
 
-    fn ended_state(&self, found: &Found, endpoint: EndpointId) -> Result<DeliveryState, QueryError> {
+    /// The state of a delivery that is live or dead, and whether it is in flight.
+    fn known_of(&self, delivery: &DeliveryRef) -> Option<(DeliveryState, bool)> {
+        let known = self.state.lock().delivery(delivery)?;
+        Some((known, self.in_flight.lock().contains_key(&delivery.key())))
+    }
+
+    /// How a delivery has ended that is neither live nor a dead letter; `None` if
+    /// the message never went to the endpoint.
+    fn ended_state(&self, found: &Found, endpoint: EndpointId) -> Result<Option<DeliveryState>, QueryError> {
         let ended = self.ended_states(found)?;
-        let cancelled = DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 };
-        Ok(ended.get(&endpoint).copied().unwrap_or(cancelled))
+        let named = found.meta.endpoints.contains(&endpoint);
+        let cancelled = named.then_some(DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 });
+        Ok(ended.get(&endpoint).copied().or(cancelled))
     }
 }

@@ -112,7 +112,10 @@ impl Query for Outbox {
     fn deliveries_of(&self, app: AppId, id: MessageId) -> Result<Vec<Delivery>, QueryError> {
         let Some(found) = self.shared.find_message(app, id)? else { return Ok(vec![]) };
         let ended = self.shared.ended_states(&found)?;
-        let listed = found.meta.endpoints.iter().map(|endpoint| {
+        let mut endpoints = self.shared.endpoints_of(&found);
+        // A replay added these, and they have ended.
+        endpoints.extend(ended.keys().filter(|endpoint| !endpoints.contains(endpoint)).copied().collect::<Vec<_>>());
+        let listed = endpoints.iter().map(|endpoint| {
             let delivery = found.delivery(*endpoint);
             let known = self.shared.state.lock().delivery(&delivery);
             let state = known.or_else(|| ended.get(endpoint).copied());

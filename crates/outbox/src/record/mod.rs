@@ -83,6 +83,8 @@ pub(crate) struct DeliveryRef {
     /// Where its record lies now.
     pub(crate) position: Position,
     pub(crate) order_key: u64,
+    /// The message's record does not name the endpoint: a replay added it.
+    pub(crate) added: bool,
 }
 
 impl DeliveryRef {
@@ -201,7 +203,15 @@ impl Accepted {
         self.payload_until.is_some_and(|until| until <= now)
     }
 
+    /// The delivery to an endpoint, whether or not the message names it.
     pub(crate) fn delivery(&self, endpoint: EndpointId, sequence: Position, position: Position) -> DeliveryRef {
-        DeliveryRef { app: self.app, endpoint, message: self.id, sequence, position, order_key: self.order_key }
+        let added = !self.endpoints.contains(&endpoint);
+        DeliveryRef { added, ..self.named_delivery(endpoint, sequence, position) }
+    }
+
+    /// The delivery to an endpoint that the message names.
+    pub(crate) fn named_delivery(&self, endpoint: EndpointId, sequence: Position, position: Position) -> DeliveryRef {
+        let Self { app, id, order_key, .. } = *self;
+        DeliveryRef { app, endpoint, message: id, sequence, position, order_key, added: false }
     }
 }

@@ -30,6 +30,7 @@ fn delivery() -> DeliveryRef {
         sequence: Position::new(4, 64),
         position: Position::new(9, 128),
         order_key: 77,
+        added: true,
     }
 }
 

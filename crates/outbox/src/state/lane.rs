@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) message: MessageId,
     pub(crate) order_key: u64,
     pub(crate) scheduled: Scheduled,
+    /// A replay added it: its message's record does not name the endpoint.
+    pub(crate) added: bool,
 }
 
 /// A dead letter.
@@ -40,19 +42,21 @@ pub(crate) struct Dead {
     pub(crate) died: UnixMs,
     pub(crate) reason: DeadReason,
     pub(crate) attempt: u16,
+    /// A replay added it: its message's record does not name the endpoint.
+    pub(crate) added: bool,
 }
 
 impl Live {
     pub(crate) fn delivery(&self, app: AppId, endpoint: EndpointId, sequence: Position) -> DeliveryRef {
-        let Self { position, message, order_key, .. } = *self;
-        DeliveryRef { app, endpoint, message, sequence, position, order_key }
+        let Self { position, message, order_key, added, .. } = *self;
+        DeliveryRef { app, endpoint, message, sequence, position, order_key, added }
     }
 }
 
 impl Dead {
     pub(crate) fn delivery(&self, app: AppId, endpoint: EndpointId, sequence: Position) -> DeliveryRef {
-        let Self { position, message, order_key, .. } = *self;
-        DeliveryRef { app, endpoint, message, sequence, position, order_key }
+        let Self { position, message, order_key, added, .. } = *self;
+        DeliveryRef { app, endpoint, message, sequence, position, order_key, added }
     }
 
     /// Whether its message can be read, for all that is known.
@@ -76,11 +80,14 @@ pub(crate) struct LaneState {
     /// The position from which the journal is read on; nothing is behind if `None`.
     pub(crate) cursor: Option<Position>,
     ahead: BTreeSet<Position>,
+    /// The first and the last message that a replay added.
+    added: Option<(Position, Position)>,
 }
 
 impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
-        Self { app, window: BTreeMap::new(), dead: BTreeMap::new(), behind: 0, cursor: None, ahead: BTreeSet::new() }
+        let (window, dead, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { app, window, dead, behind: 0, cursor: None, ahead, added: None }
     }
 
     /// Deliveries that wait, in number.
@@ -112,7 +119,7 @@ impl LaneState {
     /// message that was carried is there no longer: carrying brings its
     /// deliveries into the window.
     pub(crate) fn is_behind(&self, delivery: &DeliveryRef) -> bool {
-        self.would_be_behind(delivery.sequence)
+        !delivery.added && self.would_be_behind(delivery.sequence)
     }
 
     /// The same for the message with this sequence, if it went to the endpoint.
@@ -124,11 +131,42 @@ impl LaneState {
             && !self.dead.contains_key(&sequence)
     }
 
+    /// Notes that a replay added the message with this sequence.
+    pub(crate) fn note_added(&mut self, sequence: Position) {
+        let (first, last) = self.added.unwrap_or((sequence, sequence));
+        self.added = Some((first.min(sequence), last.max(sequence)));
+    }
+
+    /// Whether a replay may have added the message with this sequence. If it
+    /// did, this is true for ever.
+    pub(crate) fn may_have_added(&self, sequence: Position) -> bool {
+        self.added.is_some_and(|(first, last)| (first..=last).contains(&sequence))
+    }
+
+    /// Whether the message with this sequence was added by a replay and is live
+    /// or a dead letter.
+    pub(crate) fn has_added(&self, sequence: Position) -> bool {
+        let live = || self.window.get(&sequence).is_some_and(|live| live.added);
+        let dead = || self.dead.get(&sequence).is_some_and(|dead| dead.added);
+        self.may_have_added(sequence) && (live() || dead())
+    }
+
+    /// Where the records of messages lie that were added by a replay and are live
+    /// or dead letters.
+    pub(crate) fn added(&self) -> impl Iterator<Item = Position> {
+        let any = self.added.is_some();
+        let live = self.window.values().filter(move |live| any && live.added).map(|live| live.position);
+        live.chain(self.dead.values().filter(move |dead| any && dead.added).map(|dead| dead.position))
+    }
+
     /// Puts a delivery into its new state, wherever it was before.
     pub(crate) fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState) {
         if self.is_behind(delivery) {
             self.ahead.insert(delivery.sequence);
             self.step_over_one();
+        }
+        if delivery.added {
+            self.note_added(delivery.sequence);
         }
         let live_at = self.window.remove(&delivery.sequence).map(|live| live.position);
         let dead_at = self.dead.remove(&delivery.sequence).map(|dead| dead.position);
@@ -141,8 +179,8 @@ impl LaneState {
                 self.window.insert(delivery.sequence, live(delivery, scheduled));
             }
             DeliveryState::Dead { at, reason, attempt } => {
-                let DeliveryRef { position, message, order_key, .. } = *delivery;
-                let dead = Dead { position, message, order_key, died: at, reason, attempt };
+                let DeliveryRef { position, message, order_key, added, .. } = *delivery;
+                let dead = Dead { position, message, order_key, died: at, reason, attempt, added };
                 self.dead.insert(delivery.sequence, dead);
             }
             DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
@@ -152,7 +190,7 @@ impl LaneState {
     /// Takes in what was read from the journal between the cursor and `next`,
     /// where reading goes on. Gives the deliveries that are new in the window.
     pub(crate) fn fill(&mut self, read: &[DeliveryRef], next: Position) -> Vec<(Position, Live)> {
-        let mut added = Vec::with_capacity(read.len());
+        let mut filled = Vec::with_capacity(read.len());
         for delivery in read {
             let passed = self.ahead.remove(&delivery.sequence);
             if passed || self.window.contains_key(&delivery.sequence) || self.behind == 0 {
@@ -160,14 +198,14 @@ impl LaneState {
             }
             let live = live(delivery, Scheduled::first(delivery.accepted()));
             self.window.insert(delivery.sequence, live);
-            added.push((delivery.sequence, live));
+            filled.push((delivery.sequence, live));
             self.behind -= 1;
         }
         self.cursor = Some(next);
         // What the cursor has passed is not met again.
         self.ahead = self.ahead.split_off(&next);
         self.forget_cursor_if_nothing_is_behind();
-        added
+        filled
     }
 
     /// Deliveries that reading on has to look at to fill the window by `room`.
@@ -199,8 +237,8 @@ impl LaneState {
 }
 
 fn live(delivery: &DeliveryRef, scheduled: Scheduled) -> Live {
-    let DeliveryRef { position, message, order_key, .. } = *delivery;
-    Live { position, message, order_key, scheduled }
+    let DeliveryRef { position, message, order_key, added, .. } = *delivery;
+    Live { position, message, order_key, scheduled, added }
 }
 
 #[cfg(test)]
@@ -218,6 +256,7 @@ mod tests {
             position: Position::new(0, n),
             message: MessageId(RawId::new(UnixMs(u64::from(n)), 0, [0; 6])),
             order_key: 0,
+            added: false,
         }
     }
 

@@ -9,10 +9,10 @@ pub(crate) use expunging::Expunging;
 pub(crate) use lane::{LaneState, Live};
 pub(crate) use task::TaskState;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use postrider_model::check_invariant;
-use postrider_model::config::{Config, ConfigChange};
+use postrider_model::config::{AppEntry, Config, ConfigChange};
 use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Scheduled, transition};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{AppId, EndpointId, TaskId};
@@ -153,6 +153,20 @@ impl State {
         (count > 0).then_some(count)
     }
 
+    /// Where the records of messages lie that were added to an endpoint by a
+    /// replay and are live or dead letters there: between two positions.
+    pub(crate) fn added_within(&self, from: Position, to: Position) -> HashSet<Position> {
+        let added = self.lanes.values().flat_map(LaneState::added);
+        added.filter(|position| (from..to).contains(position)).collect()
+    }
+
+    /// The endpoints of an application to which a replay added a message that is
+    /// live or a dead letter there.
+    pub(crate) fn added_to(&self, app: &AppEntry, message: Position) -> Vec<EndpointId> {
+        let has_added = |endpoint: &EndpointId| self.lanes.get(endpoint).is_some_and(|lane| lane.has_added(message));
+        app.endpoints().map(|endpoint| endpoint.id).filter(has_added).collect()
+    }
+
     /// Where the record of a delivery lies, if it is in memory.
     pub(crate) fn position(&self, delivery: &DeliveryRef) -> Option<Position> {
         let lane = self.lanes.get(&delivery.endpoint)?;
@@ -194,7 +208,7 @@ impl State {
         self.see_time(accepted.at());
         let scheduled = Scheduled::first(accepted.at());
         for endpoint in &accepted.endpoints {
-            let delivery = accepted.delivery(*endpoint, position, position);
+            let delivery = accepted.named_delivery(*endpoint, position, position);
             // An endpoint that was deleted in the same frame has no lane any more.
             let in_window = self.change_lane(*endpoint, |lane, window| lane.accept(&delivery, scheduled, window));
             if in_window == Some(true) {
@@ -254,7 +268,10 @@ impl State {
     fn apply_carried(&mut self, position: Position, carried: &Carried, events: &mut Vec<LaneEvent>) {
         for (endpoint, state) in &carried.states {
             let delivery = carried.message.delivery(*endpoint, carried.sequence, position);
-            let Some(lane) = self.lanes.get(endpoint) else { continue };
+            let Some(lane) = self.lanes.get_mut(endpoint) else { continue };
+            if delivery.added {
+                lane.note_added(delivery.sequence);
+            }
             match state {
                 // The scheduler knows those in the window already, and one of them may be in flight.
                 DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => self.put(&delivery, state, events),

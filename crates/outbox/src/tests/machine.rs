@@ -11,7 +11,8 @@ use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
 use postrider_model::ports::{
-    Accept as _, Configure as _, Control as _, Delivery, DeliveryFilter, Page, PageRequest, Query as _, QueryError,
+    Accept as _, Configure as _, Control as _, ControlError, Delivery, DeliveryFilter, Page, PageRequest, Query as _,
+    QueryError,
 };
 use postrider_model::task::TaskWork;
 use proptest::prelude::*;
@@ -37,6 +38,8 @@ enum Action {
     Cancel(usize),
     /// The nth delivery that has ended is replayed.
     Replay(usize),
+    /// The nth message is replayed to the nth endpoint, which it may not have matched.
+    Add(usize, usize),
     /// All dead letters are.
     ReplayAll,
     CancelAll,
@@ -64,6 +67,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         8 => (0usize..6, end).prop_map(|(nth, end)| Action::End(nth, end)),
         3 => (0usize..40).prop_map(Action::Cancel),
         3 => (0usize..40).prop_map(Action::Replay),
+        3 => (0usize..40, 0usize..4).prop_map(|(message, to)| Action::Add(message, to)),
         1 => Just(Action::ReplayAll),
         1 => Just(Action::CancelAll),
         1 => any::<bool>().prop_map(Action::PauseAll),
@@ -110,6 +114,8 @@ struct Machine {
     model: BTreeMap<DeliveryKey, Stand>,
     endpoints: Vec<(String, EndpointId)>,
     made: usize,
+    /// Deliveries that came by a replay alone.
+    added: BTreeSet<DeliveryKey>,
     /// A bulk replay was asked for.
     replays: bool,
 }
@@ -128,6 +134,7 @@ impl Machine {
             model: BTreeMap::new(),
             endpoints: vec![],
             made: 0,
+            added: BTreeSet::new(),
             replays: false,
         };
         machine.start();
@@ -207,6 +214,7 @@ impl Machine {
                 self.model.insert(key, Stand::Cancelled(attempt - 1));
             }
             Action::Replay(nth) => self.replay(nth),
+            Action::Add(message, to) => self.add(message, to),
             Action::ReplayAll => {
                 let replay = outbox.start_task(TaskWork::ReplayDeadLetters(DeliveryFilter::default()));
                 // At most so many run at once.
@@ -316,6 +324,23 @@ impl Machine {
         self.model.insert(key, stand);
     }
 
+    fn add(&mut self, nth: usize, to: usize) {
+        let Some((_, endpoint)) = self.endpoints.get(to).cloned() else { return };
+        let Some((key, id)) = self.messages.iter().nth(nth).map(|(key, id)| (*key, *id)) else { return };
+        let key = DeliveryKey { endpoint, ..key };
+        if self.model.contains_key(&key) {
+            return;
+        }
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        let cancelled = self.stepper().ask(outbox.cancel(app, id, endpoint));
+        assert_eq!(cancelled, Err(ControlError::NotFound { kind: "delivery" }), "it never was");
+        self.stepper().ask(outbox.replay(app, id, endpoint)).expect("it never was");
+        self.added.insert(key);
+        self.messages.insert(key, id);
+        self.model.insert(key, Stand::Pending(1));
+    }
+
     fn delete_endpoint(&mut self, nth: usize) {
         if nth >= self.endpoints.len() {
             return;
@@ -381,6 +406,8 @@ impl Machine {
                 // What it was before its endpoint was deleted is shown as long as it is known.
                 (Stand::Cancelled(_), Some(Stand::Delivered(_) | Stand::Dead(_)))
                     if !endpoints.contains(&key.endpoint) => {}
+                // Nothing else tells of it.
+                (Stand::Cancelled(_), None) if self.added.contains(key) && !endpoints.contains(&key.endpoint) => {}
                 (stand, found) => assert_eq!(found, Some(stand), "{key:?}"),
             }
         }

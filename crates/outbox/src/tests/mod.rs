@@ -1,5 +1,6 @@
 //! The outbox as a whole, over a real directory or a simulated disk.
 
+mod added;
 mod crash;
 mod damage;
 mod expunge;

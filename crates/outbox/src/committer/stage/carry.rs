@@ -1,5 +1,7 @@
 //! A message that moves to the front of the journal, in a frame.
 
+use postrider_model::id::EndpointId;
+
 use super::{Answer, Committer, Frame};
 use crate::committer::request::{CarryRequest, Urgent};
 use crate::journal::FrameBuilder;
@@ -7,14 +9,15 @@ use crate::record::{Carried, DeliveryRef, Record};
 
 impl Committer {
     pub(super) fn stage_carry(&mut self, request: CarryRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
-        let CarryRequest { message, sequence, mut body, ended, reply } = request;
-        let deliveries: Vec<_> =
-            message.endpoints.iter().map(|endpoint| message.delivery(*endpoint, sequence, sequence)).collect();
+        let CarryRequest { message, sequence, endpoints, mut body, ended, reply } = request;
+        let delivery = |endpoint: &EndpointId| message.delivery(*endpoint, sequence, sequence);
+        let deliveries: Vec<_> = endpoints.iter().map(delivery).collect();
         let touched = deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key()));
         if touched || !frame.contents.insert(sequence) {
             return self.waiting_urgent.push_back(Urgent::Carry(CarryRequest {
                 message,
                 sequence,
+                endpoints,
                 body,
                 ended,
                 reply,

@@ -125,10 +125,16 @@ impl Ledger {
                 (other, _) => panic!("the script attempts {message} to {endpoint}, which is {other:?}"),
             }),
             Op::Cancel(message, endpoint) => change(&mut world, message, endpoint, |_| Stand::Cancelled),
-            Op::Replay(message, endpoint) => change(&mut world, message, endpoint, |stand| match stand {
-                Stand::Delivered(n) | Stand::Dead(n) => Stand::Pending(n + 1),
-                other => panic!("the script replays {message} to {endpoint}, which is {other:?}"),
-            }),
+            Op::Replay(message, endpoint) => {
+                let deliveries = world.messages.get_mut(message).expect("it was sent");
+                let after = match deliveries.get(endpoint) {
+                    Some(Stand::Delivered(n) | Stand::Dead(n)) => Stand::Pending(n + 1),
+                    // It did not match.
+                    None => Stand::Pending(1),
+                    other => panic!("the script replays {message} to {endpoint}, which is {other:?}"),
+                };
+                deliveries.insert(endpoint.to_owned(), after);
+            }
             Op::Retire => {
                 let ended = |stand: &Stand| matches!(stand, Stand::Delivered(_) | Stand::Cancelled);
                 let ended = world.messages.iter().filter(|(_, deliveries)| deliveries.values().all(ended));
