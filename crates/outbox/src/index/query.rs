@@ -122,7 +122,7 @@ impl Index {
 
     /// Where the messages of an application that were accepted at a time or later
     /// begin: all before the first position are earlier, none from the second on
-    /// is. Between the two lie at most [`NEAR_BYTES`] of the journal. It costs some
+    /// is. Between the two lie at most `NEAR_BYTES` of the journal. It costs some
     /// dozen look-ups, however many messages there are. Reads partitions.
     ///
     /// # Errors
