@@ -15,7 +15,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use postrider_dispatcher::{Dispatcher, Options};
-use postrider_model::delivery::DeliveryKey;
+use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::{EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, Job, Target};
 use postrider_model::message::JSON;
@@ -156,7 +156,9 @@ impl Client {
                     message: Position::from_u64(n as u64),
                 };
                 let (content_type, target) = (JSON.into(), Arc::clone(target));
-                let outcome = dispatcher.attempt(Job { key, attempt: 1, message, body, content_type, target }).await;
+                let scheduled = Scheduled::first(UnixMs(0));
+                let job = Job { key, scheduled, message, body, content_type, target };
+                let outcome = dispatcher.attempt(job).await;
                 match outcome.result {
                     AttemptResult::Answered(answer) => succeeded(answer.status, n),
                     AttemptResult::Failed { detail, .. } => Err(format!("event {n}: {detail}").into()),

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{Context, PageArgs};
 use crate::client::{Client, Path};
@@ -66,6 +66,14 @@ Examples:
         which: Which,
         #[command(flatten)]
         page: PageArgs,
+    },
+    /// Sends a message to an endpoint once more, beside the retry schedule: if it fails, nothing changes
+    #[command(after_help = "Example:\n  postrider message resend --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa main")]
+    Resend {
+        #[command(flatten)]
+        which: Which,
+        /// The endpoint, by id or uid
+        endpoint: String,
     },
 }
 
@@ -132,6 +140,11 @@ impl Message {
             Self::Attempts { which: Which { app, message }, page } => {
                 let path = page.onto(Path::new(["app", &app, "attempt", "msg", &message])?);
                 context.output.answer(&client.get(path).await?, attempts)
+            }
+            Self::Resend { which: Which { app, message }, endpoint } => {
+                let path = Path::new(["app", &app, "msg", &message, "endpoint", &endpoint, "resend"])?;
+                let answer = client.post(path, &json!({})).await?;
+                context.output.answer(&answer, |_| format!("{message} goes out to {endpoint} once more\n"))
             }
         }
     }

@@ -16,6 +16,7 @@ mod kill;
 mod observation;
 mod reads;
 mod refusals;
+mod resend;
 mod retries;
 mod sdk;
 mod signatures;

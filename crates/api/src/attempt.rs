@@ -83,7 +83,7 @@ impl<'a> AttemptOut<'a> {
             status_text: status.as_str(),
             trigger_type: match attempt.trigger {
                 Trigger::Scheduled => 0,
-                Trigger::Manual => 1,
+                Trigger::Manual | Trigger::Resent => 1,
             },
             timestamp: time::text(ended),
             msg,

@@ -37,10 +37,7 @@ pub(crate) struct StatusOut {
 impl StatusOut {
     fn new(state: &DeliveryState, status: Shown, in_flight: bool) -> Self {
         let status = status.of(MessageStatus::of(state, in_flight));
-        let next_attempt = match state {
-            DeliveryState::Scheduled(scheduled) if !in_flight => Some(time::text(scheduled.due)),
-            _ => None,
-        };
+        let next_attempt = state.waits_for().filter(|_| !in_flight).map(|scheduled| time::text(scheduled.due));
         Self { status: status.code(), status_text: status.as_str(), next_attempt }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct DeliveryOut {
     reason: Option<&'static str>,
     /// Why it waits, if it does and that is known.
     waits: Option<WaitOut>,
+    /// It waits for an attempt beside the schedule, whatever its state.
+    resending: bool,
 }
 
 /// Why a delivery is not in flight.
@@ -79,49 +81,33 @@ impl From<Wait> for WaitOut {
 
 impl DeliveryOut {
     pub(crate) fn new(delivery: &Delivery, explain: &dyn Explain) -> Self {
-        let mut out = Self {
+        let state = delivery.state.without_resend();
+        let waits_for = delivery.state.waits_for();
+        let wait = waits_for.and_then(|_| delivery.held.map(Wait::Held).or_else(|| explain.why(delivery.key)));
+        let (ended, reason) = match state {
+            DeliveryState::Scheduled(_) | DeliveryState::Resending(_) => (None, None),
+            DeliveryState::Delivered { at, .. } | DeliveryState::Cancelled { at, .. } => (Some(at), None),
+            DeliveryState::Dead { at, reason, .. } => (Some(at), Some(reason.as_str())),
+        };
+        let attempt = if let DeliveryState::Scheduled(next) = state { next.attempt } else { state.attempts_made() };
+        Self {
             app_id: delivery.app,
             msg_id: delivery.message,
             endpoint_id: delivery.key.endpoint,
             event_type: delivery.event_type.clone(),
             accepted_at: time::text(delivery.accepted),
-            state: "scheduled",
-            attempt: 0,
-            due_at: None,
-            trigger: None,
-            ended_at: None,
-            reason: None,
-            waits: None,
-        };
-        let (at, attempt) = match delivery.state {
-            DeliveryState::Scheduled(scheduled) => {
-                let wait = delivery.held.map(Wait::Held).or_else(|| explain.why(delivery.key));
-                out.waits = wait.map(WaitOut::from);
-                out.due_at = Some(time::text(scheduled.due));
-                out.trigger = Some(match scheduled.trigger {
-                    Trigger::Scheduled => "scheduled",
-                    Trigger::Manual => "manual",
-                });
-                out.attempt = scheduled.attempt;
-                return out;
-            }
-            DeliveryState::Delivered { at, attempt } => {
-                out.state = "delivered";
-                (at, attempt)
-            }
-            DeliveryState::Dead { at, reason, attempt } => {
-                out.state = "dead";
-                out.reason = Some(reason.as_str());
-                (at, attempt)
-            }
-            DeliveryState::Cancelled { at, attempt } => {
-                out.state = "cancelled";
-                (at, attempt)
-            }
-        };
-        out.attempt = attempt;
-        out.ended_at = Some(time::text(at));
-        out
+            state: state.name(),
+            attempt,
+            due_at: waits_for.map(|scheduled| time::text(scheduled.due)),
+            trigger: waits_for.map(|scheduled| match scheduled.trigger {
+                Trigger::Scheduled => "scheduled",
+                Trigger::Manual | Trigger::Resent => "manual",
+            }),
+            ended_at: ended.map(time::text),
+            reason,
+            waits: wait.map(WaitOut::from),
+            resending: matches!(delivery.state, DeliveryState::Resending(_)),
+        }
     }
 }
 
@@ -206,6 +192,29 @@ pub(crate) async fn replay(
     let (app, message, endpoint) = names(&context, &caller, path).await?;
     context.ports.control.replay(app, message, endpoint).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// An answer that says nothing but that.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EmptyResponse)]
+pub(crate) struct Empty {}
+
+/// Sends a message to an endpoint once more, beside the retry schedule
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
+    operation_id = "v1.message-attempt.resend",
+    tag = "Message Attempt",
+    responses((status = 202, body = Empty)),
+)]
+pub(crate) async fn resend(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String, String)>,
+) -> Result<(StatusCode, axum::Json<Empty>), ApiError> {
+    let (app, message, endpoint) = names(&context, &caller, path).await?;
+    context.ports.control.resend(app, message, endpoint).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(Empty {})))
 }
 
 async fn names(

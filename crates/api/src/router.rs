@@ -81,6 +81,7 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(delivery::cancel))
         .routes(routes!(delivery::cancel_where))
         .routes(routes!(delivery::replay))
+        .routes(routes!(delivery::resend))
         .routes(routes!(dead_letter::list))
         .routes(routes!(dead_letter::replay_where))
         .merge(endpoint_routes())

@@ -76,7 +76,7 @@ impl Dispatcher {
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
         metrics::attempt_ended(&result, duration);
-        Outcome { key: job.key, attempt: job.attempt, started, duration, url, result }
+        Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 
     async fn exchange_in_time(&self, request: Request<Full<Bytes>>, job: &Job) -> AttemptResult {

@@ -10,6 +10,8 @@
 //!    a person     |  |             |                |
 //!                 v  +-> Dead -----+                |
 //!              Cancelled ----------+----------------+
+//!
+//!   any of them -- resent --> Resending --> Delivered, or what it was before
 //! ```
 //!
 //! [`transition`] is the only way from one state to the next (W3), live and in
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::EndpointId;
 use crate::position::Position;
+use crate::resend::{self, Before, Resending};
 use crate::time::UnixMs;
 
 /// Which delivery: the endpoint, and the sequence under which its message was
@@ -38,8 +41,10 @@ pub struct DeliveryKey {
 pub enum Trigger {
     /// The retry schedule.
     Scheduled,
-    /// A person, by resend or replay.
+    /// A person, by replay.
     Manual,
+    /// A person, by resend: one attempt beside the schedule.
+    Resent,
 }
 
 /// Where a delivery stands.
@@ -70,6 +75,8 @@ pub enum DeliveryState {
         /// The number of the last attempt made, 0 if none was.
         attempt: u16,
     },
+    /// A person asked for one attempt more.
+    Resending(Resending),
 }
 
 /// A delivery that waits for an attempt.
@@ -136,6 +143,8 @@ pub enum DeliveryEvent {
     AttemptEnded {
         /// The number of the attempt.
         attempt: u16,
+        /// It was one that a person asked for beside the schedule.
+        resend: bool,
         /// When it ended.
         at: UnixMs,
         /// What follows, decided by [`crate::retry::decide`].
@@ -158,6 +167,13 @@ pub enum DeliveryEvent {
         /// When.
         at: UnixMs,
     },
+    /// A person asked for one attempt more, beside the schedule.
+    Resent {
+        /// When.
+        at: UnixMs,
+    },
+    /// The attempt beside the schedule is not to be made any more.
+    CalledOff,
 }
 
 /// What follows from the end of an attempt.
@@ -175,6 +191,9 @@ pub enum Next {
         /// Why.
         reason: DeadReason,
     },
+    /// What was to follow before a person asked for this attempt, which did not
+    /// succeed.
+    AsBefore,
 }
 
 /// An event that does not fit the state.
@@ -211,11 +230,14 @@ pub fn transition(state: &DeliveryState, event: &DeliveryEvent) -> Result<Delive
     use DeliveryEvent as E;
     use DeliveryState as S;
     match (*state, *event) {
-        (S::Scheduled(waiting), E::AttemptEnded { attempt, at, next }) => {
-            if attempt != waiting.attempt {
+        (S::Resending(resending), event) => resend::follow(resending, event),
+        (S::Dead { reason: DeadReason::PayloadExpunged, .. }, E::Resent { .. }) => Err(TransitionError::NoPayload),
+        (state, E::Resent { at }) => Ok(resend::begin(state, at)),
+        (S::Scheduled(waiting), E::AttemptEnded { attempt, resend, at, next }) => {
+            if attempt != waiting.attempt || resend {
                 return Err(TransitionError::StaleAttempt { attempt, expected: waiting.attempt });
             }
-            Ok(after_attempt(waiting, at, next))
+            after_attempt(waiting, at, next)
         }
         (S::Scheduled(waiting), E::Cancelled { at }) => Ok(S::Cancelled { at, attempt: waiting.attempt - 1 }),
         (S::Scheduled(waiting), E::Expired { at, reason }) => Ok(S::Dead { at, reason, attempt: waiting.attempt - 1 }),
@@ -241,32 +263,103 @@ pub fn transition(state: &DeliveryState, event: &DeliveryEvent) -> Result<Delive
             | S::Cancelled { attempt: expected, .. },
             E::AttemptEnded { attempt, .. },
         ) => Err(TransitionError::StaleAttempt { attempt, expected }),
-        (state, event) => Err(TransitionError::Illegal { state: state.name(), event: event.name() }),
+        (state, event) => Err(illegal(&state, &event)),
     }
 }
 
-fn after_attempt(waiting: Scheduled, at: UnixMs, next: Next) -> DeliveryState {
+pub(crate) const fn illegal(state: &DeliveryState, event: &DeliveryEvent) -> TransitionError {
+    TransitionError::Illegal { state: state.name(), event: event.name() }
+}
+
+pub(crate) const fn after_attempt(
+    waiting: Scheduled,
+    at: UnixMs,
+    next: Next,
+) -> Result<DeliveryState, TransitionError> {
     match next {
-        Next::Delivered => DeliveryState::Delivered { at, attempt: waiting.attempt },
-        Next::Dead { reason } => DeliveryState::Dead { at, reason, attempt: waiting.attempt },
-        Next::Retry { due } => DeliveryState::Scheduled(Scheduled {
+        Next::Delivered => Ok(DeliveryState::Delivered { at, attempt: waiting.attempt }),
+        Next::Dead { reason } => Ok(DeliveryState::Dead { at, reason, attempt: waiting.attempt }),
+        Next::Retry { due } => Ok(DeliveryState::Scheduled(Scheduled {
             due,
             attempt: waiting.attempt.saturating_add(1),
             step: waiting.step.saturating_add(1),
             trigger: waiting.trigger,
-        }),
+        })),
+        Next::AsBefore => {
+            Err(TransitionError::Illegal { state: "scheduled", event: "the end of an attempt beside the schedule" })
+        }
     }
 }
 
 impl DeliveryState {
-    /// The state as the API and the metrics spell it.
+    /// The state as the API and the metrics spell it. A resend is no state of
+    /// its own there.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Scheduled(_) => "scheduled",
-            Self::Delivered { .. } => "delivered",
-            Self::Dead { .. } => "dead",
-            Self::Cancelled { .. } => "cancelled",
+            Self::Scheduled(_) | Self::Resending(Resending { before: Before::Scheduled(_), .. }) => "scheduled",
+            Self::Delivered { .. } | Self::Resending(Resending { before: Before::Delivered { .. }, .. }) => "delivered",
+            Self::Dead { .. } | Self::Resending(Resending { before: Before::Dead { .. }, .. }) => "dead",
+            Self::Cancelled { .. } | Self::Resending(Resending { before: Before::Cancelled { .. }, .. }) => "cancelled",
+        }
+    }
+
+    /// The attempt that it waits for, if it waits for one.
+    #[must_use]
+    pub const fn waits_for(&self) -> Option<Scheduled> {
+        match *self {
+            Self::Scheduled(scheduled) | Self::Resending(Resending { scheduled, .. }) => Some(scheduled),
+            Self::Delivered { .. } | Self::Dead { .. } | Self::Cancelled { .. } => None,
+        }
+    }
+
+    /// Whether it waits by the schedule, be it resent meanwhile or not.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self.without_resend(), Self::Scheduled(_))
+    }
+
+    /// What it is unless a resend succeeds.
+    #[must_use]
+    pub fn without_resend(&self) -> Self {
+        match *self {
+            Self::Resending(resending) => resending.before.into(),
+            state => state,
+        }
+    }
+
+    /// Whether the outcome of an attempt changes it (W6).
+    #[must_use]
+    pub fn expects(&self, attempt: u16, resend: bool) -> bool {
+        let of_schedule = |state: &Self| matches!(state, Self::Scheduled(waiting) if waiting.attempt == attempt);
+        match self {
+            Self::Resending(resending) if resend => resending.scheduled.attempt == attempt,
+            state => !resend && of_schedule(&state.without_resend()),
+        }
+    }
+
+    /// The same when `attempt` was the last attempt made.
+    #[must_use]
+    pub fn with_attempts_made(self, attempt: u16) -> Self {
+        match self {
+            Self::Scheduled(waiting) => Self::Scheduled(Scheduled { attempt: attempt.saturating_add(1), ..waiting }),
+            Self::Delivered { at, .. } => Self::Delivered { at, attempt },
+            Self::Dead { at, reason, .. } => Self::Dead { at, reason, attempt },
+            Self::Cancelled { at, .. } => Self::Cancelled { at, attempt },
+            Self::Resending(Resending { scheduled, before }) => {
+                resend::begin(Self::from(before).with_attempts_made(attempt), scheduled.due)
+            }
+        }
+    }
+
+    /// The number of the last attempt made, 0 if none was.
+    #[must_use]
+    pub const fn attempts_made(&self) -> u16 {
+        match *self {
+            Self::Scheduled(scheduled) | Self::Resending(Resending { scheduled, .. }) => {
+                scheduled.attempt.saturating_sub(1)
+            }
+            Self::Delivered { attempt, .. } | Self::Dead { attempt, .. } | Self::Cancelled { attempt, .. } => attempt,
         }
     }
 }
@@ -280,97 +373,11 @@ impl DeliveryEvent {
             Self::Cancelled { .. } => "cancelling",
             Self::Expired { .. } => "expiry",
             Self::Replayed { .. } => "replay",
+            Self::Resent { .. } => "resend",
+            Self::CalledOff => "calling off a resend",
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const T: UnixMs = UnixMs(1_000);
-
-    fn any_next() -> impl Strategy<Value = Next> {
-        prop_oneof![
-            Just(Next::Delivered),
-            (0u64..10_000).prop_map(|ms| Next::Retry { due: UnixMs(ms) }),
-            Just(Next::Dead { reason: DeadReason::AttemptsExhausted }),
-        ]
-    }
-
-    fn any_event() -> impl Strategy<Value = DeliveryEvent> {
-        prop_oneof![
-            (1u16..6, any_next()).prop_map(|(attempt, next)| DeliveryEvent::AttemptEnded { attempt, at: T, next }),
-            Just(DeliveryEvent::Cancelled { at: T }),
-            Just(DeliveryEvent::Expired { at: T, reason: DeadReason::HeldTooLong }),
-            Just(DeliveryEvent::Expired { at: T, reason: DeadReason::PayloadExpunged }),
-            Just(DeliveryEvent::Replayed { at: T }),
-        ]
-    }
-
-    fn number(state: &DeliveryState) -> u16 {
-        match *state {
-            DeliveryState::Scheduled(s) => s.attempt - 1,
-            DeliveryState::Delivered { attempt, .. }
-            | DeliveryState::Dead { attempt, .. }
-            | DeliveryState::Cancelled { attempt, .. } => attempt,
-        }
-    }
-
-    proptest! {
-        /// Attempts made never go down, go up by one at most, and only by the
-        /// outcome of the attempt that was waited for.
-        #[test]
-        fn attempts_are_counted_exactly(events in prop::collection::vec(any_event(), 0..40)) {
-            let mut state = DeliveryState::Scheduled(Scheduled::first(T));
-            for event in events {
-                let before = number(&state);
-                match transition(&state, &event) {
-                    Ok(after) => {
-                        let counted = u16::from(matches!(event, DeliveryEvent::AttemptEnded { .. }));
-                        prop_assert_eq!(number(&after), before + counted);
-                        state = after;
-                    }
-                    Err(TransitionError::StaleAttempt { attempt, expected }) => {
-                        let waiting = matches!(state, DeliveryState::Scheduled(_));
-                        prop_assert!(!waiting || attempt != expected);
-                    }
-                    Err(TransitionError::Illegal { .. } | TransitionError::NoPayload) => {}
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn replay_starts_the_schedule_again_but_not_the_numbers() {
-        let dead = DeliveryState::Dead { at: T, reason: DeadReason::AttemptsExhausted, attempt: 10 };
-        let state = transition(&dead, &DeliveryEvent::Replayed { at: UnixMs(5) });
-        let expected = Scheduled { due: UnixMs(5), attempt: 11, step: 0, trigger: Trigger::Manual };
-        assert_eq!(state, Ok(DeliveryState::Scheduled(expected)));
-    }
-
-    #[test]
-    fn without_its_payload_a_dead_letter_says_so_and_is_not_replayed() {
-        let dead = DeliveryState::Dead { at: T, reason: DeadReason::AttemptsExhausted, attempt: 10 };
-        let expired = |reason| DeliveryEvent::Expired { at: UnixMs(5), reason };
-        assert!(transition(&dead, &expired(DeadReason::HeldTooLong)).is_err());
-        let reason = DeadReason::PayloadExpunged;
-        let expunged = DeliveryState::Dead { at: T, reason, attempt: 10 };
-        assert_eq!(transition(&dead, &expired(reason)), Ok(expunged));
-        assert!(transition(&expunged, &expired(DeadReason::PayloadDamaged)).is_err());
-        let replayed = transition(&expunged, &DeliveryEvent::Replayed { at: T });
-        assert_eq!(replayed, Err(TransitionError::NoPayload));
-    }
-
-    #[test]
-    fn a_dead_letter_cannot_be_cancelled_nor_a_waiting_one_replayed() {
-        let dead = DeliveryState::Dead { at: T, reason: DeadReason::TooOld, attempt: 1 };
-        assert!(matches!(
-            transition(&dead, &DeliveryEvent::Cancelled { at: T }),
-            Err(TransitionError::Illegal { state: "dead", .. })
-        ));
-        let waiting = DeliveryState::Scheduled(Scheduled::first(T));
-        assert!(transition(&waiting, &DeliveryEvent::Replayed { at: T }).is_err());
-    }
-}
+mod tests;

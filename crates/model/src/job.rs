@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::delivery::DeliveryKey;
+use crate::delivery::{DeliveryKey, Scheduled};
 use crate::id::MessageId;
 use crate::secret::Secret;
 use crate::time::UnixMs;
@@ -19,8 +19,8 @@ use crate::time::UnixMs;
 pub struct Job {
     /// The delivery that this is an attempt of.
     pub key: DeliveryKey,
-    /// The number of the attempt, from 1.
-    pub attempt: u16,
+    /// What the delivery waits for, the number of this attempt in it.
+    pub scheduled: Scheduled,
     /// Sent as `webhook-id`; the same in every attempt (W7).
     pub message: MessageId,
     /// Sent as the body, byte for byte (W7).

@@ -27,8 +27,8 @@ pub enum LaneEvent {
     Endpoint(Lane),
     /// An endpoint is gone, and its deliveries with it.
     EndpointGone(EndpointId),
-    /// A delivery waits for an attempt: it is new, or its last attempt was
-    /// recorded, or it was replayed. Takes the place of what was known of it.
+    /// A delivery waits for an attempt: it is new, or was replayed or resent.
+    /// Takes the place of what was known of it.
     Waiting {
         /// Which.
         key: DeliveryKey,
@@ -38,8 +38,17 @@ pub enum LaneEvent {
         /// are attempted one after the other, in the order of their sequences.
         order_key: u64,
     },
-    /// A delivery waits no longer: delivered, dead or cancelled, on record.
+    /// A delivery waits no longer: dead or cancelled, on record.
     Left(DeliveryKey),
+    /// The attempt that was settled last is on record, even if it changed nothing.
+    Recorded {
+        /// Of which delivery.
+        key: DeliveryKey,
+        /// The attempt that the delivery waits for now, if it waits for one.
+        waits: Option<Scheduled>,
+        /// As in [`LaneEvent::Waiting`].
+        order_key: u64,
+    },
 }
 
 /// What the scheduler knows of an endpoint.
@@ -97,10 +106,9 @@ pub trait DeliveryStore: Send + Sync {
     /// configured at this moment. May read the journal.
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>>;
 
-    /// Records an attempt. Does not wait: a [`LaneEvent::Waiting`] or
-    /// [`LaneEvent::Left`] with its key says when it is recorded. What is not
-    /// yet recorded is bounded by the attempts that the scheduler allows at once.
-    /// A [`LaneEvent`] for the key comes also when the attempt was stale.
+    /// Records an attempt. Does not wait: a [`LaneEvent::Recorded`] with its key
+    /// says when it is recorded. What is not yet recorded is bounded by the
+    /// attempts that the scheduler allows at once.
     fn settle(&self, settlement: Settlement);
 
     /// Where the records lie behind the window: whether the lane has more

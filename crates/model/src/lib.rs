@@ -24,6 +24,7 @@ pub mod lane;
 pub mod message;
 pub mod ports;
 pub mod position;
+pub mod resend;
 pub mod retry;
 pub mod retry_after;
 pub mod secret;

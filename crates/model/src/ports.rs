@@ -300,7 +300,7 @@ pub struct EndpointMessage {
 impl EndpointMessage {
     /// Where it stands, in Svix's words.
     #[must_use]
-    pub const fn status(&self) -> MessageStatus {
+    pub fn status(&self) -> MessageStatus {
         MessageStatus::of(&self.state, self.in_flight)
     }
 }
@@ -432,6 +432,11 @@ pub trait Control: Send + Sync {
 
     /// Schedules a dead, cancelled or delivered delivery again, with a fresh schedule.
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>>;
+
+    /// Asks for one attempt more, beside the schedule, whatever the delivery is:
+    /// if it fails, nothing changes. Two at once are one. Where the message never
+    /// went to the endpoint, it is a replay.
+    fn resend(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>>;
 
     /// Begins a task, which survives a restart; answers it once it is recorded.
     fn start_task(&self, work: TaskWork) -> Answer<Result<Task, ControlError>>;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::{DeadReason, Next, Scheduled};
+use crate::delivery::{DeadReason, Next, Scheduled, Trigger};
 use crate::job::Verdict;
 use crate::time::UnixMs;
 
@@ -113,6 +113,9 @@ pub fn decide(
     if verdict == Verdict::Success {
         return Next::Delivered;
     }
+    if ended.trigger == Trigger::Resent {
+        return Next::AsBefore;
+    }
     match schedule.jittered_delay(ended.step.saturating_add(1), random) {
         Some(delay) => Next::Retry { due: now + delay.max(retry_after.unwrap_or_default()) },
         None => Next::Dead { reason: DeadReason::AttemptsExhausted },
@@ -155,6 +158,19 @@ mod tests {
         assert_eq!(next, Next::Retry { due: NOW + hour });
         let next = decide(&schedule, &at_step(4), Verdict::Failure, Some(hour), NOW, 0.5);
         assert_eq!(next, Next::Retry { due: NOW + hour * 5 });
+    }
+
+    #[test]
+    fn a_resend_consumes_no_step_of_the_schedule() {
+        let schedule = RetrySchedule::default();
+        for step in [0, 9, 200] {
+            let resent = Scheduled { trigger: Trigger::Resent, ..at_step(step) };
+            for verdict in [Verdict::Failure, Verdict::Overload, Verdict::Gone] {
+                let hour = Some(Duration::from_secs(3600));
+                assert_eq!(decide(&schedule, &resent, verdict, hour, NOW, 0.5), Next::AsBefore);
+            }
+            assert_eq!(decide(&schedule, &resent, Verdict::Success, None, NOW, 0.5), Next::Delivered);
+        }
     }
 
     #[test]

@@ -20,12 +20,12 @@ pub enum MessageStatus {
 }
 
 impl MessageStatus {
-    /// The status of a delivery.
+    /// The status of a delivery. A resend changes it only by its success.
     #[must_use]
-    pub const fn of(state: &DeliveryState, in_flight: bool) -> Self {
-        match state {
+    pub fn of(state: &DeliveryState, in_flight: bool) -> Self {
+        match state.without_resend() {
             DeliveryState::Scheduled(_) if in_flight => Self::Sending,
-            DeliveryState::Scheduled(_) => Self::Pending,
+            DeliveryState::Scheduled(_) | DeliveryState::Resending(_) => Self::Pending,
             DeliveryState::Delivered { .. } => Self::Success,
             DeliveryState::Dead { .. } => Self::Fail,
             DeliveryState::Cancelled { .. } => Self::Canceled,

@@ -22,8 +22,8 @@ pub(crate) fn pending(shared: &Shared, filter: &DeliveryFilter) -> Result<Vec<De
         let window: Vec<_> = {
             let state = shared.state.lock();
             let lane = state.lanes.get(&endpoint);
-            let live = lane.into_iter().flat_map(|lane| lane.window.iter().map(|live| (lane.app, live)));
-            live.map(|(app, (sequence, live))| live.delivery(app, endpoint, *sequence)).collect()
+            let pending = lane.into_iter().flat_map(|lane| lane.pending_window().map(|live| (lane.app, live)));
+            pending.map(|(app, (sequence, live))| live.delivery(app, endpoint, *sequence)).collect()
         };
         found.extend(window.into_iter().filter(|delivery| matches(shared, filter, delivery, delivery.accepted())));
     }

@@ -12,6 +12,7 @@ const DELIVERED: &str = "postrider_deliveries_delivered_total";
 const DEAD: &str = "postrider_dead_letters_total";
 const CANCELLED: &str = "postrider_deliveries_cancelled_total";
 const REPLAYED: &str = "postrider_deliveries_replayed_total";
+const RESENT: &str = "postrider_deliveries_resent_total";
 const STALE: &str = "postrider_attempts_stale_total";
 const DELIVERY_SECONDS: &str = "postrider_delivery_seconds";
 pub(crate) const FRAMES: &str = "postrider_journal_frames_total";
@@ -42,6 +43,7 @@ pub fn describe_metrics() {
     describe_counter!(DEAD, "Deliveries that became dead letters, by reason.");
     describe_counter!(CANCELLED, "Deliveries that a person cancelled.");
     describe_counter!(REPLAYED, "Deliveries that a person replayed.");
+    describe_counter!(RESENT, "Deliveries that a person resent.");
     describe_counter!(STALE, "Outcomes that came too late to change anything.");
     describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From acceptance to the endpoint's confirmation.");
     describe_counter!(FRAMES, "Frames appended to the journal.");
@@ -83,7 +85,7 @@ pub(crate) fn count(record: &Record) {
                 histogram!(DELIVERY_SECONDS).record(took_ms as f64 / 1e3);
             }
             Next::Dead { reason } => counter!(DEAD, "reason" => reason.as_str()).increment(1),
-            Next::Retry { .. } => {}
+            Next::Retry { .. } | Next::AsBefore => {}
         },
         Record::Deliveries(change) => {
             let changed = change.deliveries.len() as u64;
@@ -91,7 +93,8 @@ pub(crate) fn count(record: &Record) {
                 DeliveryChange::Cancelled => counter!(CANCELLED).increment(changed),
                 DeliveryChange::Replayed { .. } => counter!(REPLAYED).increment(changed),
                 DeliveryChange::Expired(reason) => counter!(DEAD, "reason" => reason.as_str()).increment(changed),
-                DeliveryChange::Forgotten => {}
+                DeliveryChange::Resent { .. } => counter!(RESENT).increment(changed),
+                DeliveryChange::Forgotten | DeliveryChange::CalledOff => {}
             }
         }
         Record::Expunged(expunged) => {

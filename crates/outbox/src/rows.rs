@@ -28,7 +28,10 @@ pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row
                 DeliveryChange::Cancelled => CANCELLED,
                 DeliveryChange::Expired(DeadReason::PayloadExpunged) => EXPUNGED,
                 DeliveryChange::Expired(_) => DEAD,
-                DeliveryChange::Replayed { .. } | DeliveryChange::Forgotten => return,
+                DeliveryChange::Replayed { .. }
+                | DeliveryChange::Resent { .. }
+                | DeliveryChange::CalledOff
+                | DeliveryChange::Forgotten => return,
             };
             settled_rows(position, &change.deliveries, (state, change.at), take);
         }
@@ -63,9 +66,9 @@ fn message_rows(sequence: Position, position: Position, accepted: &Accepted, tak
 fn carried_rows(position: Position, carried: &Carried, take: &mut dyn FnMut(Row)) {
     message_rows(carried.sequence, position, &carried.message, take);
     for (endpoint, state) in &carried.states {
-        let (state, at, attempt) = match *state {
+        let (state, at, attempt) = match state.without_resend() {
             // The live table tells these.
-            DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } => continue,
+            DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } | DeliveryState::Resending(_) => continue,
             DeliveryState::Delivered { at, attempt } => (DELIVERED, at, attempt),
             DeliveryState::Cancelled { at, attempt } => (CANCELLED, at, attempt),
         };

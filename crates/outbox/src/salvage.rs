@@ -4,7 +4,7 @@
 //! start does not look at the damage any more. Deliveries whose payload is gone
 //! become dead letters that say so. The damaged files stay where they are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +134,9 @@ fn bury_lost_payloads(state: &mut State, now: UnixMs, is_readable: impl Fn(&Deli
         let app = lane.app;
         let window = lane.window.iter().map(|(sequence, live)| live.delivery(app, *endpoint, *sequence));
         let dead = lane.dead.iter().map(|(sequence, dead)| dead.delivery(app, *endpoint, *sequence));
-        let unreadable: Vec<_> = window.chain(dead).filter(|delivery| !is_readable(delivery)).collect();
+        // A dead letter that is resent is in both.
+        let unreadable: BTreeMap<_, _> = window.chain(dead).map(|delivery| (delivery.sequence, delivery)).collect();
+        let unreadable: Vec<_> = unreadable.into_values().filter(|delivery| !is_readable(delivery)).collect();
         for delivery in unreadable {
             let expired = DeliveryEvent::Expired { at: now, reason: DeadReason::PayloadDamaged };
             if let Some(Ok(buried)) = lane.state(delivery.sequence).map(|before| transition(&before, &expired)) {

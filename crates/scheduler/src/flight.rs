@@ -18,11 +18,9 @@ pub(crate) enum Phase {
     Fetching,
     /// The dispatcher has it.
     Sent,
-    /// Its outcome is on its way to the disk.
-    Settling {
-        /// Another attempt is to follow.
-        retry: bool,
-    },
+    /// Its outcome is on its way to the disk. Only the word that it is recorded
+    /// ends this: a cancellation, a replay or a resend may be told meanwhile.
+    Settling,
     /// Its payload is damaged; the outbox makes it a dead letter.
     Damaged,
 }
@@ -51,28 +49,4 @@ pub(crate) struct Flight {
     pub(crate) phase: Phase,
     /// What came since.
     pub(crate) news: Option<News>,
-}
-
-impl Flight {
-    /// Whether these news say that the attempt's outcome is recorded.
-    ///
-    /// News of a cancellation or a replay may come while the outcome is still on
-    /// its way, and are told apart by what the outcome can lead to:
-    /// - waiting for the same attempt cannot follow from its outcome (W6);
-    /// - leaving does not follow from a retry, unless the delivery had left
-    ///   before, so that the outcome was stale.
-    ///
-    /// Leaving after a success cannot be told apart from a cancellation at the
-    /// same moment. To take it for the end is safe: the HTTP request has ended (W5).
-    pub(crate) fn ends_with(&self, news: &News) -> bool {
-        match (self.phase, news) {
-            (Phase::Damaged, _) => true,
-            (Phase::Settling { retry }, News::Left) => !retry || self.news == Some(News::Left),
-            (Phase::Settling { .. }, News::Waits(waits)) => {
-                let number = waits.scheduled.attempt;
-                number != self.scheduled.attempt || number == u16::MAX
-            }
-            (Phase::Fetching | Phase::Sent, _) => false,
-        }
-    }
 }

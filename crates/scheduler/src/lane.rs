@@ -125,14 +125,27 @@ impl Lane {
         self.queue.last()
     }
 
-    /// Something was told of a delivery.
+    /// Something was told of a delivery. If it is in flight, it counts when that
+    /// has ended.
     pub(crate) fn tell(&mut self, message: Position, news: News, at: Moment) {
         match self.flight_mut(message) {
-            Some(flight) if flight.ends_with(&news) => {
+            Some(flight) => {
+                flight.news = Some(news);
+                if flight.phase == Phase::Damaged {
+                    self.land(message, at);
+                }
+            }
+            None => self.apply(message, news, at),
+        }
+    }
+
+    /// The outcome of an attempt is on record; the news tell what its delivery is now.
+    pub(crate) fn recorded(&mut self, message: Position, news: News, at: Moment) {
+        match self.flight_mut(message) {
+            Some(flight) => {
                 flight.news = Some(news);
                 self.land(message, at);
             }
-            Some(flight) => flight.news = Some(news),
             None => self.apply(message, news, at),
         }
     }
@@ -141,7 +154,7 @@ impl Lane {
     pub(crate) fn end(&mut self, at: Moment) {
         self.gone = true;
         self.queue.clear();
-        let over = |flight: &Flight| matches!(flight.phase, Phase::Settling { .. } | Phase::Damaged);
+        let over = |flight: &Flight| matches!(flight.phase, Phase::Settling | Phase::Damaged);
         while let Some(message) = self.flights.iter().find(|flight| over(flight)).map(|flight| flight.message) {
             self.land(message, at);
         }
@@ -179,15 +192,16 @@ impl Lane {
         Some(Started { message, scheduled })
     }
 
-    /// The job for attempt `attempt` was handed out; true if it is to be sent.
+    /// A job was handed out, for the attempt that the delivery waits for by now;
+    /// true if it is to be sent.
     ///
     /// It is sent even if the lane is held or the delivery cancelled since it was
     /// picked: the outbox counts on the settlement of every job that it handed out.
-    pub(crate) fn fetched(&mut self, message: Position, attempt: u16) -> bool {
+    pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled) -> bool {
         let Some(flight) = self.fetching(message) else { return false };
         flight.phase = Phase::Sent;
-        // The outbox may be ahead; its number is the one that counts (W6).
-        flight.scheduled.attempt = attempt;
+        // The outbox may be ahead; what it says is what counts (W6).
+        flight.scheduled = scheduled;
         self.fetch_failures = 0;
         true
     }
@@ -228,19 +242,11 @@ impl Lane {
         Some(flight.scheduled)
     }
 
-    /// The attempt has ended, and its outcome is on its way to the disk. `retry`
-    /// if another attempt is to follow.
-    pub(crate) fn ended(
-        &mut self,
-        message: Position,
-        signal: Signal,
-        pause: Option<Duration>,
-        retry: bool,
-        at: Moment,
-    ) {
+    /// The attempt has ended, and its outcome is on its way to the disk.
+    pub(crate) fn ended(&mut self, message: Position, signal: Signal, pause: Option<Duration>, at: Moment) {
         let gone = self.gone;
         let Some(flight) = self.flight_mut(message) else { return };
-        flight.phase = Phase::Settling { retry };
+        flight.phase = Phase::Settling;
         let probe = flight.probe;
         self.pace.ended(at.monotonic, probe, signal, pause);
         if gone {

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postrider_model::delivery::Scheduled;
+use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -30,11 +30,13 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    /// As the outbox told it at `now`. The first attempt of a schedule is due when
-    /// it is told, whatever the wall clock says: the outbox's own time does not go
-    /// back when the wall clock is set back, and new messages must not wait for it.
+    /// As the outbox told it at `now`. The first attempt of a schedule, and one that
+    /// a person asked for, is due when it is told, whatever the wall clock says: the
+    /// outbox's own time does not go back when the wall clock is set back, and new
+    /// messages must not wait for it.
     pub(crate) fn told(scheduled: Scheduled, order_key: u64, now: UnixMs) -> Self {
-        let not_before = if scheduled.step == 0 { scheduled.due.min(now) } else { scheduled.due };
+        let at_once = scheduled.step == 0 || scheduled.trigger == Trigger::Resent;
+        let not_before = if at_once { scheduled.due.min(now) } else { scheduled.due };
         Self { scheduled, order_key, not_before }
     }
 }

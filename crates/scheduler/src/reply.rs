@@ -26,7 +26,7 @@ pub(crate) fn assign(job: Job, permit: OwnedPermit<Outcome>, clock: Arc<dyn Cloc
     let reply = Reply {
         permit: Some(permit),
         key: job.key,
-        attempt: job.attempt,
+        attempt: job.scheduled.attempt,
         target: Arc::clone(&job.target),
         started: clock.now(),
         started_monotonic: clock.monotonic(),

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
-use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
+use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::EndpointId;
 use postrider_model::job::Outcome;
@@ -108,6 +108,11 @@ impl Scheduler {
             LaneEvent::Left(key) => {
                 self.change(key.endpoint, at, |lane| lane.tell(key.message, News::Left, at));
             }
+            LaneEvent::Recorded { key, waits, order_key } => {
+                let waits = waits.map(|scheduled| News::Waits(Waits::told(scheduled, order_key, at.now)));
+                let news = waits.unwrap_or(News::Left);
+                self.change(key.endpoint, at, |lane| lane.recorded(key.message, news, at));
+            }
         }
     }
 
@@ -163,10 +168,10 @@ impl Scheduler {
         None
     }
 
-    /// The job of a pick, for attempt `attempt`, was handed out. True if it is to be
-    /// sent, which is so unless the key was never picked.
-    pub fn fetched(&mut self, key: DeliveryKey, attempt: u16, at: Moment) -> bool {
-        self.change(key.endpoint, at, |lane| lane.fetched(key.message, attempt)).unwrap_or(false)
+    /// The job of a pick was handed out, for the attempt that the delivery waits
+    /// for. True if it is to be sent, which is so unless the key was never picked.
+    pub fn fetched(&mut self, key: DeliveryKey, scheduled: Scheduled, at: Moment) -> bool {
+        self.change(key.endpoint, at, |lane| lane.fetched(key.message, scheduled)).unwrap_or(false)
     }
 
     /// There is no job for a pick. No attempt is consumed. True if the operator
@@ -196,8 +201,7 @@ impl Scheduler {
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
         let schedule = &self.options.retry_schedule;
         let settlement = settle::settle(outcome, &ended, schedule, asked.retry_after, at.now, random);
-        let retry = matches!(settlement.next, Next::Retry { .. });
-        self.change(key.endpoint, at, |lane| lane.ended(key.message, signal, asked.pause, retry, at));
+        self.change(key.endpoint, at, |lane| lane.ended(key.message, signal, asked.pause, at));
         Some(settlement)
     }
 

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use metrics::{Gauge, Histogram};
 use parking_lot::Mutex;
-use postrider_model::delivery::DeliveryKey;
+use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::job::{Assignment, Outcome};
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
 use postrider_model::time::Clock;
@@ -224,7 +224,7 @@ async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments
     };
     let Ok(room) = assignments.reserve().await else { return };
     let clock = Arc::clone(&fetch.shared.clock);
-    if fetch.succeeded(job.attempt) {
+    if fetch.succeeded(job.scheduled) {
         room.send(reply::assign(job, permit, clock));
     }
 }
@@ -238,10 +238,10 @@ struct Fetch {
 
 impl Fetch {
     /// True if the job is to be sent.
-    fn succeeded(mut self, attempt: u16) -> bool {
+    fn succeeded(mut self, scheduled: Scheduled) -> bool {
         self.open = false;
         let at = Moment::of(&*self.shared.clock);
-        self.shared.scheduler.lock().fetched(self.key, attempt, at)
+        self.shared.scheduler.lock().fetched(self.key, scheduled, at)
     }
 
     fn failed(mut self, error: &JobError) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
+use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition};
 use postrider_model::endpoint::{DisabledBy, Hold};
 use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response, Target};
@@ -74,8 +74,8 @@ pub(crate) struct Inner {
     pub(crate) hidden: u64,
     /// So many readings of a job panic.
     pub(crate) jobs_panic: u32,
-    /// Jobs that were handed out and whose outcome is not recorded.
-    pub(crate) handed_out: BTreeSet<DeliveryKey>,
+    /// What jobs were handed out for whose outcome is not recorded.
+    pub(crate) handed_out: BTreeMap<DeliveryKey, Scheduled>,
 }
 
 #[derive(Default)]
@@ -143,7 +143,7 @@ impl Outbox {
     /// Deliveries that wait for an attempt.
     pub(crate) fn pending(&self) -> BTreeSet<DeliveryKey> {
         let inner = self.inner.lock();
-        let waits = inner.deliveries.iter().filter(|(_, (state, _))| matches!(state, DeliveryState::Scheduled(_)));
+        let waits = inner.deliveries.iter().filter(|(_, (state, _))| state.waits_for().is_some());
         waits.map(|(key, _)| *key).collect()
     }
 
@@ -152,14 +152,13 @@ impl Outbox {
         if let Some(error) = inner.job_errors.get(&key) {
             return Err(error.clone());
         }
-        let Some((DeliveryState::Scheduled(scheduled), _)) = inner.deliveries.get(&key) else {
+        let Some(scheduled) = inner.deliveries.get(&key).and_then(|(state, _)| state.waits_for()) else {
             return Err(JobError::NotLive);
         };
-        let attempt = scheduled.attempt;
-        assert!(inner.handed_out.insert(key), "W5: its last job was not settled");
+        assert!(inner.handed_out.insert(key, scheduled).is_none(), "W5: its last job was not settled");
         Ok(Job {
             key,
-            attempt,
+            scheduled,
             message: MessageId(RawId::from_bytes([0; 20])),
             body: Bytes::from_static(b"{}"),
             content_type: Arc::from("application/json"),
@@ -181,24 +180,30 @@ impl Inner {
     }
 
     fn announce(&mut self, key: DeliveryKey) {
-        self.events.push(match self.deliveries.get(&key) {
-            Some((DeliveryState::Scheduled(scheduled), order_key)) => {
-                LaneEvent::Waiting { key, scheduled: *scheduled, order_key: *order_key }
-            }
-            _ => LaneEvent::Left(key),
+        let (waits, order_key) = self.waits_for(key);
+        self.events.push(match waits {
+            Some(scheduled) => LaneEvent::Waiting { key, scheduled, order_key },
+            None => LaneEvent::Left(key),
         });
+    }
+
+    fn waits_for(&self, key: DeliveryKey) -> (Option<Scheduled>, u64) {
+        self.deliveries.get(&key).map_or((None, 0), |(state, order_key)| (state.waits_for(), *order_key))
     }
 
     fn record(&mut self, settlement: &Settlement) {
         let Outcome { key, attempt, started: at, .. } = settlement.outcome;
-        assert!(self.handed_out.remove(&key), "only what was handed out is settled");
+        let job = self.handed_out.remove(&key).expect("only what was handed out is settled");
+        let resend = job.trigger == Trigger::Resent;
+        assert_eq!(settlement.trigger, job.trigger, "the scheduler knows what it was");
         // A stale one changes nothing and is announced all the same.
-        self.apply(key, &DeliveryEvent::AttemptEnded { attempt, at, next: settlement.next });
+        self.apply(key, &DeliveryEvent::AttemptEnded { attempt, resend, at, next: settlement.next });
         if let Some(lane) = self.lanes.get_mut(&key.endpoint).filter(|_| settlement.disable_endpoint) {
             lane.hold = Some(Hold::Disabled(DisabledBy::Gone));
             self.events.push(LaneEvent::Endpoint(*lane));
         }
-        self.announce(key);
+        let (waits, order_key) = self.waits_for(key);
+        self.events.push(LaneEvent::Recorded { key, waits, order_key });
     }
 }
 

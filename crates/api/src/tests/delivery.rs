@@ -10,7 +10,8 @@ use super::client::{LIST, World, has_shape, token_of};
 use super::fake::{START, org};
 
 const DELIVERY: &str = "appId!string msgId!string endpointId!string eventType!string acceptedAt!date-time \
-     state!string attempt!integer dueAt:date-time trigger:string endedAt:date-time reason:string waits:object";
+     state!string attempt!integer dueAt:date-time trigger:string endedAt:date-time reason:string waits:object \
+     resending!boolean";
 
 async fn two_messages() -> (World, [String; 2]) {
     let world = World::new();
@@ -78,6 +79,29 @@ async fn deliveries_are_cancelled_and_replayed_one_by_one() {
     let unknown = format!("/api/v1/app/shop/msg/msg_{}/delivery/main/replay", "0".repeat(27));
     world.post(&unknown, json!({})).await.is_error(StatusCode::NOT_FOUND, "not_found");
     world.post(&format!("{path}/nowhere/cancel"), json!({})).await.is_error(StatusCode::NOT_FOUND, "not_found");
+}
+
+#[tokio::test]
+async fn a_resend_changes_nothing_but_that_it_is_shown() {
+    let (world, [first, _]) = two_messages().await;
+    kill(&world, 0, START);
+    let path = format!("/api/v1/app/shop/msg/{first}/endpoint/main/resend");
+    for _ in 0..2 {
+        assert_eq!(world.post(&path, json!({})).await.is(StatusCode::ACCEPTED), json!({}));
+    }
+    let list = world.get("/api/v1/app/shop/dead-letter").await.is(StatusCode::OK);
+    let letter = &list["data"][0];
+    has_shape(letter, DELIVERY);
+    assert_eq!((&letter["msgId"], &letter["state"], &letter["attempt"]), (&json!(first), &json!("dead"), &json!(10)));
+    assert_eq!((&letter["resending"], &letter["trigger"]), (&json!(true), &json!("manual")));
+    assert_eq!((&letter["reason"], &letter["dueAt"]), (&json!("attempts_exhausted"), &letter["endedAt"]));
+    for unknown in [
+        format!("/api/v1/app/shop/msg/msg_{}/endpoint/main/resend", "0".repeat(27)),
+        format!("/api/v1/app/shop/msg/{first}/endpoint/nowhere/resend"),
+        format!("/api/v1/app/nobody/msg/{first}/endpoint/main/resend"),
+    ] {
+        world.post(&unknown, json!({})).await.is_error(StatusCode::NOT_FOUND, "not_found");
+    }
 }
 
 #[tokio::test]

@@ -302,8 +302,8 @@ impl Query for Fake {
         let state = self.state();
         let mut stats = EndpointStats { since, ..EndpointStats::default() };
         for delivery in state.deliveries.iter().filter(|found| found.key.endpoint == endpoint) {
-            match delivery.state {
-                DeliveryState::Scheduled(_) => stats.pending += 1,
+            match delivery.state.without_resend() {
+                DeliveryState::Scheduled(_) | DeliveryState::Resending(_) => stats.pending += 1,
                 DeliveryState::Delivered { .. } => stats.success += 1,
                 DeliveryState::Dead { .. } => stats.fail += 1,
                 DeliveryState::Cancelled { .. } => stats.canceled += 1,
@@ -349,16 +349,13 @@ impl Query for Fake {
 
     fn pending(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
-        let waits = |found: &&Delivery| {
-            matches!(found.state, DeliveryState::Scheduled(_)) && matches(found, filter, found.accepted)
-        };
+        let waits = |found: &&Delivery| found.state.is_pending() && matches(found, filter, found.accepted);
         Ok(page(state.deliveries.iter().filter(waits).collect(), delivery_key, request))
     }
 
     fn dead_letters(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
-        let dead =
-            |found: &&Delivery| matches!(found.state, DeliveryState::Dead { at, .. } if matches(found, filter, at));
+        let dead = |found: &&Delivery| matches!(found.state.without_resend(), DeliveryState::Dead { at, .. } if matches(found, filter, at));
         Ok(page(state.deliveries.iter().filter(dead).collect(), delivery_key, request))
     }
 }
@@ -382,6 +379,11 @@ impl Control for Fake {
 
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
         let result = self.state().happen(app, message, endpoint, DeliveryEvent::Replayed { at: START });
+        Box::pin(async { result })
+    }
+
+    fn resend(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
+        let result = self.state().happen(app, message, endpoint, DeliveryEvent::Resent { at: START });
         Box::pin(async { result })
     }
 

@@ -29,7 +29,7 @@ async fn a_confirmed_attempt_carries_the_body_as_it_is_and_a_valid_signature() {
 
     assert_eq!(answer(&outcome).status, 200);
     assert_eq!(answer(&outcome).body, "thanks");
-    assert_eq!((outcome.key, outcome.attempt), (job.key, job.attempt));
+    assert_eq!((outcome.key, outcome.attempt), (job.key, job.scheduled.attempt));
     assert_eq!(outcome.started, clock.now());
     assert_eq!(outcome.url.as_str(), receiver.url());
 

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use postrider_dispatcher::resolve::{Resolve, ResolveError, Resolving};
 use postrider_dispatcher::{Dispatcher, Options};
-use postrider_model::delivery::DeliveryKey;
+use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::{EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response as Answer, Target};
 use postrider_model::position::Position;
@@ -116,7 +116,7 @@ pub(crate) fn job(target: Target) -> Job {
     let id = |n| RawId::new(UnixMs(1_700_000_000_000), n, [7; 6]);
     Job {
         key: DeliveryKey { endpoint: EndpointId(id(1)), message: Position::new(1, 64) },
-        attempt: 3,
+        scheduled: Scheduled { attempt: 3, ..Scheduled::first(UnixMs(1_700_000_000_000)) },
         message: MessageId(id(2)),
         body: Bytes::from_static(BODY),
         content_type: "application/json".into(),

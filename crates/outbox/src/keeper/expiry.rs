@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::Keeper;
 use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::record::{DeliveryChange, DeliveryRef};
+use crate::state::Live;
 
 /// Deliveries that one record changes at most.
 const BATCH: usize = 1_000;
@@ -24,7 +25,8 @@ impl Keeper {
             self.in_batches(DeliveryChange::Expired(DeadReason::HeldTooLong), || {
                 let state = self.shared.state.lock();
                 let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
-                let old = lane.window.iter().filter(|(_, live)| now.since(live.message.0.time().max(since)) >= limit);
+                let waits_since = |live: &Live| live.message.0.time().max(live.scheduled.due).max(since);
+                let old = lane.window.iter().filter(|(_, live)| now.since(waits_since(live)) >= limit);
                 old.take(BATCH).map(|(sequence, live)| live.delivery(lane.app, endpoint, *sequence)).collect()
             });
         }
@@ -39,7 +41,9 @@ impl Keeper {
             self.in_batches(DeliveryChange::Forgotten, || {
                 let state = self.shared.state.lock();
                 let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
-                let old = lane.dead.iter().filter(|(_, dead)| now.since(dead.died) >= limit);
+                // One that is resent may yet be delivered.
+                let idle = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(sequence));
+                let old = idle.filter(|(_, dead)| now.since(dead.died) >= limit);
                 old.take(BATCH).map(|(sequence, dead)| dead.delivery(lane.app, endpoint, *sequence)).collect()
             });
         }

@@ -151,7 +151,8 @@ fn is_needed(shared: &Shared, message: &Found) -> bool {
     message.meta.endpoints.iter().any(|endpoint| {
         let delivery = message.delivery(*endpoint);
         let known = state.delivery(&delivery);
-        let live = matches!(known, Some(DeliveryState::Scheduled(_) | DeliveryState::Dead { .. }));
+        let live =
+            known.is_some_and(|known| known.waits_for().is_some() || matches!(known, DeliveryState::Dead { .. }));
         live && state.position(&delivery).is_none_or(|position| position == message.position)
     })
 }

@@ -1,8 +1,8 @@
-//! What a person does to deliveries: cancel, replay.
+//! What a person does to deliveries: cancel, replay, resend.
 
 use std::sync::Arc;
 
-use postrider_model::delivery::TransitionError;
+use postrider_model::delivery::{DeliveryState, TransitionError};
 use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
 use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter};
 use postrider_model::task::{Task, TaskWork};
@@ -53,14 +53,23 @@ impl Control for Outbox {
     fn replay(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let found = outbox.find_message(app, message, endpoint).await?;
-            let delivery = found.delivery(endpoint);
-            if found.body.is_none() {
-                return Err(TransitionError::NoPayload.into());
-            }
+            let delivery = outbox.find_sendable(app, message, endpoint).await?.delivery(endpoint);
             let shared = Arc::clone(&outbox.shared);
             let attempts_made = blocking(move || shared.attempts_made(app, &delivery)).await??;
             outbox.change(DeliveryChange::Replayed { attempts_made }, vec![delivery]).await.map(drop)
+        })
+    }
+
+    fn resend(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let found = outbox.find_sendable(app, message, endpoint).await?;
+            let delivery = found.delivery(endpoint);
+            let shared = Arc::clone(&outbox.shared);
+            match blocking(move || shared.state_if_ended(&found, &delivery)).await?? {
+                None => outbox.replay(app, message, endpoint).await,
+                ended => outbox.change(DeliveryChange::Resent { ended }, vec![delivery]).await.map(drop),
+            }
         })
     }
 
@@ -92,6 +101,12 @@ impl Outbox {
         if theirs { Ok(found) } else { Err(ControlError::NotFound { kind: "delivery" }) }
     }
 
+    /// The same, if its payload can be sent again.
+    async fn find_sendable(&self, app: AppId, id: MessageId, endpoint: EndpointId) -> Result<Found, ControlError> {
+        let found = self.find_message(app, id, endpoint).await?;
+        if found.body.is_some() { Ok(found) } else { Err(TransitionError::NoPayload.into()) }
+    }
+
     async fn change(&self, what: DeliveryChange, deliveries: Vec<DeliveryRef>) -> Result<u64, ControlError> {
         let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
         self.ask(request).await
@@ -99,6 +114,20 @@ impl Outbox {
 }
 
 impl Shared {
+    /// What a delivery is, should it be neither live nor a dead letter; `None` if
+    /// the message never went to the endpoint.
+    fn state_if_ended(&self, found: &Found, delivery: &DeliveryRef) -> Result<Option<DeliveryState>, ControlError> {
+        let is_live = self.state.lock().delivery(delivery).is_some();
+        let ended = self.ended_states(found)?.get(&delivery.endpoint).copied();
+        if delivery.added && !is_live && ended.is_none() {
+            return Ok(None);
+        }
+        let attempt = self.attempts_made(delivery.app, delivery)?;
+        // One that waits at this moment may be delivered until the resend is recorded.
+        let ended = ended.unwrap_or_else(|| DeliveryState::Delivered { at: delivery.accepted(), attempt });
+        Ok(Some(ended.with_attempts_made(attempt)))
+    }
+
     /// The number of the last attempt of a delivery that was begun, 0 if there was none.
     fn attempts_made(&self, app: AppId, delivery: &DeliveryRef) -> Result<u16, ControlError> {
         // The request of a delivery that was cancelled may still be in flight; its

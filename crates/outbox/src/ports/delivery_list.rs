@@ -19,7 +19,7 @@ type Lister<'a> = dyn Fn(&Shared, EndpointId, Bound<Position>, usize) -> Vec<(De
 impl Shared {
     pub(super) fn listed(&self, delivery: &DeliveryRef, event_type: &str, state: DeliveryState) -> Delivery {
         let config = self.config.read();
-        let waits = matches!(state, DeliveryState::Scheduled(_));
+        let waits = state.waits_for().is_some();
         let endpoint = config.endpoint(delivery.endpoint).filter(|_| waits);
         Delivery {
             key: delivery.key(),
@@ -72,7 +72,7 @@ impl Shared {
         delivery: &DeliveryRef,
         state: DeliveryState,
     ) -> Result<Option<Delivery>, QueryError> {
-        let at = if let DeliveryState::Dead { at, .. } = state { at } else { delivery.accepted() };
+        let at = if let DeliveryState::Dead { at, .. } = state.without_resend() { at } else { delivery.accepted() };
         let rough = DeliveryFilter { event_types: None, ..filter.clone() };
         if !matching::matches(self, &rough, delivery, at) {
             return Ok(None);
@@ -119,9 +119,10 @@ impl Shared {
         let state = self.state.lock();
         let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
         let listed = |(sequence, live): (&Position, &crate::state::Live)| {
-            (live.delivery(lane.app, endpoint, *sequence), DeliveryState::Scheduled(live.scheduled))
+            let pending = lane.state(*sequence).filter(DeliveryState::is_pending);
+            Some((live.delivery(lane.app, endpoint, *sequence), pending?))
         };
-        lane.window.range((after, end)).take(limit).map(listed).collect()
+        lane.window.range((after, end)).filter_map(listed).take(limit).collect()
     }
 
     /// What lies behind the cursor of a lane: read from the journal, merged with

@@ -78,7 +78,7 @@ impl Outbox {
         drop(state);
         Ok(Job {
             key,
-            attempt: live.scheduled.attempt,
+            scheduled: live.scheduled,
             message: fresh.id,
             body: fresh.body,
             content_type: fresh.content_type,

@@ -79,7 +79,7 @@ impl Shared {
     /// Deliveries that wait, and those that are in flight.
     fn waiting(&self, endpoint: EndpointId) -> (u64, u64) {
         let state = self.state.lock();
-        let pending = state.lanes.get(&endpoint).map_or(0, |lane| lane.pending());
+        let pending = state.lanes.get(&endpoint).map_or(0, |lane| lane.pending_by_schedule());
         let in_flight = self.in_flight.lock();
         let sending = in_flight.keys().filter(|key| key.endpoint == endpoint).count() as u64;
         (pending.saturating_sub(sending), sending)

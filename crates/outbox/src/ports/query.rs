@@ -24,6 +24,7 @@ use crate::lookup::{Found, query_error};
 use crate::record::{Content, DeliveryRef, Outcome, Record};
 use crate::rows;
 use crate::shared::Shared;
+use crate::state::Dead;
 
 impl Query for Outbox {
     fn message(&self, app: AppId, id: MessageId) -> Result<Option<Message>, QueryError> {
@@ -136,7 +137,9 @@ impl Query for Outbox {
             let state = shared.state.lock();
             let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
             let dead = lane.dead.range((after, Bound::Unbounded)).take(limit);
-            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), dead.state())).collect()
+            let state = |sequence, dead: &Dead| lane.state(sequence).unwrap_or_else(|| dead.state());
+            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), state(*sequence, dead)))
+                .collect()
         })
     }
 }
@@ -147,7 +150,7 @@ fn ended(row: &AttemptRow, outcome: &Outcome) -> Option<DeliveryState> {
     match outcome.next {
         Next::Delivered => Some(DeliveryState::Delivered { at, attempt }),
         Next::Dead { reason } => Some(DeliveryState::Dead { at, reason, attempt }),
-        Next::Retry { .. } => None,
+        Next::Retry { .. } | Next::AsBefore => None,
     }
 }
 
@@ -225,13 +228,14 @@ impl Shared {
     pub(crate) fn ended_states(&self, found: &Found) -> Result<BTreeMap<EndpointId, DeliveryState>, QueryError> {
         let app = found.meta.app;
         let mut newest: BTreeMap<EndpointId, (Position, DeliveryState)> = BTreeMap::new();
+        let mut attempts: BTreeMap<EndpointId, u16> = BTreeMap::new();
         self.index
             .attempts_of_message(app, found.sequence, None, false, usize::MAX, &mut |row| {
                 if let Ok(Record::Outcome(outcome, _)) = self.read_record(row.position)
                     && !outcome.stale
-                    && let Some(state) = ended(row, &outcome)
                 {
-                    newest.insert(row.endpoint, (row.position, state));
+                    attempts.insert(row.endpoint, outcome.ended.attempt);
+                    newest.extend(ended(row, &outcome).map(|state| (row.endpoint, (row.position, state))));
                 }
                 true
             })
@@ -249,6 +253,11 @@ impl Shared {
                 newest.insert(row.endpoint, (row.position, state));
             }
         }
-        Ok(newest.into_iter().map(|(endpoint, (_, state))| (endpoint, state)).collect())
+        // A resend that failed has changed nothing but the number of attempts.
+        let counted = newest.into_iter().map(|(endpoint, (_, state))| {
+            let made = attempts.get(&endpoint).map_or(0, |made| *made);
+            (endpoint, state.with_attempts_made(made.max(state.attempts_made())))
+        });
+        Ok(counted.collect())
     }
 }

@@ -11,10 +11,11 @@ pub(crate) use codec::{DecodeError, Encoder, decode, erase, from_checked_bincode
 
 use bytes::Bytes;
 use postrider_model::config::ConfigChange;
-use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use postrider_model::job::FailureKind;
 use postrider_model::position::Position;
+use postrider_model::resend::{Before, Resending};
 use postrider_model::task::TaskWork;
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,50 @@ pub(crate) enum DeliveryChange {
     Replayed {
         attempts_made: u16,
     },
+    /// One attempt more, beside the schedule; with what the delivery was, should
+    /// it be neither live nor a dead letter.
+    Resent {
+        ended: Option<DeliveryState>,
+    },
+    /// The attempt more is not to be made.
+    CalledOff,
+}
+
+impl DeliveryChange {
+    /// What happens to each delivery; `None` if that is no event but its end.
+    pub(crate) const fn event(self, at: UnixMs) -> Option<DeliveryEvent> {
+        Some(match self {
+            Self::Cancelled => DeliveryEvent::Cancelled { at },
+            Self::Expired(reason) => DeliveryEvent::Expired { at, reason },
+            Self::Forgotten => return None,
+            Self::Replayed { .. } => DeliveryEvent::Replayed { at },
+            Self::Resent { .. } => DeliveryEvent::Resent { at },
+            Self::CalledOff => DeliveryEvent::CalledOff,
+        })
+    }
+
+    /// What a delivery was of which nothing is known any more, since it is
+    /// neither live nor a dead letter.
+    pub(crate) const fn assumes(self, at: UnixMs) -> Option<DeliveryState> {
+        match self {
+            Self::Replayed { attempts_made } => Some(DeliveryState::Delivered { at, attempt: attempts_made }),
+            Self::Resent { ended } => ended,
+            Self::Cancelled | Self::Expired(_) | Self::Forgotten | Self::CalledOff => None,
+        }
+    }
+
+    /// The change that is meant for a delivery in this state. What ends one that
+    /// waits only calls off the resend of one that has ended: it stays what it is.
+    pub(crate) const fn meant_for(self, state: &DeliveryState) -> Self {
+        let DeliveryState::Resending(Resending { before, .. }) = state else { return self };
+        match (self, before) {
+            (Self::Cancelled | Self::Expired(DeadReason::HeldTooLong), Before::Dead { .. })
+            | (Self::Cancelled | Self::Expired(_), Before::Delivered { .. } | Before::Cancelled { .. }) => {
+                Self::CalledOff
+            }
+            _ => self,
+        }
+    }
 }
 
 /// The beginning of a task.

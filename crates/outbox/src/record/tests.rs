@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use postrider_model::application::{Application, ApplicationFields};
 use postrider_model::config::ConfigChange;
-use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
+use postrider_model::delivery::{
+    DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Next, Scheduled, Trigger, transition,
+};
 use postrider_model::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret};
 use postrider_model::event_type::{EventType, EventTypeFields};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
@@ -86,6 +88,11 @@ fn endpoint() -> Endpoint {
     }
 }
 
+fn resending() -> DeliveryState {
+    let delivered = DeliveryState::Delivered { at: UnixMs(13), attempt: 1 };
+    transition(&delivered, &DeliveryEvent::Resent { at: UnixMs(15) }).expect("always legal")
+}
+
 /// One record of each kind and shape, with the name of its file.
 fn samples() -> Vec<(&'static str, Record)> {
     let deliveries = |what| Deliveries { at: UnixMs(10), what, deliveries: vec![delivery()], task: None };
@@ -109,6 +116,7 @@ fn samples() -> Vec<(&'static str, Record)> {
         (EndpointId(id(8)), DeliveryState::Scheduled(Scheduled::first(UnixMs(12)))),
         (EndpointId(id(5)), DeliveryState::Delivered { at: UnixMs(13), attempt: 1 }),
         (EndpointId(id(6)), DeliveryState::Cancelled { at: UnixMs(14), attempt: 0 }),
+        (EndpointId(id(7)), resending()),
     ];
     let filter = DeliveryFilter {
         app: Some(AppId(id(1))),
@@ -123,6 +131,18 @@ fn samples() -> Vec<(&'static str, Record)> {
         ("accepted", Record::Accepted(accepted(), Some(Bytes::from_static(b"{\"order\":  17}")))),
         ("accepted-erased", Record::Accepted(accepted(), None)),
         ("outcome", Record::Outcome(outcome(), Some(Bytes::from_static(b"deadline passed")))),
+        (
+            "outcome-resent",
+            Record::Outcome(
+                Outcome {
+                    ended: Scheduled { trigger: Trigger::Resent, ..outcome().ended },
+                    trigger: Trigger::Resent,
+                    next: Next::AsBefore,
+                    ..outcome()
+                },
+                Some(Bytes::from_static(b"deadline passed")),
+            ),
+        ),
         ("outcome-erased", Record::Outcome(outcome(), None)),
         ("config-application", Record::Config(ConfigChange::Application(app.into()))),
         ("config-application-deleted", Record::Config(ConfigChange::ApplicationDeleted(AppId(id(1))))),
@@ -141,6 +161,13 @@ fn samples() -> Vec<(&'static str, Record)> {
                 ..deliveries(DeliveryChange::Replayed { attempts_made: 3 })
             }),
         ),
+        (
+            "deliveries-resent",
+            Record::Deliveries(deliveries(DeliveryChange::Resent {
+                ended: Some(DeliveryState::Delivered { at: UnixMs(11), attempt: 2 }),
+            })),
+        ),
+        ("deliveries-called-off", Record::Deliveries(deliveries(DeliveryChange::CalledOff))),
         ("task-started", started(TaskWork::ReplayDeadLetters(filter))),
         ("task-started-recover", started(TaskWork::Recover(span))),
         ("task-finished", Record::TaskFinished(TaskFinished { id: TaskId(id(7)), at: UnixMs(17) })),

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postrider_model::delivery::{DeadReason, DeliveryState, Scheduled};
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::position::Position;
+use postrider_model::resend::{Before, Resending};
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,10 @@ impl Dead {
     pub(crate) const fn state(&self) -> DeliveryState {
         DeliveryState::Dead { at: self.died, reason: self.reason, attempt: self.attempt }
     }
+
+    const fn before(&self) -> Before {
+        Before::Dead { at: self.died, reason: self.reason, attempt: self.attempt }
+    }
 }
 
 /// One endpoint's deliveries; keys are the messages' sequences.
@@ -75,6 +80,9 @@ pub(crate) struct LaneState {
     pub(crate) app: AppId,
     pub(crate) window: BTreeMap<Position, Live>,
     pub(crate) dead: BTreeMap<Position, Dead>,
+    /// What those in the window were that are being resent; a dead letter stays
+    /// in `dead` meanwhile.
+    resending: BTreeMap<Position, Before>,
     /// Deliveries behind the window, in number.
     pub(crate) behind: u64,
     /// The position from which the journal is read on; nothing is behind if `None`.
@@ -86,13 +94,18 @@ pub(crate) struct LaneState {
 
 impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
-        let (window, dead, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { app, window, dead, behind: 0, cursor: None, ahead, added: None }
+        let (window, dead, resending, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { app, window, dead, resending, behind: 0, cursor: None, ahead, added: None }
     }
 
     /// Deliveries that wait, in number.
     pub(crate) fn pending(&self) -> u64 {
         self.window.len() as u64 + self.behind
+    }
+
+    /// The same without those that have ended and are resent.
+    pub(crate) fn pending_by_schedule(&self) -> u64 {
+        self.pending_window().count() as u64 + self.behind
     }
 
     /// Takes in a delivery that was just accepted. Gives whether it is in the window.
@@ -109,10 +122,20 @@ impl LaneState {
     /// What is known of a delivery here: `None` if it has ended well, was
     /// cancelled, never was, or lies behind the window.
     pub(crate) fn state(&self, sequence: Position) -> Option<DeliveryState> {
-        if let Some(live) = self.window.get(&sequence) {
-            return Some(DeliveryState::Scheduled(live.scheduled));
-        }
-        self.dead.get(&sequence).map(Dead::state)
+        let dead = self.dead.get(&sequence);
+        let Some(Live { scheduled, .. }) = self.window.get(&sequence).copied() else { return dead.map(Dead::state) };
+        let before = dead.map(Dead::before).or_else(|| self.resending.get(&sequence).copied());
+        Some(match before {
+            Some(before) => DeliveryState::Resending(Resending { scheduled, before }),
+            None => DeliveryState::Scheduled(scheduled),
+        })
+    }
+
+    /// The deliveries of the window that wait by the schedule: not those that have
+    /// ended and are resent.
+    pub(crate) fn pending_window(&self) -> impl Iterator<Item = (&Position, &Live)> {
+        let is_pending = |sequence| self.state(sequence).is_some_and(|state| state.is_pending());
+        self.window.iter().filter(move |(sequence, _)| is_pending(**sequence))
     }
 
     /// Whether a delivery waits in the journal only, behind the window. A
@@ -170,6 +193,7 @@ impl LaneState {
         }
         let live_at = self.window.remove(&delivery.sequence).map(|live| live.position);
         let dead_at = self.dead.remove(&delivery.sequence).map(|dead| dead.position);
+        self.resending.remove(&delivery.sequence);
         // Records are carried forward only: an outcome whose attempt began before
         // its message was carried still names the old place.
         let position = live_at.max(dead_at).map_or(delivery.position, |known| known.max(delivery.position));
@@ -178,13 +202,21 @@ impl LaneState {
             DeliveryState::Scheduled(scheduled) => {
                 self.window.insert(delivery.sequence, live(delivery, scheduled));
             }
-            DeliveryState::Dead { at, reason, attempt } => {
-                let DeliveryRef { position, message, order_key, added, .. } = *delivery;
-                let dead = Dead { position, message, order_key, died: at, reason, attempt, added };
-                self.dead.insert(delivery.sequence, dead);
-            }
+            DeliveryState::Dead { at, reason, attempt } => self.bury(delivery, at, reason, attempt),
             DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
+            DeliveryState::Resending(Resending { scheduled, before }) => {
+                self.window.insert(delivery.sequence, live(delivery, scheduled));
+                match before {
+                    Before::Dead { at, reason, attempt } => self.bury(delivery, at, reason, attempt),
+                    before => drop(self.resending.insert(delivery.sequence, before)),
+                }
+            }
         }
+    }
+
+    fn bury(&mut self, delivery: &DeliveryRef, died: UnixMs, reason: DeadReason, attempt: u16) {
+        let DeliveryRef { position, message, order_key, added, .. } = *delivery;
+        self.dead.insert(delivery.sequence, Dead { position, message, order_key, died, reason, attempt, added });
     }
 
     /// Takes in what was read from the journal between the cursor and `next`,
@@ -297,7 +329,7 @@ mod tests {
                         pending.remove(&n);
                         let before = lane.state(Position::new(0, n))
                             .unwrap_or(DeliveryState::Scheduled(Scheduled::first(UnixMs(0))));
-                        let event = DeliveryEvent::AttemptEnded { attempt: 1, at: UnixMs(9), next: Next::Delivered };
+                        let event = DeliveryEvent::AttemptEnded { attempt: 1, resend: false, at: UnixMs(9), next: Next::Delivered };
                         let after = transition(&before, &event).expect("it waits for attempt 1");
                         lane.put(&delivery(n), &after);
                     }

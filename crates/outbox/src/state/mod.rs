@@ -6,21 +6,21 @@ mod lane;
 mod task;
 
 pub(crate) use expunging::Expunging;
-pub(crate) use lane::{LaneState, Live};
+pub(crate) use lane::{Dead, LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use postrider_model::check_invariant;
 use postrider_model::config::{AppEntry, Config, ConfigChange};
-use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Scheduled, transition};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Scheduled, Trigger, transition};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::{Lane, LaneEvent};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use crate::record::{Accepted, Carried, Deliveries, DeliveryChange, DeliveryRef, Expunged, Outcome, Record};
+use crate::record::{Accepted, Carried, Deliveries, DeliveryRef, Expunged, Outcome, Record};
 
 /// Live deliveries, dead letters, tasks. The configuration lies beside
 /// it, because others read it without waiting for this.
@@ -220,21 +220,27 @@ impl State {
     fn apply_outcome(&mut self, outcome: &Outcome, events: &mut Vec<LaneEvent>) {
         let at = outcome.started + std::time::Duration::from_millis(u64::from(outcome.duration_ms));
         self.see_time(at);
-        let attempt = outcome.ended.attempt;
-        let event = DeliveryEvent::AttemptEnded { attempt, at, next: outcome.next };
-        // After a crash the delivery may lie behind the cursor of the checkpoint
-        // again; the record tells what it was waiting for.
-        let before = self.delivery(&outcome.delivery);
-        let before = if outcome.stale { before } else { before.or(Some(DeliveryState::Scheduled(outcome.ended))) };
-        let Some(before) = before else {
-            events.push(LaneEvent::Left(outcome.delivery.key()));
-            return;
-        };
-        let after = if outcome.stale { Ok(before) } else { transition(&before, &event) };
-        let legal = check_invariant!("W3", after.is_ok(), "the record of an outcome applies to its delivery");
-        if let (true, Ok(after)) = (legal, after) {
-            self.put(&outcome.delivery, &after, events);
+        let waits = self.after_outcome(outcome, at).and_then(|after| self.put(&outcome.delivery, &after));
+        let DeliveryRef { order_key, .. } = outcome.delivery;
+        events.push(LaneEvent::Recorded { key: outcome.delivery.key(), waits, order_key });
+    }
+
+    /// What a delivery is after an attempt that ended at `at`; `None` if nothing
+    /// is known of it.
+    fn after_outcome(&self, outcome: &Outcome, at: UnixMs) -> Option<DeliveryState> {
+        let resend = outcome.ended.trigger == Trigger::Resent;
+        let event = DeliveryEvent::AttemptEnded { attempt: outcome.ended.attempt, resend, at, next: outcome.next };
+        let known = self.delivery(&outcome.delivery);
+        if outcome.stale {
+            return known;
         }
+        // After a crash the delivery may lie behind the cursor of the checkpoint
+        // again; the record tells what it was waiting for. One that was resent never does.
+        let unknown = Some(DeliveryState::Scheduled(outcome.ended)).filter(|_| !resend);
+        let before = known.or(unknown)?;
+        let after = transition(&before, &event);
+        let legal = check_invariant!("W3", after.is_ok(), "the record of an outcome applies to its delivery");
+        Some(if legal { after.unwrap_or(before) } else { before })
     }
 
     fn apply_deliveries(&mut self, change: &Deliveries, events: &mut Vec<LaneEvent>) {
@@ -245,22 +251,15 @@ impl State {
             task.advance(cursor, change.deliveries.len() as u64, change.at);
         }
         for delivery in &change.deliveries {
-            let known = self.delivery(delivery);
-            let (event, unknown) = match change.what {
-                DeliveryChange::Forgotten => {
-                    self.change_lane(delivery.endpoint, |lane, _| lane.dead.remove(&delivery.sequence));
-                    continue;
-                }
-                DeliveryChange::Cancelled => (DeliveryEvent::Cancelled { at: change.at }, None),
-                DeliveryChange::Expired(reason) => (DeliveryEvent::Expired { at: change.at, reason }, None),
-                DeliveryChange::Replayed { attempts_made } => (
-                    DeliveryEvent::Replayed { at: change.at },
-                    Some(DeliveryState::Delivered { at: change.at, attempt: attempts_made }),
-                ),
+            let Some(event) = change.what.event(change.at) else {
+                self.change_lane(delivery.endpoint, |lane, _| lane.dead.remove(&delivery.sequence));
+                continue;
             };
-            let Some(before) = known.or(unknown) else { continue };
+            let known = self.delivery(delivery);
+            let Some(before) = known.or_else(|| change.what.assumes(change.at)) else { continue };
             if let Ok(after) = transition(&before, &event) {
-                self.put(delivery, &after, events);
+                let waits = self.put(delivery, &after);
+                events.push(told(delivery, waits));
             }
         }
     }
@@ -274,8 +273,13 @@ impl State {
             }
             match state {
                 // The scheduler knows those in the window already, and one of them may be in flight.
-                DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => self.put(&delivery, state, events),
-                DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } => self.put(&delivery, state, &mut vec![]),
+                DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => {
+                    let waits = self.put(&delivery, state);
+                    events.push(told(&delivery, waits));
+                }
+                DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } | DeliveryState::Resending(_) => {
+                    self.put(&delivery, state);
+                }
                 DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
             }
         }
@@ -288,22 +292,18 @@ impl State {
         for delivery in expunged.waiting.iter().chain(&expunged.dead) {
             let Some(before) = self.delivery(delivery) else { continue };
             if let Ok(after) = transition(&before, &event) {
-                self.put(delivery, &after, events);
+                let waits = self.put(delivery, &after);
+                events.push(told(delivery, waits));
             }
         }
     }
 
-    fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState, events: &mut Vec<LaneEvent>) {
-        if self.change_lane(delivery.endpoint, |lane, _| lane.put(delivery, state)).is_none() {
-            // Its endpoint was deleted in the same frame.
-            return events.push(LaneEvent::Left(delivery.key()));
-        }
-        events.push(match *state {
-            DeliveryState::Scheduled(scheduled) => {
-                LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: delivery.order_key }
-            }
-            _ => LaneEvent::Left(delivery.key()),
-        });
+    /// Puts a delivery into its new state. Gives the attempt that it waits for,
+    /// if it waits for one; if its endpoint was deleted in the same frame, it
+    /// does not.
+    fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState) -> Option<Scheduled> {
+        self.change_lane(delivery.endpoint, |lane, _| lane.put(delivery, state))?;
+        state.waits_for()
     }
 
     fn apply_config(&mut self, config: &mut Config, change: &ConfigChange, events: &mut Vec<LaneEvent>) {
@@ -354,6 +354,14 @@ impl State {
                 self.thirsty.insert(*endpoint);
             }
         }
+    }
+}
+
+fn told(delivery: &DeliveryRef, waits: Option<Scheduled>) -> LaneEvent {
+    let (key, order_key) = (delivery.key(), delivery.order_key);
+    match waits {
+        Some(scheduled) => LaneEvent::Waiting { key, scheduled, order_key },
+        None => LaneEvent::Left(key),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
+use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Trigger};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::MessageId;
 use postrider_model::ports::{Control as _, ControlError, MessageFilter, PageRequest, Query as _};
@@ -139,6 +139,33 @@ fn what_a_replay_added_is_carried_out_of_old_segments() {
             running.send("shop", OTHER, &"x".repeat(7_000));
         }
     }
+    running.stop();
+}
+
+#[test]
+fn a_resend_goes_where_the_message_never_went_and_beside_what_a_replay_added() {
+    let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
+    let mut running = open(dir.path(), &clock);
+    running.app("shop");
+    let endpoint = running.endpoint("shop", &[PAID]);
+    let message = running.send("shop", OTHER, "added").id;
+    let delivery = key(&running, &endpoint, message);
+    let resend = |running: &Running| {
+        wait(running.outbox.resend(endpoint.app, message, endpoint.id)).expect("nothing hinders it");
+    };
+    resend(&running);
+    let [DeliveryState::Scheduled(waiting)] = states(&running, &endpoint, message)[..] else { panic!("a replay") };
+    assert_eq!((waiting.attempt, waiting.step, waiting.trigger), (1, 0, Trigger::Manual));
+    running.attempt(delivery, 200, Next::Delivered);
+
+    // It has ended now: that it is resent changes nothing of it.
+    resend(&running);
+    running.kill();
+    let mut running = open(dir.path(), &clock);
+    running.attempt(delivery, 500, Next::AsBefore);
+    let after = states(&running, &endpoint, message);
+    assert!(matches!(after[..], [DeliveryState::Delivered { .. }]), "{after:?}");
+    assert_eq!(went_to(&running, &endpoint), [message]);
     running.stop();
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postrider_model::delivery::{DeadReason, DeliveryKey, Next, Trigger};
+use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
 use postrider_model::ports::{Accept, Configure, Control, DeliveryFilter, PageRequest, Query};
@@ -54,7 +54,7 @@ fn waiting(outbox: &Outbox) -> Vec<DeliveryKey> {
     let mut events = vec![];
     outbox.take(&mut events);
     let waiting = events.iter().filter_map(|event| match event {
-        LaneEvent::Waiting { key, .. } => Some(*key),
+        LaneEvent::Waiting { key, .. } | LaneEvent::Recorded { key, waits: Some(_), .. } => Some(*key),
         _ => None,
     });
     waiting.collect()
@@ -63,13 +63,13 @@ fn waiting(outbox: &Outbox) -> Vec<DeliveryKey> {
 fn settlement(outbox: &Outbox, job: &Job, status: u16, body: Bytes, next: Next) -> Settlement {
     let outcome = Outcome {
         key: job.key,
-        attempt: job.attempt,
+        attempt: job.scheduled.attempt,
         started: outbox.shared.clock.now(),
         duration: Duration::from_millis(3),
         url: job.target.url.clone(),
         result: AttemptResult::Answered(Response { status, retry_after: None, body }),
     };
-    Settlement { outcome, trigger: Trigger::Scheduled, next, disable_endpoint: false }
+    Settlement { outcome, trigger: job.scheduled.trigger, next, disable_endpoint: false }
 }
 
 fn poll_once<T>(answer: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> bool {
@@ -94,7 +94,7 @@ fn an_outcome_does_not_put_a_carried_message_back_to_its_old_place() {
     outbox.settle(settlement(&outbox, &job, 500, Bytes::new(), next));
     stepper.step();
     let again = stepper.ask(outbox.job(key)).expect("the message is found where it lies now");
-    assert_eq!((again.attempt, again.body), (2, job.body));
+    assert_eq!((again.scheduled.attempt, again.body), (2, job.body));
 }
 
 #[test]
@@ -271,5 +271,5 @@ fn the_outcome_of_a_cancelled_attempt_does_not_count_for_the_replay() {
     outbox.settle(settlement(&outbox, &job, 500, Bytes::new(), next));
     stepper.step();
     let replayed = stepper.ask(outbox.job(key)).expect("the replay waits for an attempt of its own");
-    assert_eq!(replayed.attempt, job.attempt + 1);
+    assert_eq!(replayed.scheduled.attempt, job.scheduled.attempt + 1);
 }

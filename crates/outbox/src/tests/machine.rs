@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::command::Command;
-use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
+use postrider_model::delivery::{DeliveryKey, DeliveryState, Next, Trigger};
 use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
@@ -23,6 +23,10 @@ use super::support::{ManualClock, ORG, message};
 use crate::disk::sim::SimDisk;
 use crate::{MasterKey, Options};
 
+mod known;
+
+use known::{End, Known, Stand};
+
 const APP: &str = "shop";
 const LANE_WINDOW: usize = 3;
 
@@ -34,12 +38,14 @@ enum Action {
     Take(usize),
     /// The nth job in flight ends.
     End(usize, End),
-    /// The nth pending delivery is cancelled.
+    /// The nth delivery that waits is cancelled.
     Cancel(usize),
     /// The nth delivery that has ended is replayed.
     Replay(usize),
     /// The nth message is replayed to the nth endpoint, which it may not have matched.
     Add(usize, usize),
+    /// The nth delivery is resent, whatever it is.
+    Resend(usize),
     /// All dead letters are.
     ReplayAll,
     CancelAll,
@@ -52,13 +58,6 @@ enum Action {
     Kill,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Delivered,
-    Retry,
-    Dead,
-}
-
 fn any_action() -> impl Strategy<Value = Action> {
     let end = prop_oneof![2 => Just(End::Delivered), 1 => Just(End::Retry), 2 => Just(End::Dead)];
     prop_oneof![
@@ -68,6 +67,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         3 => (0usize..40).prop_map(Action::Cancel),
         3 => (0usize..40).prop_map(Action::Replay),
         3 => (0usize..40, 0usize..4).prop_map(|(message, to)| Action::Add(message, to)),
+        5 => (0usize..40).prop_map(Action::Resend),
         1 => Just(Action::ReplayAll),
         1 => Just(Action::CancelAll),
         1 => any::<bool>().prop_map(Action::PauseAll),
@@ -80,27 +80,6 @@ fn any_action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// Where a delivery stands, with the number of the attempt that it waits for,
-/// or of the last one made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
-    Pending(u16),
-    Delivered(u16),
-    Dead(u16),
-    Cancelled(u16),
-}
-
-impl Stand {
-    const fn of(state: &DeliveryState) -> Self {
-        match *state {
-            DeliveryState::Scheduled(scheduled) => Self::Pending(scheduled.attempt),
-            DeliveryState::Delivered { attempt, .. } => Self::Delivered(attempt),
-            DeliveryState::Dead { attempt, .. } => Self::Dead(attempt),
-            DeliveryState::Cancelled { attempt, .. } => Self::Cancelled(attempt),
-        }
-    }
-}
-
 struct Machine {
     clock: Arc<ManualClock>,
     disk: SimDisk,
@@ -111,7 +90,7 @@ struct Machine {
     told: BTreeSet<DeliveryKey>,
     in_flight: Vec<Job>,
     messages: BTreeMap<DeliveryKey, MessageId>,
-    model: BTreeMap<DeliveryKey, Stand>,
+    model: BTreeMap<DeliveryKey, Known>,
     endpoints: Vec<(String, EndpointId)>,
     made: usize,
     /// Deliveries that came by a replay alone.
@@ -191,7 +170,7 @@ impl Machine {
                 for endpoint in found.endpoints {
                     let key = DeliveryKey { endpoint, message: found.sequence };
                     self.messages.insert(key, accepted.id);
-                    self.model.insert(key, Stand::Pending(1));
+                    self.model.insert(key, Known::NEW);
                 }
             }
             Action::Take(nth) => {
@@ -199,22 +178,21 @@ impl Machine {
                 let free = self.told.iter().filter(|key| self.in_flight.iter().all(|job| job.key != **key));
                 let Some(key) = free.copied().nth(nth % self.told.len().max(1)) else { return };
                 let job = self.stepper().ask(outbox.job(key)).expect("what the scheduler knows can be attempted");
-                assert_eq!(self.model.get(&key), Some(&Stand::Pending(job.attempt)));
+                let known = self.model.get(&key).copied().expect("it was accepted");
+                let resend = job.scheduled.trigger == Trigger::Resent;
+                assert_eq!((job.scheduled.attempt, resend), (known.next(), known.resending.is_some()), "{known:?}");
                 self.in_flight.push(job);
             }
             Action::End(nth, end) => self.end(nth, end),
             Action::Cancel(nth) => {
-                let Some((key, attempt)) =
-                    self.nth(nth, |stand| if let Stand::Pending(n) = stand { Some(n) } else { None })
-                else {
-                    return;
-                };
+                let Some(key) = self.nth(nth, Known::waits) else { return };
                 let message = self.messages.get(&key).copied().expect("it was accepted");
                 self.stepper().ask(outbox.cancel(app, message, key.endpoint)).expect("it waits");
-                self.model.insert(key, Stand::Cancelled(attempt - 1));
+                self.model.entry(key).and_modify(Known::cancel);
             }
             Action::Replay(nth) => self.replay(nth),
             Action::Add(message, to) => self.add(message, to),
+            Action::Resend(nth) => self.resend(nth),
             Action::ReplayAll => {
                 let replay = outbox.start_task(TaskWork::ReplayDeadLetters(DeliveryFilter::default()));
                 // At most so many run at once.
@@ -224,11 +202,9 @@ impl Machine {
                 let cancelled = outbox.cancel_where(DeliveryFilter::default());
                 let cancelled = self.stepper().ask(cancelled).expect("they can be found");
                 let mut expected = 0;
-                for stand in self.model.values_mut() {
-                    if let Stand::Pending(n) = *stand {
-                        *stand = Stand::Cancelled(n - 1);
-                        expected += 1;
-                    }
+                for known in self.model.values_mut().filter(|known| known.is_pending()) {
+                    known.cancel();
+                    expected += 1;
                 }
                 assert_eq!(cancelled, expected);
             }
@@ -263,11 +239,9 @@ impl Machine {
         let outbox = self.stepper().outbox.clone();
         let dead: BTreeSet<DeliveryKey> =
             pages(1_000, |page| outbox.dead_letters(&DeliveryFilter::default(), page)).iter().map(|d| d.key).collect();
-        for (key, stand) in &mut self.model {
-            if let Stand::Dead(n) = *stand
-                && !dead.contains(key)
-            {
-                *stand = Stand::Pending(n + 1);
+        for (key, known) in &mut self.model {
+            if matches!(known.stand, Stand::Dead(_)) && !dead.contains(key) {
+                known.replay();
             }
         }
     }
@@ -277,19 +251,11 @@ impl Machine {
             return;
         }
         let job = self.in_flight.remove(nth % self.in_flight.len());
-        let (status, next) = match end {
-            End::Delivered => (200, Next::Delivered),
-            End::Retry => (500, Next::Retry { due: self.clock_now() }),
-            End::Dead => (500, Next::Dead { reason: DeadReason::AttemptsExhausted }),
-        };
+        let resend = job.scheduled.trigger == Trigger::Resent;
+        let (status, next) = end.outcome(resend, self.clock_now());
         self.stepper().settle(&job, status, next);
-        let Some(stand) = self.model.get_mut(&job.key) else { return };
-        if *stand == Stand::Pending(job.attempt) {
-            *stand = match end {
-                End::Delivered => Stand::Delivered(job.attempt),
-                End::Retry => Stand::Pending(job.attempt + 1),
-                End::Dead => Stand::Dead(job.attempt),
-            };
+        if let Some(known) = self.model.get_mut(&job.key) {
+            known.end(job.scheduled.attempt, resend, end);
         }
     }
 
@@ -297,31 +263,46 @@ impl Machine {
         postrider_model::time::Clock::now(&*self.clock)
     }
 
+    /// Whether the endpoint of a delivery is there.
+    fn is_reachable(&self, key: &DeliveryKey) -> bool {
+        self.endpoints.iter().any(|(_, id)| *id == key.endpoint)
+    }
+
     fn replay(&mut self, nth: usize) {
-        let endpoints: Vec<_> = self.endpoints.iter().map(|(_, id)| *id).collect();
         let outbox = self.stepper().outbox.clone();
         let app = self.stepper().app_id(APP).expect("it is never deleted");
-        let ended = self
-            .model
-            .iter()
-            .filter(|(key, stand)| endpoints.contains(&key.endpoint) && !matches!(stand, Stand::Pending(_)));
-        let Some(key) = ended.map(|(key, _)| *key).nth(nth) else { return };
+        let ended = self.model.iter().filter(|(key, known)| self.is_reachable(key) && !known.is_pending());
+        let Some((key, before)) = ended.map(|(key, known)| (*key, *known)).nth(nth) else { return };
         let message = self.messages.get(&key).copied().expect("it was accepted");
         // One that is in flight has to end first, else its outcome would be stale.
         self.stepper().ask(outbox.replay(app, message, key.endpoint)).expect("it has ended");
-        self.listen();
-        let attempt = pages(1_000, |page| outbox.pending(&DeliveryFilter::default(), page))
-            .iter()
-            .find(|delivery| delivery.key == key)
-            .map(|delivery| Stand::of(&delivery.state));
-        let Some(stand @ Stand::Pending(now)) = attempt else { panic!("{key:?} was replayed: {attempt:?}") };
-        let before = match self.model.get(&key) {
-            Some(Stand::Delivered(n) | Stand::Dead(n) | Stand::Cancelled(n)) => *n,
-            other => panic!("{other:?} has not ended"),
-        };
-        // A stale outcome counts as an attempt that was made.
-        assert!(now > before, "attempt {now} after {before}");
-        self.model.insert(key, stand);
+        let shown = Stand::of(&self.shown(key));
+        assert!(matches!(shown, Stand::Pending(now) if now >= before.next()), "{shown:?} after {before:?}");
+        self.model.insert(key, Known { stand: shown, resending: None });
+    }
+
+    fn resend(&mut self, nth: usize) {
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        let reachable = self.model.iter().filter(|(key, _)| self.is_reachable(key));
+        let Some((key, before)) = reachable.map(|(key, known)| (*key, *known)).nth(nth) else { return };
+        let message = self.messages.get(&key).copied().expect("it was accepted");
+        self.stepper().ask(outbox.resend(app, message, key.endpoint)).expect("it is always legal");
+        let state = self.shown(key);
+        let number = state.waits_for().expect("it waits for the resend").attempt;
+        assert!(number >= before.next(), "attempt {number} after {before:?}");
+        self.model.insert(key, Known { resending: Some(number), ..before });
+    }
+
+    /// Where a delivery stands, as its message tells it. An attempt whose outcome
+    /// was stale counts there, too.
+    fn shown(&mut self, key: DeliveryKey) -> DeliveryState {
+        let outbox = self.stepper().outbox.clone();
+        let app = self.stepper().app_id(APP).expect("it is never deleted");
+        let message = self.messages.get(&key).copied().expect("it was accepted");
+        let deliveries = outbox.deliveries_of(app, message).expect("they can be read");
+        let found = deliveries.iter().find(|delivery| delivery.key == key).expect("it was accepted");
+        found.state
     }
 
     fn add(&mut self, nth: usize, to: usize) {
@@ -338,7 +319,7 @@ impl Machine {
         self.stepper().ask(outbox.replay(app, id, endpoint)).expect("it never was");
         self.added.insert(key);
         self.messages.insert(key, id);
-        self.model.insert(key, Stand::Pending(1));
+        self.model.insert(key, Known::NEW);
     }
 
     fn delete_endpoint(&mut self, nth: usize) {
@@ -349,17 +330,13 @@ impl Machine {
         let outbox = self.stepper().outbox.clone();
         let done = outbox.execute(Command::DeleteEndpoint { org: ORG, app: APP.to_owned(), endpoint: uid });
         self.stepper().ask(done).expect("it is there");
-        for (_, stand) in self.model.iter_mut().filter(|(key, _)| key.endpoint == id) {
-            match *stand {
-                // Nothing else is kept of it.
-                Stand::Pending(_) | Stand::Dead(_) => *stand = Stand::Cancelled(0),
-                Stand::Delivered(_) | Stand::Cancelled(_) => {}
-            }
+        for (_, known) in self.model.iter_mut().filter(|(key, _)| key.endpoint == id) {
+            known.lose_endpoint();
         }
     }
 
-    fn nth<T>(&self, nth: usize, wanted: impl Fn(Stand) -> Option<T>) -> Option<(DeliveryKey, T)> {
-        self.model.iter().filter_map(|(key, stand)| Some((*key, wanted(*stand)?))).nth(nth)
+    fn nth(&self, nth: usize, wanted: impl Fn(&Known) -> bool) -> Option<DeliveryKey> {
+        self.model.iter().filter(|(_, known)| wanted(known)).map(|(key, _)| *key).nth(nth)
     }
 
     /// Learns what the scheduler is told.
@@ -369,7 +346,8 @@ impl Machine {
         for event in events {
             match event {
                 LaneEvent::Waiting { key, .. } => drop(self.told.insert(key)),
-                LaneEvent::Left(key) => drop(self.told.remove(&key)),
+                LaneEvent::Recorded { key, waits: Some(_), .. } => drop(self.told.insert(key)),
+                LaneEvent::Left(key) | LaneEvent::Recorded { key, .. } => drop(self.told.remove(&key)),
                 LaneEvent::EndpointGone(endpoint) => self.told.retain(|key| key.endpoint != endpoint),
                 LaneEvent::Endpoint(_) => {}
             }
@@ -381,7 +359,8 @@ impl Machine {
         let app = self.stepper().app_id(APP).expect("it is never deleted");
         let all = DeliveryFilter::default();
         let expected = |wanted: fn(&Stand) -> bool| -> Vec<(DeliveryKey, Stand)> {
-            self.model.iter().filter(|(_, stand)| wanted(stand)).map(|(key, stand)| (*key, *stand)).collect()
+            let stands = self.model.iter().map(|(key, known)| (*key, known.stand));
+            stands.filter(|(_, stand)| wanted(stand)).collect()
         };
         let pending = expected(|stand| matches!(stand, Stand::Pending(_)));
         let dead = expected(|stand| matches!(stand, Stand::Dead(_)));
@@ -391,7 +370,8 @@ impl Machine {
         assert_eq!(listed(pages(page, |page| outbox.pending(&all, page))), pending, "pending, {page} a page");
         assert_eq!(listed(pages(page, |page| outbox.dead_letters(&all, page))), dead, "dead letters, {page} a page");
         let stats = outbox.stats();
-        assert_eq!((stats.pending, stats.dead_letters), (pending.len() as u64, dead.len() as u64));
+        let waits = self.model.values().filter(|known| known.waits()).count();
+        assert_eq!((stats.pending, stats.dead_letters), (waits as u64, dead.len() as u64));
         let ids: BTreeSet<MessageId> = self.messages.values().copied().collect();
         let mut shown: BTreeMap<DeliveryKey, Stand> = BTreeMap::new();
         for id in ids {
@@ -399,8 +379,12 @@ impl Machine {
             shown.extend(deliveries.iter().map(|delivery| (delivery.key, Stand::of(&delivery.state))));
         }
         let endpoints: Vec<_> = self.endpoints.iter().map(|(_, id)| *id).collect();
-        for (key, stand) in &self.model {
+        for (key, Known { stand, resending }) in &self.model {
             match (stand, shown.get(key)) {
+                // While it is resent, an attempt whose outcome was stale counts.
+                (Stand::Delivered(made), Some(Stand::Delivered(shown))) if resending.is_some() => {
+                    assert!(shown >= made)
+                }
                 // The row of a cancellation does not bear the number.
                 (Stand::Cancelled(_), Some(Stand::Cancelled(_))) => {}
                 // What it was before its endpoint was deleted is shown as long as it is known.
@@ -455,19 +439,17 @@ proptest! {
         machine.act(&Action::Kill);
         machine.check(page);
         // Nothing stays behind a window for ever.
-        for _ in 0..machine.model.len() * 2 {
+        for _ in 0..machine.model.len() * 3 {
             machine.act(&Action::Round);
             machine.listen();
             let Some(key) = machine.told.first().copied() else { break };
             let told = machine.stepper().attempt(key, 200, Next::Delivered);
             prop_assert!(told.is_some());
-            if let Some(stand) = machine.model.get_mut(&key)
-                && let Stand::Pending(n) = *stand
-            {
-                *stand = Stand::Delivered(n);
+            if let Some(known) = machine.model.get_mut(&key) {
+                known.end(known.next(), known.resending.is_some(), End::Delivered);
             }
         }
-        prop_assert!(!machine.model.values().any(|stand| matches!(stand, Stand::Pending(_))));
+        prop_assert!(!machine.model.values().any(Known::waits));
         machine.check(page);
     }
 }

@@ -126,7 +126,7 @@ fn check_carried(running: &mut Running, history: &History) {
         assert_eq!(found.at, accepted.at, "it is as old as it was");
     }
     let job = running.job(key(running, b, live.id));
-    assert_eq!((job.message, job.body.as_ref(), job.attempt), (live.id, b"live".as_ref(), 2));
+    assert_eq!((job.message, job.body.as_ref(), job.scheduled.attempt), (live.id, b"live".as_ref(), 2));
     running.outbox.shared.in_flight.lock().clear();
     assert_eq!(running.waiting().len(), 2);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::command::{Command, Write};
-use postrider_model::delivery::{DeliveryKey, Next, Trigger};
+use postrider_model::delivery::{DeliveryKey, Next};
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, Settlement};
@@ -146,14 +146,14 @@ impl Stepper {
         let response = Response { status, retry_after: None, body: Bytes::from_static(b"answer") };
         let outcome = Outcome {
             key,
-            attempt: job.attempt,
+            attempt: job.scheduled.attempt,
             started: self.outbox.shared.clock.now(),
             duration: Duration::from_millis(3),
             url: job.target.url.clone(),
             result: AttemptResult::Answered(response),
         };
         let disable_endpoint = status == 410;
-        self.outbox.settle(Settlement { outcome, trigger: Trigger::Scheduled, next, disable_endpoint });
+        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable_endpoint });
         self.step();
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::command::{Command, Reply, Write};
-use postrider_model::delivery::{DeliveryKey, Next, Scheduled, Trigger};
+use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{OrgId, RawId};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
@@ -158,7 +158,8 @@ impl Running {
         for event in &self.events {
             match event {
                 LaneEvent::Waiting { key, scheduled, .. } => drop(waiting.insert(*key, *scheduled)),
-                LaneEvent::Left(key) => drop(waiting.remove(key)),
+                LaneEvent::Recorded { key, waits: Some(scheduled), .. } => drop(waiting.insert(*key, *scheduled)),
+                LaneEvent::Left(key) | LaneEvent::Recorded { key, .. } => drop(waiting.remove(key)),
                 LaneEvent::EndpointGone(endpoint) => waiting.retain(|key, _| key.endpoint != *endpoint),
                 LaneEvent::Endpoint(_) => {}
             }
@@ -181,19 +182,16 @@ impl Running {
         let response = Response { status, retry_after: None, body: Bytes::from_static(b"answer") };
         let outcome = Outcome {
             key: job.key,
-            attempt: job.attempt,
+            attempt: job.scheduled.attempt,
             started: self.outbox.shared.clock.now(),
             duration: Duration::from_millis(3),
             url: job.target.url.clone(),
             result: AttemptResult::Answered(response),
         };
-        let trigger = Trigger::Scheduled;
+        let trigger = job.scheduled.trigger;
         self.outbox.settle(Settlement { outcome, trigger, next, disable_endpoint: status == 410 });
         let recorded = |events: &[LaneEvent]| {
-            events.iter().any(|event| match event {
-                LaneEvent::Waiting { key, .. } | LaneEvent::Left(key) => *key == job.key,
-                _ => false,
-            })
+            events.iter().any(|event| matches!(event, LaneEvent::Recorded { key, .. } if *key == job.key))
         };
         loop {
             let mut news = vec![];

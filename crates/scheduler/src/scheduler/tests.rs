@@ -10,6 +10,7 @@ use postrider_model::lane::Lane as Facts;
 
 mod clock;
 mod law;
+mod resend;
 
 const S: Duration = Duration::from_secs(1);
 

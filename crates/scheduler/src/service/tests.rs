@@ -73,14 +73,14 @@ impl Running {
 
 fn answer(assignment: Assignment, result: AttemptResult) {
     let Assignment { job, reply } = assignment;
-    reply(outcome(job.key, job.attempt, START, result));
+    reply(outcome(job.key, job.scheduled.attempt, START, result));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_is_attempted_at_once_and_recorded() {
     let mut running = Running::with_one_delivery();
     let assignment = running.next().await;
-    assert_eq!((assignment.job.key, assignment.job.attempt), (key(1, 1), 1));
+    assert_eq!((assignment.job.key, assignment.job.scheduled.attempt), (key(1, 1), 1));
     assert!(running.began.elapsed() < Duration::from_millis(10), "it waits for no timer");
     assert_eq!(running.handle.why(key(1, 1)), Some(Wait::InFlight));
     answer(assignment, answered(200));
@@ -95,7 +95,7 @@ async fn a_retry_comes_when_it_is_due() {
     let failed = running.next().await;
     answer(failed, answered(500));
     let retry = running.next().await;
-    assert_eq!(retry.job.attempt, 2);
+    assert_eq!(retry.job.scheduled.attempt, 2);
     let waited = running.began.elapsed();
     assert!(waited >= 5 * S && waited < 5 * S + Duration::from_millis(10), "{waited:?}");
     answer(retry, asking(503, "100"));
@@ -110,14 +110,14 @@ async fn a_dropped_assignment_answers_for_itself() {
     let mut running = Running::with_one_delivery();
     drop(running.next().await);
     let retry = running.next().await;
-    assert_eq!(retry.job.attempt, 2, "the lost attempt counts as failed on our side");
+    assert_eq!(retry.job.scheduled.attempt, 2, "the lost attempt counts as failed on our side");
     let panicking = tokio::spawn(async move {
         let _assignment = retry;
         panic!("on purpose");
     });
     assert!(panicking.await.is_err());
     let third = running.next().await;
-    assert_eq!(third.job.attempt, 3);
+    assert_eq!(third.job.scheduled.attempt, 3);
     answer(third, answered(200));
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
 }
@@ -155,7 +155,7 @@ async fn a_reading_that_panics_is_tried_again() {
     running.outbox.configure(lane(1, 1));
     running.accept(1, 1);
     let assignment = running.next().await;
-    assert_eq!(assignment.job.attempt, 1);
+    assert_eq!(assignment.job.scheduled.attempt, 1);
     let waited = running.began.elapsed();
     assert!(waited >= 3 * S && waited < 3 * S + Duration::from_millis(10), "a second, then two: {waited:?}");
     answer(assignment, answered(200));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use postrider_model::delivery::DeliveryKey;
+use postrider_model::delivery::{DeliveryKey, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::job::AttemptResult;
@@ -105,7 +105,8 @@ impl World {
     /// Picks one; its job is not read yet.
     pub(crate) fn pick(&mut self) -> bool {
         let Some(pick) = self.scheduler.pick(self.at) else { return false };
-        assert!(pick.scheduled.due <= self.at.now || pick.scheduled.step == 0, "no retry fires early");
+        let resent = pick.scheduled.trigger == Trigger::Resent;
+        assert!(pick.scheduled.due <= self.at.now || pick.scheduled.step == 0 || resent, "no retry fires early");
         assert!(!self.sent.contains_key(&pick.key) && !self.fetching.contains(&pick.key), "W5");
         self.fetching.push(pick.key);
         self.picks.push((self.at.monotonic, pick.key));
@@ -119,8 +120,8 @@ impl World {
         for key in std::mem::take(&mut self.fetching) {
             match self.outbox.job_now(key) {
                 Ok(job) => {
-                    if self.scheduler.fetched(key, job.attempt, self.at) {
-                        self.sent.insert(key, job.attempt);
+                    if self.scheduler.fetched(key, job.scheduled, self.at) {
+                        self.sent.insert(key, job.scheduled.attempt);
                         sent.push(key);
                     }
                 }

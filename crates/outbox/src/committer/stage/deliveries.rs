@@ -1,13 +1,25 @@
 //! What a person or a rule does to deliveries, in a frame.
 
-use postrider_model::delivery::{DeliveryEvent, DeliveryState, TransitionError, transition};
+use postrider_model::delivery::{DeliveryEvent, TransitionError, transition};
 use postrider_model::ports::ControlError;
 use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
 
 use super::{Answer, Committer, Frame};
 use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::journal::FrameBuilder;
 use crate::record::{Deliveries, DeliveryChange, DeliveryRef, Record};
+
+/// Deliveries by what is to be done with them.
+struct Sorted {
+    legal: Vec<DeliveryRef>,
+    /// Of those only a resend ends.
+    called_off: Vec<DeliveryRef>,
+    /// So many are already what is asked for.
+    unchanged: usize,
+    /// Why the last of the others cannot be changed.
+    refusal: ControlError,
+}
 
 impl Committer {
     pub(super) fn stage_deliveries(
@@ -19,46 +31,58 @@ impl Committer {
         if request.deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key())) {
             return self.waiting_urgent.push_back(Urgent::Deliveries(request));
         }
-        let event = match request.what {
-            DeliveryChange::Forgotten => return self.stage_forgotten(request, builder, frame),
-            DeliveryChange::Cancelled => DeliveryEvent::Cancelled { at: frame.now },
-            DeliveryChange::Expired(reason) => DeliveryEvent::Expired { at: frame.now, reason },
-            DeliveryChange::Replayed { .. } => DeliveryEvent::Replayed { at: frame.now },
-        };
-        let ended = match request.what {
-            DeliveryChange::Replayed { attempts_made } => {
-                Some(DeliveryState::Delivered { at: frame.now, attempt: attempts_made })
-            }
-            _ => None,
-        };
-        let ended = |delivery: &DeliveryRef| ended.filter(|_| self.has_segment_of(delivery.position));
-        let mut refusal = ControlError::NotFound { kind: "delivery" };
-        let mut legal = Vec::with_capacity(request.deliveries.len());
-        {
-            let state = self.shared.state.lock();
-            for delivery in &request.deliveries {
-                let known = || state.delivery(delivery).or_else(|| ended(delivery));
-                let known = state.lanes.contains_key(&delivery.endpoint).then(known);
-                if matches!(event, DeliveryEvent::Replayed { .. }) && state.expunging.contains(delivery.sequence) {
-                    refusal = TransitionError::NoPayload.into();
-                    continue;
-                }
-                match known.flatten().map(|before| transition(&before, &event)) {
-                    Some(Ok(_)) => legal.push(*delivery),
-                    Some(Err(error)) => refusal = error.into(),
-                    None => {}
-                }
-            }
+        if request.what == DeliveryChange::Forgotten {
+            return self.stage_forgotten(request, builder, frame);
         }
-        if legal.is_empty() {
+        let Sorted { legal, called_off, unchanged, refusal } = self.sort(&request, frame.now);
+        let count = (legal.len() + called_off.len() + unchanged) as u64;
+        if count == 0 {
             return request.reply.send(if request.deliveries.len() == 1 { Err(refusal) } else { Ok(0) });
         }
-        frame.touched.extend(legal.iter().map(DeliveryRef::key));
-        let count = legal.len() as u64;
-        let change = Deliveries { at: frame.now, what: request.what, deliveries: legal, task: None };
-        if self.push(builder, frame, Record::Deliveries(change)) {
-            frame.answers.push(Answer::Deliveries(request.reply, count));
+        frame.touched.extend(legal.iter().chain(&called_off).map(DeliveryRef::key));
+        let DeliveriesRequest { what, reply, .. } = request;
+        let changes = [(what, legal), (DeliveryChange::CalledOff, called_off)];
+        let written = changes.into_iter().all(|(what, deliveries)| {
+            let change = Deliveries { at: frame.now, what, deliveries, task: None };
+            change.deliveries.is_empty() || self.push(builder, frame, Record::Deliveries(change))
+        });
+        if written {
+            frame.answers.push(Answer::Deliveries(reply, count));
         }
+    }
+
+    /// Which of the deliveries can be changed as it is asked for.
+    fn sort(&self, request: &DeliveriesRequest, now: UnixMs) -> Sorted {
+        let mut sorted = Sorted {
+            legal: Vec::with_capacity(request.deliveries.len()),
+            called_off: vec![],
+            unchanged: 0,
+            refusal: ControlError::NotFound { kind: "delivery" },
+        };
+        let ended =
+            |delivery: &DeliveryRef| request.what.assumes(now).filter(|_| self.has_segment_of(delivery.position));
+        let state = self.shared.state.lock();
+        for delivery in request.deliveries.iter().filter(|delivery| state.lanes.contains_key(&delivery.endpoint)) {
+            let known = state.delivery(delivery).or_else(|| ended(delivery));
+            let Some(before) = known else { continue };
+            let what = request.what.meant_for(&before);
+            let Some(event) = what.event(now) else { continue };
+            let after = match event {
+                DeliveryEvent::Replayed { .. } | DeliveryEvent::Resent { .. }
+                    if state.expunging.contains(delivery.sequence) =>
+                {
+                    Err(TransitionError::NoPayload)
+                }
+                event => transition(&before, &event),
+            };
+            match after {
+                Ok(after) if after == before => sorted.unchanged += 1,
+                Ok(_) if what == request.what => sorted.legal.push(*delivery),
+                Ok(_) => sorted.called_off.push(*delivery),
+                Err(error) => sorted.refusal = error.into(),
+            }
+        }
+        sorted
     }
 
     /// A message that retention has removed since it was looked up cannot come back.

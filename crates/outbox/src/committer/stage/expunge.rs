@@ -1,6 +1,6 @@
 //! The removal of a payload or of an answer, in a frame.
 
-use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, transition};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, Trigger, transition};
 use postrider_model::ports::ControlError;
 
 use super::{Answer, Committer, Frame};
@@ -45,7 +45,8 @@ impl Committer {
         if known { Ok(()) } else { Err(ControlError::NotFound { kind }) }
     }
 
-    /// The deliveries that wait and are not in flight, and the dead letters.
+    /// The deliveries that wait and are not in flight, and the dead letters; with
+    /// those any of which only a resend ends.
     fn ended_by_expunge(&self, deliveries: Vec<DeliveryRef>, frame: &Frame) -> (Vec<DeliveryRef>, Vec<DeliveryRef>) {
         let event = DeliveryEvent::Expired { at: frame.now, reason: DeadReason::PayloadExpunged };
         let state = self.shared.state.lock();
@@ -56,13 +57,14 @@ impl Committer {
             if transition(&before, &event).is_err() {
                 continue;
             }
-            match before {
-                DeliveryState::Scheduled(now) => {
-                    if in_flight.get(&delivery.key()).is_none_or(|flight| flight.scheduled != now) {
-                        waiting.push(delivery);
-                    }
-                }
-                _ => dead.push(delivery),
+            let flight = in_flight.get(&delivery.key()).map(|flight| flight.scheduled);
+            if flight.is_some_and(|flight| before.expects(flight.attempt, flight.trigger == Trigger::Resent)) {
+                continue;
+            }
+            if before.is_pending() {
+                waiting.push(delivery);
+            } else {
+                dead.push(delivery);
             }
         }
         (waiting, dead)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postrider_model::attempt::{FAILURE_RESPONSE_KEPT_BYTES, SUCCESS_RESPONSE_KEPT_BYTES};
 use postrider_model::command::Command;
-use postrider_model::delivery::{DeadReason, DeliveryState, Next};
+use postrider_model::delivery::{DeadReason, DeliveryState, Next, Trigger};
 use postrider_model::id::AttemptId;
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::{LaneEvent, Settlement};
@@ -25,25 +25,29 @@ impl Committer {
         if frame.touched.contains(&key) || (disable && frame.config_changed) {
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));
         }
+        let nothing_to_record = LaneEvent::Recorded { key, waits: None, order_key: 0 };
         let Some(flight) = self.shared.in_flight.lock().remove(&key) else {
-            // No job was handed out for it: there is nothing to record.
-            return self.events.push(LaneEvent::Left(key));
+            // No job was handed out for it.
+            return self.events.push(nothing_to_record);
         };
         if !self.shared.state.lock().lanes.contains_key(&key.endpoint) {
             // The endpoint was deleted, and its history with it.
-            return self.events.push(LaneEvent::Left(key));
+            return self.events.push(nothing_to_record);
         }
         frame.touched.insert(key);
         let current = self.shared.state.lock().delivery(&flight.delivery);
-        let waits_for_it =
-            matches!(current, Some(DeliveryState::Scheduled(now)) if now.attempt == settlement.outcome.attempt);
-        let retries = matches!(settlement.next, Next::Retry { .. });
-        if retries && self.shared.state.lock().expunging.contains(key.message) {
+        let resend = flight.scheduled.trigger == Trigger::Resent;
+        let expected = current.is_some_and(|current| current.expects(settlement.outcome.attempt, resend));
+        let is_open = current.is_some_and(|current| {
+            matches!(current.without_resend(), DeliveryState::Scheduled(_) | DeliveryState::Dead { .. })
+        });
+        let failed = matches!(settlement.next, Next::Retry { .. } | Next::AsBefore);
+        if failed && is_open && self.shared.state.lock().expunging.contains(key.message) {
             // Its payload was expunged while it was in flight.
             settlement.next = Next::Dead { reason: DeadReason::PayloadExpunged };
         }
         let id = AttemptId(self.id(frame.now, builder.next_position()));
-        let (outcome, body) = outcome_record(id, &settlement, flight, !waits_for_it);
+        let (outcome, body) = outcome_record(id, &settlement, flight, !expected);
         if !self.push(builder, frame, Record::Outcome(outcome, Some(body))) {
             // The next frame has room.
             self.shared.in_flight.lock().insert(key, flight);

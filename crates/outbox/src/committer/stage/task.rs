@@ -100,6 +100,9 @@ impl Committer {
 /// waits nor is a dead letter.
 fn means(work: &TaskWork, known: Option<DeliveryState>) -> bool {
     match work {
-        TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => matches!(known, Some(DeliveryState::Dead { .. })),
+        TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => {
+            let but_for_resend = known.map(|state| state.without_resend());
+            matches!(but_for_resend, Some(DeliveryState::Dead { .. }))
+        }
     }
 }

@@ -163,6 +163,7 @@ fn perform(stepper: &mut Stepper, ledger: &mut Ledger, op: Op) -> Done {
                 End::Delivered => (200, Next::Delivered),
                 End::Retry => (500, Next::Retry { due: stepper.outbox.shared.clock.now() + Duration::from_secs(5) }),
                 End::Dead => (500, Next::Dead { reason: DeadReason::AttemptsExhausted }),
+                End::AsBefore => (500, Next::AsBefore),
             };
             stepper.attempt(key, status, next).map_or(Done::Failed, |()| Done::Lazy)
         }
@@ -173,6 +174,10 @@ fn perform(stepper: &mut Stepper, ledger: &mut Ledger, op: Op) -> Done {
         Op::Replay(name, to) => {
             let (Some(app), Some(to)) = (app_id, stepper.endpoint_id(APP, to)) else { return Done::Failed };
             Done::of(stepper.ask(stepper.outbox.replay(app, id_of(name), to)))
+        }
+        Op::Resend(name, to) => {
+            let (Some(app), Some(to)) = (app_id, stepper.endpoint_id(APP, to)) else { return Done::Failed };
+            Done::of(stepper.ask(stepper.outbox.resend(app, id_of(name), to)))
         }
         Op::Checkpoint => {
             stepper.keeper(|keeper| {
@@ -236,7 +241,7 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
     let page = PageRequest { limit: 1_000, ..PageRequest::default() };
     let outbox = stepper.outbox.clone();
     let messages = outbox.messages(app, &MessageFilter::default(), &page).expect("the index is whole").items;
-    let (mut pending, mut dead) = (0, 0);
+    let (mut pending, mut dead, mut waits) = (0, 0, 0);
     for message in messages {
         let body = message.body.clone().unwrap_or_default();
         let name = name_of(&message, ledger, case);
@@ -248,15 +253,16 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
         let mut stands = BTreeMap::new();
         for delivery in outbox.deliveries_of(app, message.id).expect("they can be read") {
             let stand = stand(&delivery.state);
-            pending += usize::from(matches!(stand, Stand::Pending(_)));
-            dead += usize::from(matches!(stand, Stand::Dead(_)));
+            pending += usize::from(matches!(stand, Stand::Pending(_) | Stand::PendingResent(_)));
+            dead += usize::from(matches!(stand, Stand::Dead(_) | Stand::DeadResent(_)));
             // A deleted endpoint is known to the ledger by its name alone.
             let endpoint = names.get(&delivery.key.endpoint).cloned().unwrap_or_else(|| "c".to_owned());
             stands.insert(endpoint, stand);
-            if let Stand::Pending(attempt) = stand {
+            if let Some(scheduled) = delivery.state.waits_for() {
+                waits += 1;
                 let job = stepper.ask(outbox.job(delivery.key));
                 let job = job.unwrap_or_else(|error| panic!("{case}: {name} waits, but {error}"));
-                assert_eq!((job.message, &job.body, job.attempt), (message.id, &body, attempt), "{case}: {name}");
+                assert_eq!((job.message, &job.body, job.scheduled), (message.id, &body, scheduled), "{case}: {name}");
                 outbox.shared.in_flight.lock().remove(&delivery.key);
             }
         }
@@ -266,7 +272,7 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
     let count = |listed: Result<postrider_model::ports::Page<_>, _>| listed.expect("they can be listed").items.len();
     assert_eq!(count(outbox.pending(&all, &page)), pending, "{case}: pending");
     assert_eq!(count(outbox.dead_letters(&all, &page)), dead, "{case}: dead letters");
-    assert_eq!(outbox.shared.state.lock().pending_total(), pending as u64, "{case}: the counter of pending");
+    assert_eq!(outbox.shared.state.lock().pending_total(), waits, "{case}: the counter of what waits");
     world
 }
 
@@ -296,11 +302,16 @@ fn check_erased(disk: &SimDisk, ledger: &Ledger, case: &str) {
 }
 
 fn stand(state: &DeliveryState) -> Stand {
-    match *state {
-        DeliveryState::Scheduled(scheduled) => Stand::Pending(scheduled.attempt),
-        DeliveryState::Delivered { attempt, .. } => Stand::Delivered(attempt),
-        DeliveryState::Dead { attempt, .. } => Stand::Dead(attempt),
-        DeliveryState::Cancelled { .. } => Stand::Cancelled,
+    let made = state.attempts_made();
+    let resent = matches!(state, DeliveryState::Resending(_));
+    match (state.name(), resent) {
+        ("scheduled", false) => Stand::Pending(made + 1),
+        ("scheduled", true) => Stand::PendingResent(made + 1),
+        ("delivered", false) => Stand::Delivered(made),
+        ("delivered", true) => Stand::DeliveredResent(made),
+        ("dead", false) => Stand::Dead(made),
+        ("dead", true) => Stand::DeadResent(made),
+        _ => Stand::Cancelled,
     }
 }
 

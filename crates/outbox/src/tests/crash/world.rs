@@ -16,6 +16,12 @@ pub(super) enum Stand {
     Delivered(u16),
     Dead(u16),
     Cancelled,
+    /// A pending one that is resent.
+    PendingResent(u16),
+    /// A dead letter that is resent.
+    DeadResent(u16),
+    /// A delivered one that is resent.
+    DeliveredResent(u16),
 }
 
 /// All that can be seen from outside.
@@ -49,6 +55,7 @@ pub(super) enum Op {
     Attempt(Name, Name, End),
     Cancel(Name, Name),
     Replay(Name, Name),
+    Resend(Name, Name),
     Checkpoint,
     Expunge(Name),
     /// Two hours go by, and what was expunged is taken off the disk.
@@ -65,6 +72,8 @@ pub(super) enum End {
     Delivered,
     Retry,
     Dead,
+    /// A resend fails.
+    AsBefore,
 }
 
 /// The worlds after each step, and which of them are possible after a crash.
@@ -122,6 +131,11 @@ impl Ledger {
                 (Stand::Pending(n), End::Delivered) => Stand::Delivered(n),
                 (Stand::Pending(n), End::Dead) => Stand::Dead(n),
                 (Stand::Pending(n), End::Retry) => Stand::Pending(n + 1),
+                (Stand::PendingResent(n), End::Delivered) => Stand::Delivered(n),
+                (Stand::DeadResent(n) | Stand::DeliveredResent(n), End::Delivered) => Stand::Delivered(n + 1),
+                (Stand::PendingResent(n), End::AsBefore) => Stand::Pending(n + 1),
+                (Stand::DeadResent(n), End::AsBefore) => Stand::Dead(n + 1),
+                (Stand::DeliveredResent(n), End::AsBefore) => Stand::Delivered(n + 1),
                 (other, _) => panic!("the script attempts {message} to {endpoint}, which is {other:?}"),
             }),
             Op::Cancel(message, endpoint) => change(&mut world, message, endpoint, |_| Stand::Cancelled),
@@ -135,6 +149,12 @@ impl Ledger {
                 };
                 deliveries.insert(endpoint.to_owned(), after);
             }
+            Op::Resend(message, endpoint) => change(&mut world, message, endpoint, |stand| match stand {
+                Stand::Pending(n) => Stand::PendingResent(n),
+                Stand::Dead(n) => Stand::DeadResent(n),
+                Stand::Delivered(n) => Stand::DeliveredResent(n),
+                other => panic!("the script resends {message} to {endpoint}, which is {other:?}"),
+            }),
             Op::Retire => {
                 let ended = |stand: &Stand| matches!(stand, Stand::Delivered(_) | Stand::Cancelled);
                 let ended = world.messages.iter().filter(|(_, deliveries)| deliveries.values().all(ended));

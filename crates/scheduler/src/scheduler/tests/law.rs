@@ -23,6 +23,8 @@ enum Step {
     Accept { lane: Index, order_key: u64, count: u64 },
     Cancel(Index),
     Replay(Index),
+    Resend(Index),
+    CallOff(Index),
     Hold(Index, bool),
     Remove(Index),
     Pick(u8),
@@ -52,6 +54,8 @@ fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(lane, order_key, count)| Step::Accept { lane, order_key, count }),
         1 => any::<Index>().prop_map(Step::Cancel),
         1 => any::<Index>().prop_map(Step::Replay),
+        3 => any::<Index>().prop_map(Step::Resend),
+        1 => any::<Index>().prop_map(Step::CallOff),
         2 => (any::<Index>(), any::<bool>()).prop_map(|(lane, on)| Step::Hold(lane, on)),
         1 => any::<Index>().prop_map(Step::Remove),
         8 => (1u8..6).prop_map(Step::Pick),
@@ -96,14 +100,6 @@ impl History {
         (!keys.is_empty()).then(|| *index.get(&keys))
     }
 
-    /// Whether the end of the delivery is on its way to the disk. What a person
-    /// asks for after that comes after it in the outbox.
-    fn is_ending(&self, key: DeliveryKey) -> bool {
-        let inner = self.world.outbox.inner.lock();
-        let mut ending = inner.unrecorded.iter().filter(|settlement| !matches!(settlement.next, Next::Retry { .. }));
-        ending.any(|settlement| settlement.outcome.key == key)
-    }
-
     fn accept(&mut self, lane: u8, order_key: u64, count: u64) {
         for _ in 0..count {
             self.next += 1;
@@ -112,7 +108,7 @@ impl History {
     }
 
     fn person(&self, index: Index, event: DeliveryEvent) {
-        if let Some(key) = self.pick_key(index).filter(|key| !self.is_ending(*key)) {
+        if let Some(key) = self.pick_key(index) {
             self.world.outbox.happen(key, event);
         }
     }
@@ -127,6 +123,8 @@ impl History {
             }
             Step::Cancel(index) => self.person(index, DeliveryEvent::Cancelled { at }),
             Step::Replay(index) => self.person(index, DeliveryEvent::Replayed { at }),
+            Step::Resend(index) => self.person(index, DeliveryEvent::Resent { at }),
+            Step::CallOff(index) => self.person(index, DeliveryEvent::CalledOff),
             Step::Hold(index, on) => {
                 if let Some((of, number)) = self.pick_lane(index) {
                     self.world.hold(facts(of, number), on.then_some(Hold::Paused));
