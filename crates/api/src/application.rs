@@ -15,7 +15,7 @@ use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::input::{Field, Problems, set};
+use crate::input::{Field, Problems, set, throttle};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::schema::derived_body;
 use crate::time;
@@ -50,7 +50,7 @@ impl ApplicationIn {
         let fields = ApplicationFields {
             name: self.name.required("name", &mut problems),
             uid: self.uid.nullable(),
-            throttle_per_second: self.throttle_rate.or(self.rate_limit).nullable(),
+            throttle_per_second: throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable(),
             metadata: self.metadata.given("metadata", &mut problems).unwrap_or_default(),
         };
         problems.finish().map(|()| fields)
@@ -61,7 +61,7 @@ impl ApplicationIn {
         let mut problems = Problems::default();
         let name = self.name.given("name", &mut problems);
         let uid = self.uid.change();
-        let throttle = self.throttle_rate.or(self.rate_limit).change();
+        let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
         let metadata = self.metadata.given("metadata", &mut problems);
         problems.finish()?;
         Ok(move |fields: &mut ApplicationFields| {
@@ -188,6 +188,7 @@ pub(crate) async fn put(
 ) -> Result<Response, ApiError> {
     let org = caller.whole_org()?;
     let mut fields = input.into_fields()?;
+    let is_named_by_path = fields.uid.is_none() && !app.starts_with(AppId::PREFIX);
     if app.starts_with(AppId::PREFIX) {
         // An id is made by us, so none can be created by naming it.
         caller.app_id(&context, &app)?;
@@ -195,7 +196,8 @@ pub(crate) async fn put(
         // The path goes on leading to what was put there.
         fields.uid.get_or_insert_with(|| app.clone());
     }
-    execute(&context, org, app, Write::Upsert, move |present| *present = fields).await
+    let put = execute(&context, org, app, Write::Upsert, move |present| *present = fields).await;
+    put.map_err(|error| if is_named_by_path { error.in_path("uid", "app_id") } else { error })
 }
 
 /// Changes the fields of an application that are named
@@ -236,32 +238,31 @@ pub(crate) async fn delete(
 }
 
 /// Makes the application that came along with something else, if the path leads
-/// to none.
+/// to none. It is checked in any case.
 pub(crate) async fn ensure(
     context: &Context,
     caller: &Caller,
     path: &str,
-    mut application: ApplicationIn,
+    application: ApplicationIn,
 ) -> Result<(), ApiError> {
     let org = caller.whole_org()?;
+    let mut fields = application.into_fields().map_err(|error| error.within("application"))?;
+    fields.validate().map_err(|errors| ApiError::from(errors).within("application"))?;
     if caller.app_id(context, path).is_ok() {
         return Ok(());
     }
     if path.starts_with(AppId::PREFIX) {
         return Err(ApiError::not_found("application"));
     }
-    let mut problems = Problems::default();
-    match &application.uid {
-        Field::Value(uid) if uid != path => {
-            problems.note(&["application", "uid"], "is not the one in the path", "value_error");
-        }
-        _ => application.uid = Field::Value(path.to_owned()),
+    if fields.uid.as_ref().is_some_and(|uid| uid != path) {
+        let mut problems = Problems::default();
+        problems.note(&["application", "uid"], "is not the one in the path", "value_error");
+        return problems.finish();
     }
-    problems.finish()?;
-    let fields = application.into_fields().map_err(|error| error.within("application"))?;
+    fields.uid = Some(path.to_owned());
     // By uid and not by the path, so that one made meanwhile stays as it is.
     let made = execute(context, org, String::new(), Write::CreateOrGet, move |present| *present = fields).await;
-    made.map(drop).map_err(|error| error.within("application"))
+    made.map(drop).map_err(|error| error.in_path("uid", "app_id").within("application"))
 }
 
 async fn execute(

@@ -21,6 +21,7 @@ use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorOut};
 use crate::extract::{self, BatchBody, Path};
+use crate::input::{Field, Problems};
 use crate::message::MessageIn;
 use crate::{Context, time};
 
@@ -31,7 +32,17 @@ const MAX_MESSAGES: usize = 1_000;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 struct BatchIn<T> {
-    messages: UpTo<T>,
+    #[serde(default = "Field::default")]
+    messages: Field<UpTo<T>>,
+}
+
+impl<T> BatchIn<T> {
+    fn messages(self) -> Result<Vec<T>, ApiError> {
+        let mut problems = Problems::default();
+        let messages = self.messages.given_or_missing("messages", &mut problems);
+        problems.finish()?;
+        Ok(messages.map_or_else(Vec::new, |UpTo(messages)| messages))
+    }
 }
 
 /// A list of at most [`MAX_MESSAGES`]. What comes after them is not even read, so
@@ -76,11 +87,15 @@ fn read(body: &Bytes, org: OrgId, app: &str) -> Result<Vec<Asked>, ApiError> {
         message.idempotency_key = key;
         Ok((message, application))
     };
+    extract::refuse_all_but_objects(body)?;
     let asked: Vec<Asked> = match serde_json::from_slice::<BatchIn<MessageIn<'_>>>(body) {
-        Ok(batch) => batch.messages.0.into_iter().map(message).collect(),
+        Ok(batch) => batch.messages()?.into_iter().map(message).collect(),
         Err(_) => {
-            let batch = extract::parse::<BatchIn<&RawValue>>(body)?;
-            let each = batch.messages.0.into_iter();
+            let Ok(batch) = extract::parse::<BatchIn<&RawValue>>(body) else {
+                // It is no batch; with the fields of messages it is known where.
+                return Err(extract::parse::<BatchIn<MessageIn<'_>>>(body).err().unwrap_or_else(not_a_batch));
+            };
+            let each = batch.messages()?.into_iter();
             each.map(|raw| extract::parse(raw.get().as_bytes()).and_then(message)).collect()
         }
     };
@@ -88,6 +103,10 @@ fn read(body: &Bytes, org: OrgId, app: &str) -> Result<Vec<Asked>, ApiError> {
         return Err(ApiError::invalid("body", "messages", "must not be an empty list"));
     }
     Ok(asked)
+}
+
+fn not_a_batch() -> ApiError {
+    ApiError::invalid("body", "messages", "is no list of messages")
 }
 
 /// What became of each message, in their order.

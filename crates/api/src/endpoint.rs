@@ -18,7 +18,7 @@ use crate::auth::Caller;
 use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::input::{Field, Problems, set};
+use crate::input::{Field, Problems, set, throttle};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::schema::{Channel, EventTypeName, derived_body};
 use crate::{Context, UrlGuard, time};
@@ -98,7 +98,7 @@ impl EndpointIn {
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
-        let throttle_per_second = self.throttle_rate.or(self.rate_limit).nullable();
+        let throttle_per_second = throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
@@ -133,7 +133,7 @@ impl EndpointIn {
         let uid = self.uid.change();
         let event_types = self.event_types.or(self.filter_types).change();
         let channels = self.channels.change();
-        let throttle = self.throttle_rate.or(self.rate_limit).change();
+        let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.change();
         problems.finish()?;
@@ -321,8 +321,10 @@ pub(crate) async fn put(
     input.refuse_secret(&mut problems);
     problems.finish()?;
     let path = Some(endpoint.clone()).filter(|_| !is_id);
+    let is_named_by_path = path.is_some() && !matches!(input.uid, Field::Value(_));
     let asked = input.whole(path, &context.url_guard)?;
-    execute(&context, &caller, &app, endpoint, Write::Upsert, asked).await
+    let put = execute(&context, &caller, &app, endpoint, Write::Upsert, asked).await;
+    put.map_err(|error| if is_named_by_path { error.in_path("uid", "endpoint_id") } else { error })
 }
 
 /// Changes the fields of an endpoint that are named

@@ -70,8 +70,18 @@ impl ApiError {
     /// Says that the fields lie within another one of the body.
     pub(crate) fn within(mut self, outer: &str) -> Self {
         if let Self::Invalid(items) = &mut self {
-            for item in items {
-                item.loc.insert(1.min(item.loc.len()), outer.to_owned());
+            for item in items.iter_mut().filter(|item| item.loc.first().is_some_and(|part| part == "body")) {
+                item.loc.insert(1, outer.to_owned());
+            }
+        }
+        self
+    }
+
+    /// Says that a field of the body came with the path, where it has this name.
+    pub(crate) fn in_path(mut self, field: &str, name: &str) -> Self {
+        if let Self::Invalid(items) = &mut self {
+            for item in items.iter_mut().filter(|item| item.loc == ["body", field]) {
+                item.loc = vec!["path".to_owned(), name.to_owned()];
             }
         }
         self

@@ -220,7 +220,8 @@ pub(crate) async fn put(
     let mut problems = Problems::default();
     let edit = input.whole(&mut problems);
     problems.finish()?;
-    let (event_type, created) = execute(&context, &caller, name, Write::Upsert, edit).await?;
+    let put = execute(&context, &caller, name, Write::Upsert, edit).await;
+    let (event_type, created) = put.map_err(named_by_path)?;
     Ok((created_or_ok(created), axum::Json(event_type)).into_response())
 }
 
@@ -243,7 +244,7 @@ pub(crate) async fn patch(
     let mut problems = Problems::default();
     let edit = input.patch(&mut problems);
     problems.finish()?;
-    let (event_type, _) = execute(&context, &caller, name, Write::Update, edit).await?;
+    let (event_type, _) = execute(&context, &caller, name, Write::Update, edit).await.map_err(named_by_path)?;
     Ok(axum::Json(event_type))
 }
 
@@ -266,9 +267,14 @@ pub(crate) async fn delete(
     if params.flag("expunge", false)? {
         context.ports.configure.execute(Command::DeleteEventType { org, name }).await?;
     } else {
-        execute(&context, &caller, name, Write::Update, Box::new(|fields| fields.archived = true)).await?;
+        let archive = Box::new(|fields: &mut EventTypeFields| fields.archived = true);
+        execute(&context, &caller, name, Write::Update, archive).await.map_err(named_by_path)?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn named_by_path(error: ApiError) -> ApiError {
+    error.in_path("name", "event_type_name")
 }
 
 fn find(context: &Context, caller: &Caller, name: &str) -> Result<std::sync::Arc<EventType>, ApiError> {

@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use percent_encoding::percent_decode_str;
 use postrider_model::time::UnixMs;
 use postrider_model::validate;
 use serde::Deserialize;
@@ -84,19 +85,27 @@ impl<T: DeserializeOwned> FromRequest<Context> for Json<T> {
 
 /// Reads a JSON object; what is wrong is answered with the path that leads to it.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
-    // The derived readers would take an array for an object.
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') && is_json(bytes) {
-        let msg = "must be an object".to_owned();
-        return Err(ApiError::Invalid(vec![Item { loc: vec!["body".into()], msg, kind: "type_error.dict" }]));
-    }
+    refuse_all_but_objects(bytes)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let known = error.path().iter().filter(|segment| !matches!(segment, Segment::Unknown));
-        let path = known.map(ToString::to_string);
+        let path = error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Unknown => None,
+            named => Some(named.to_string()),
+        });
         json_problem(path.collect(), error.inner())
     })?;
     reader.end().map_err(|error| json_problem(vec![], &error))?;
     Ok(value)
+}
+
+/// The derived readers would take an array for an object.
+pub(crate) fn refuse_all_but_objects(bytes: &[u8]) -> Result<(), ApiError> {
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') && is_json(bytes) {
+        let msg = "must be an object".to_owned();
+        return Err(ApiError::Invalid(vec![Item { loc: vec!["body".into()], msg, kind: "type_error.dict" }]));
+    }
+    Ok(())
 }
 
 fn is_json(bytes: &[u8]) -> bool {
@@ -137,7 +146,16 @@ impl FromRequestParts<Context> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &Context) -> Result<Self, ApiError> {
-        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+        let query = parts.uri.query().unwrap_or_default();
+        // The parser below would replace what is not UTF-8 by another character.
+        for pair in query.split('&') {
+            let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+            if percent_decode_str(pair).decode_utf8().is_err() {
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                return Err(ApiError::invalid("query", &name, "is not UTF-8"));
+            }
+        }
+        Ok(Self::of(query))
     }
 }
 

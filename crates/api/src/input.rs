@@ -1,6 +1,7 @@
 //! The fields of a request's body: given, given as `null`, or left out. All
 //! problems of a body are gathered and answered at once.
 
+use postrider_model::validate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, Item};
@@ -85,6 +86,14 @@ impl<T> Field<T> {
     pub(crate) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+}
+
+/// The throttle rate by its name, or by its older one, which a problem then names.
+pub(crate) fn throttle(rate: Field<u32>, older: Field<u32>, problems: &mut Problems) -> Field<u32> {
+    if let (Field::Absent, Field::Value(per_second)) = (&rate, &older) {
+        problems.check("rateLimit", validate::rate(Some(*per_second)));
+    }
+    rate.or(older)
 }
 
 /// Changes a field if a change was asked for.

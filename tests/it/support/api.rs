@@ -1,10 +1,14 @@
 //! A client of the HTTP API, over the Unix socket or over TCP.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Frame};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, Write};
 use hyper::{HeaderMap, Request};
@@ -67,6 +71,18 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
+        self.deliver(method, path, headers, Full::new(body.into())).await
+    }
+
+    /// Asks with a body that comes in chunks and does not tell its length.
+    pub(crate) async fn ask_chunked(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        self.deliver(method, path, headers, Chunks(body)).await
+    }
+
+    async fn deliver<B>(&self, method: &str, path: &str, headers: &[(&str, &str)], body: B) -> Answer
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+    {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -74,7 +90,7 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request = request.body(Full::new(body.into())).expect("a request of ours is valid");
+        let request = request.body(body).expect("a request of ours is valid");
         let asked = async {
             match &self.door {
                 Door::Socket(path) => {
@@ -195,9 +211,24 @@ impl Api {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
+/// A body in pieces, of unknown length.
+struct Chunks(Bytes);
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let size = self.0.len().min(8 << 10);
+        let chunk = self.0.split_to(size);
+        Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))))
+    }
+}
+
+async fn exchange<S, B>(stream: S, request: Request<B>) -> Answer
 where
     TokioIo<S>: Read + Write + Unpin + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a fresh connection");
     let connection = tokio::spawn(connection);

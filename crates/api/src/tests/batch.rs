@@ -88,7 +88,8 @@ async fn a_batch_that_is_none_is_refused_as_a_whole() {
             &[
                 ("", &["body"]),
                 ("[]", &["body"]),
-                ("{}", &["body"]),
+                (r#"[[{"eventType":"a","payload":{}}]]"#, &["body"]),
+                ("{}", &["body", "messages"]),
                 (r#"{"messages":null}"#, &["body", "messages"]),
                 (r#"{"messages":{}}"#, &["body", "messages"]),
                 (r#"{"messages":[]}"#, &["body", "messages"]),
