@@ -261,7 +261,8 @@ fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
         configure: Arc::clone(&outbox) as _,
         query: Arc::clone(&outbox) as _,
         control: Arc::clone(&outbox) as _,
-        expunge: outbox,
+        expunge: Arc::clone(&outbox) as _,
+        once: outbox,
         explain: Arc::new(scheduler.clone()),
         health: Arc::clone(checks) as _,
     }

@@ -131,7 +131,7 @@ settings! {
         pending_per_application: u64 = 10_000_000, in 1..=1_000_000_000;
         /// Endpoints of one application.
         endpoints_per_application: u64 = 1_000, in 1..=100_000;
-        /// Idempotency keys and event ids of the last 24 hours that are remembered; further messages with a key are
+        /// Idempotency keys and event ids of the last 24 hours that are remembered; further requests with a key are
         /// answered `overloaded`. Each takes two bytes of memory.
         idempotency_keys: u64 = 50_000_000, in 0..=1_000_000_000;
         /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains.

@@ -1,8 +1,8 @@
-//! A key, or an event id, names one message.
+//! A key, or an event id, names one message; a key names one request.
 
 use serde_json::{Value, json};
 
-use crate::support::{Receiver, Server, Setup};
+use crate::support::{Answer, Api, Receiver, Server, Setup};
 
 fn event(n: u32) -> Value {
     json!({ "app": "shop", "type": "order.paid", "payload": { "n": n }, "key": "k-1" })
@@ -97,4 +97,71 @@ async fn the_http_api_has_the_key_in_its_header_and_the_event_id_in_its_body() {
     assert_eq!((taken.status, taken.json()["code"].as_str()), (409, Some("conflict")));
     let found = api.get("/app/shop/msg/order-7").await;
     assert_eq!(found["id"], first.json()["id"]);
+}
+
+async fn keyed(api: &Api, path: &str, body: &Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let headers = [("content-type", "application/json"), ("idempotency-key", "k-1")];
+    api.ask("POST", &format!("/api/v1{path}"), &headers, body).await
+}
+
+#[tokio::test]
+async fn every_post_is_answered_the_same_across_every_kind_of_restart() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    server.api().register("shop", &receiver).await;
+    let message = json!({ "eventType": "a.b", "payload": { "n": 1 }, "channels": ["y", "x"], "tags": ["t"] });
+    let url = receiver.url();
+    let requests = [
+        ("/app", json!({ "name": "no uid" })),
+        ("/app/shop/endpoint", json!({ "url": url, "uid": "second" })),
+        ("/app/shop/endpoint/second/secret/rotate", json!({})),
+        ("/event-type", json!({ "name": "a.b", "description": "" })),
+        ("/app/shop/dead-letter/replay", json!({})),
+        ("/app/shop/delivery/cancel", json!({})),
+        ("/dispatch/pause", Value::Null),
+        ("/app/shop/msg", message),
+    ];
+    let mut answers = vec![];
+    for (path, body) in &requests {
+        let answer = keyed(&server.api(), path, body).await;
+        assert!((200..300).contains(&answer.status), "{path}: {answer:?}");
+        answers.push((answer.status, answer.body));
+    }
+    let again = async |server: &Server, case: &str| {
+        for ((path, body), first) in requests.iter().zip(&answers) {
+            let answer = keyed(&server.api(), path, body).await;
+            assert_eq!((answer.status, &answer.body), (first.0, &first.1), "{path} {case}");
+        }
+    };
+    let secret = server.api().get("/app/shop/endpoint/second/secret").await;
+    again(&server, "at once").await;
+    let server = server.kill().await.start().await;
+    again(&server, "after kill -9").await;
+    let server = server.stop().await.start().await;
+    again(&server, "after a clean stop").await;
+    let api = server.api();
+    assert_eq!(api.get("/app").await["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(api.get("/app/shop/endpoint").await["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(api.get("/app/shop/endpoint/second/secret").await, secret, "it was rotated once");
+    for (path, _) in &requests {
+        let other = keyed(&api, path, &json!({ "eventType": "c.d", "payload": {} })).await;
+        assert_eq!((other.status, &other.json()["detail"][0]["loc"][1]), (422, &json!("idempotency-key")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn equal_requests_that_come_together_make_one_thing() {
+    let server = Server::start().await;
+    let (api, body) = (server.api(), json!({ "name": "no uid" }));
+    let asked = (0..20).map(|_| {
+        let (api, body) = (api.clone(), body.clone());
+        tokio::spawn(async move { keyed(&api, "/app", &body).await })
+    });
+    let mut answers = vec![];
+    for answer in asked.collect::<Vec<_>>() {
+        answers.push(answer.await.expect("it is answered").body);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(api.get("/app").await["data"].as_array().map(Vec::len), Some(1));
 }

@@ -74,6 +74,11 @@ impl Caller {
         self.org
     }
 
+    /// The one application that the caller may reach, if it is not the whole tenant.
+    pub(crate) const fn only(&self) -> Option<AppId> {
+        self.only
+    }
+
     /// The tenant, if the caller speaks for the whole of it.
     pub(crate) fn whole_org(&self) -> Result<OrgId, ApiError> {
         match self.only {

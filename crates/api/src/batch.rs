@@ -158,7 +158,15 @@ pub(crate) async fn create(
             Ok((message, application)) => with_application(&context, &caller, message, application).await,
             Err(error) => Err(error),
         };
-        refused.push(ready.map(|message| messages.push(message)).err());
+        match ready {
+            Ok(message) => {
+                messages.push(message);
+                refused.push(None);
+            }
+            // Nothing is taken in yet, so this is the answer to all of it.
+            Err(error) if is_passing(&error) || matches!(error, ApiError::Answered(_)) => return Err(error),
+            Err(error) => refused.push(Some(error)),
+        }
     }
     caller.app_id(&context, &app)?;
     let mut accepted = context.ports.accept.accept_all(messages).await.into_iter();

@@ -7,10 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use postrider_model::command::CommandError;
+use postrider_model::once::Answered;
 use postrider_model::ports::{AcceptError, ControlError, QueryError, Unavailable};
 use postrider_model::validate::FieldErrors;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::once;
 
 /// What is wrong with a request, or why it cannot be served.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) enum ApiError {
     Problem { status: StatusCode, code: &'static str, detail: String, retry_after: Option<Duration> },
     /// Values that are not allowed, each with its place.
     Invalid(Vec<Item>),
+    /// Nothing is wrong: the request was answered before, and is answered like that.
+    Answered(Answered),
 }
 
 /// A value that is not allowed.
@@ -59,6 +64,11 @@ impl ApiError {
     /// One value that is not allowed.
     pub(crate) fn invalid(part: &str, field: &str, msg: impl Into<String>) -> Self {
         Self::Invalid(vec![Item { loc: vec![part.to_owned(), field.to_owned()], msg: msg.into(), kind: "value_error" }])
+    }
+
+    /// As draft-ietf-httpapi-idempotency-key-header, section 2.7, has it.
+    fn key_reused(error: &dyn std::fmt::Display) -> Self {
+        Self::invalid("header", "idempotency-key", error.to_string())
     }
 
     /// Our own fault; the cause goes to the log and not to the caller.
@@ -129,10 +139,11 @@ pub(crate) enum ErrorOut {
 
 impl ApiError {
     /// The status that it is answered with.
-    pub(crate) const fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Problem { status, .. } => *status,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Answered(answered) => once::status(answered),
         }
     }
 
@@ -141,6 +152,11 @@ impl ApiError {
         match self {
             Self::Problem { code, detail, .. } => ErrorOut::Problem(Body { code, detail }),
             Self::Invalid(detail) => ErrorOut::Invalid(InvalidBody { detail }),
+            // It is given as it was, not inside of another answer.
+            Self::Answered(_) => {
+                let detail = "the request was answered before".to_owned();
+                ErrorOut::Problem(Body { code: "conflict", detail })
+            }
         }
     }
 
@@ -165,6 +181,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
+            Self::Answered(answered) => once::given(answered),
             Self::Invalid(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(InvalidBody { detail })).into_response()
             }
@@ -245,6 +262,8 @@ impl From<ControlError> for ApiError {
             ControlError::Command(error) => error.into(),
             ControlError::Transition(error) => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             ControlError::NotFound { kind } => Self::not_found(kind),
+            ControlError::KeyReused => Self::key_reused(&error),
+            ControlError::Answered(answered) => Self::Answered(answered),
             ControlError::Query(error) => error.into(),
             ControlError::Unavailable(error) => error.into(),
         }
@@ -262,8 +281,7 @@ impl From<AcceptError> for ApiError {
                 let detail = format!("eventId is already in use by {existing}");
                 Self::new(StatusCode::CONFLICT, "conflict", detail)
             }
-            // As draft-ietf-httpapi-idempotency-key-header, section 2.7, has it.
-            AcceptError::KeyReused => Self::invalid("header", "idempotency-key", error.to_string()),
+            AcceptError::KeyReused => Self::key_reused(&error),
             AcceptError::Unavailable(error) => error.into(),
         }
     }

@@ -1,6 +1,8 @@
 //! What handlers take from a request. Each extractor refuses in our own error
 //! shape and names the place.
 
+use std::sync::Arc;
+
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -24,10 +26,11 @@ use crate::error::{ApiError, Item};
 use crate::time;
 
 /// The whole body, within the limit and the time that a body may take.
+#[derive(Clone)]
 pub(crate) struct RawBody {
     pub(crate) bytes: Bytes,
     /// The room that the body takes up; to be kept as long as the bytes.
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Arc<OwnedSemaphorePermit>,
 }
 
 impl FromRequest<Context> for RawBody {
@@ -39,7 +42,11 @@ impl FromRequest<Context> for RawBody {
 }
 
 impl RawBody {
-    async fn read(request: Request, context: &Context, limit: usize) -> Result<Self, ApiError> {
+    /// One that was read before the request came here is taken as it is.
+    async fn read(mut request: Request, context: &Context, limit: usize) -> Result<Self, ApiError> {
+        if let Some(read) = request.extensions_mut().remove() {
+            return Ok(read);
+        }
         let body = request.into_body();
         let too_large = || ApiError::too_large(format!("request body has more than {limit} bytes"));
         if body.size_hint().lower() > limit as u64 {
@@ -47,7 +54,7 @@ impl RawBody {
         }
         // Who does not tell the length may come up to the limit.
         let expected = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(limit);
-        let room = context.room_for_body(expected).await?;
+        let room = Arc::new(context.room_for_body(expected).await?);
         let read = tokio::time::timeout(context.limits.body_read_timeout, Limited::new(body, limit).collect());
         match read.await {
             Ok(Ok(collected)) => Ok(Self { bytes: collected.to_bytes(), room }),

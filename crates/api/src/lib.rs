@@ -28,8 +28,8 @@
 //! `payloadRetentionPeriod` and `payloadRetentionHours` say for how long a payload
 //! is shown and sent; how long messages are kept is the operator's setting.
 //!
-//! `idempotency-key` is honoured where messages are created. One used again with
-//! another message is 422 and names the header; an `eventId` that is taken is 409.
+//! `idempotency-key` is honoured by every `POST`: see `once.rs`. One used again
+//! with other content is 422 and names the header; an `eventId` that is taken is 409.
 //!
 //! # Our own operations
 //!
@@ -86,6 +86,7 @@ mod filter;
 mod health;
 mod input;
 mod message;
+mod once;
 mod openapi;
 mod page;
 mod poller;
@@ -107,6 +108,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use postrider_model::once::{BoundPorts, KeyedRequest};
 use postrider_model::ports::{Ports, Query, Unavailable};
 use postrider_model::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -128,6 +130,7 @@ pub type UrlGuard = Arc<dyn Fn(&Url) -> Option<String> + Send + Sync>;
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// All that the handlers need.
+#[derive(Clone)]
 pub struct Api {
     /// The ways to the rest of the service.
     pub ports: Ports,
@@ -189,6 +192,7 @@ impl Limits {
 #[derive(Clone)]
 pub(crate) struct Context(Arc<Shared>);
 
+#[derive(Clone)]
 pub(crate) struct Shared {
     api: Api,
     queries: Arc<Semaphore>,
@@ -235,16 +239,33 @@ impl Context {
         }
     }
 
+    /// The same over ports through which this request makes its change once.
+    pub(crate) fn bound_to(&self, request: &KeyedRequest) -> Self {
+        let BoundPorts { accept, configure, control } = self.ports.once.bind(request);
+        let mut shared = Shared::clone(&self.0);
+        shared.api.ports = Ports { accept, configure, control, ..shared.api.ports };
+        Self(Arc::new(shared))
+    }
+
     /// Reads from the store, on a thread that may block.
     pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Query) -> Result<T, ApiError> + Send + 'static,
     {
+        self.blocking(move |ports| read(&*ports.query)).await
+    }
+
+    /// Asks ports that read from disk, on a thread that may block.
+    pub(crate) async fn blocking<T, F>(&self, read: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Ports) -> Result<T, ApiError> + Send + 'static,
+    {
         let slot = Arc::clone(&self.0.queries).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
-        let query = Arc::clone(&self.ports.query);
+        let ports = self.ports.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let answer = read(&*query);
+            let answer = read(&ports);
             // Held until here: a caller that went away does not make room for another read.
             drop(slot);
             answer

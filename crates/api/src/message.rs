@@ -24,8 +24,8 @@ use crate::error::ApiError;
 use crate::extract::{self, Params, Path, RawBody};
 use crate::input::{Field, Problems};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
-use crate::schema::{Channel, EventTypeName, IdempotencyKey, WithContent};
-use crate::{Context, time};
+use crate::schema::{Channel, EventTypeName, WithContent};
+use crate::{Context, once, time};
 
 /// Channels of one message.
 const MAX_CHANNELS: usize = 5;
@@ -241,7 +241,7 @@ fn shown_payload<'a>(
     path = "/app/{app_id}/msg",
     operation_id = "v1.message.create",
     tag = "Message",
-    params(WithContent, IdempotencyKey),
+    params(WithContent),
     request_body = MessageIn<'static>,
     responses((status = 202, body = MessageOut<'static>)),
 )]
@@ -255,7 +255,7 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let org = caller.whole_org()?;
     let with_content = params.flag("with_content", true)?;
-    let key = idempotency_key(&headers)?;
+    let key = once::key(&headers)?;
     let (mut message, application) = extract::parse::<MessageIn<'_>>(&body)?.into_message(org, app, &body)?;
     message.idempotency_key = key;
     message.validate()?;
@@ -271,12 +271,6 @@ pub(crate) async fn create(
     let accepted = context.ports.accept.accept(message.clone()).await?;
     let out = MessageOut::accepted(&message, accepted.id, accepted.at, with_content)?;
     Ok((StatusCode::ACCEPTED, axum::Json(out)).into_response())
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| ApiError::invalid("header", "idempotency-key", "must be visible ASCII"))?;
-    Ok(Some(text.to_owned()))
 }
 
 /// Lists the messages of an application, newest first

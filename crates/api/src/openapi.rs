@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What holds for every operation is said here and not beside each handler: the
-//! names in paths, the errors, the token.
+//! names in paths, the idempotency key, the errors, the token.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -19,9 +19,10 @@ use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, SchemaType, Typ
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder};
-use utoipa::{PartialSchema as _, ToSchema as _};
+use utoipa::{IntoParams as _, PartialSchema as _, ToSchema as _};
 
 use crate::error::{Body, InvalidBody, Item};
+use crate::schema::IdempotencyKey;
 use crate::{Context, router};
 
 /// The OpenAPI 3.1 document of all operations, as indented JSON.
@@ -105,6 +106,10 @@ pub(crate) fn document() -> OpenApi {
         components.responses.insert(name, response);
     }
     for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = &mut item.post {
+            let key = IdempotencyKey::into_params(|| None).into_iter().map(RefOr::T);
+            operation.parameters.get_or_insert_default().extend(key);
+        }
         let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
         for operation in methods.into_iter().flatten() {
             complete_operation(path, operation);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
@@ -15,18 +15,23 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::ApiError;
+use crate::once::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, endpoint,
     endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message,
-    openapi, poller, portal, precheck, task,
+    once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
 /// as an extension.
 pub fn router(api: Api) -> Router {
     let health = Arc::clone(&api.ports.health);
-    Router::from(operations())
-        .with_state(Context::new(api))
+    let context = Context::new(api);
+    let routes = Router::from(operations()).method_not_allowed_fallback(method_not_allowed);
+    let once = Routes { context: context.clone(), routes: routes.clone() };
+    routes
+        .with_state(context)
+        .layer(from_fn_with_state(once, once::once))
         .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)

@@ -16,6 +16,7 @@ mod example;
 mod expunge;
 mod fake;
 mod message;
+mod once;
 mod openapi;
 mod poller;
 mod portal;

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::application::{Application, ApplicationFields};
 use crate::config::{AppEntry, Config, ConfigChange};
 use crate::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret, MAX_SECRETS};
@@ -138,7 +140,7 @@ pub enum Command {
 }
 
 /// What a command left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Nothing to show.
     Done,

@@ -22,6 +22,7 @@ pub mod json;
 pub mod key_pair;
 pub mod lane;
 pub mod message;
+pub mod once;
 pub mod ports;
 pub mod position;
 pub mod resend;

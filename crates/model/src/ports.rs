@@ -16,6 +16,7 @@ use crate::endpoint::{Endpoint, Hold};
 use crate::expunge::Expunge;
 use crate::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
 use crate::message::{Accepted, Message, NewMessage};
+use crate::once::{Answered, Once};
 use crate::secret::Secret;
 use crate::status::MessageStatus;
 use crate::task::{Task, TaskWork};
@@ -163,6 +164,12 @@ pub enum ControlError {
         /// `message`, `attempt`, `delivery` or `task`.
         kind: &'static str,
     },
+    /// The idempotency key was used for another request.
+    #[error("idempotency key was used with other content")]
+    KeyReused,
+    /// The request was answered before: see [`Once`].
+    #[error("the request was answered before")]
+    Answered(Answered),
     /// Looking it up failed.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -511,6 +518,8 @@ pub struct Ports {
     pub control: Arc<dyn Control>,
     /// Removes payloads and answers.
     pub expunge: Arc<dyn Expunge>,
+    /// Keeps answers for those who ask twice.
+    pub once: Arc<dyn Once>,
     /// Says why something waits.
     pub explain: Arc<dyn Explain>,
     /// Says whether the service is well.

@@ -13,7 +13,7 @@ use crate::time::UnixMs;
 pub const MAX_RUNNING_TASKS: usize = 100;
 
 /// A task as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,

@@ -2,11 +2,26 @@
 
 use postrider_model::id::{AppId, OrgId};
 use postrider_model::message::NewMessage;
+use postrider_model::once::KeyedRequest;
 use sha2::{Digest, Sha256};
+
+use crate::record::IdempotencyKey;
 
 /// What an idempotency key is looked up by: bound to the tenant and the application.
 pub(crate) fn idempotency(org: OrgId, app: AppId, key: &str) -> [u8; 16] {
     hash("idempotency", &[org.as_bytes(), app.as_bytes(), key.as_bytes()])
+}
+
+/// What the idempotency key of a request is looked up by, bound to the tenant,
+/// to who may ask, and to the route; and everything by which the request differs
+/// from another with the same key.
+pub(crate) fn request(request: &KeyedRequest) -> IdempotencyKey {
+    let app = request.app.map(|app| *app.as_bytes());
+    let app = app.as_ref().map_or(&[][..], |bytes| bytes.as_slice());
+    IdempotencyKey {
+        key: hash("request", &[request.org.as_bytes(), app, request.route.as_bytes(), request.key.as_bytes()]),
+        content: hash("request content", &[request.query.as_bytes(), &request.body]),
+    }
 }
 
 /// What an event id is looked up by.

@@ -4,14 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::ports::{QueryError, Unavailable};
+use postrider_model::once::Answered;
+use postrider_model::ports::{ControlError, QueryError, Unavailable};
 use postrider_model::position::Position;
 
 use bytes::Bytes;
 
+use crate::committer::KEY_WINDOW;
 use crate::index::IndexError;
 use crate::journal::{JournalReader, ReadError, RecordAt};
-use crate::record::{Accepted, Content, DecodeError, DeliveryRef, Record, decode};
+use crate::record::{Accepted, Content, DecodeError, DeliveryRef, IdempotencyKey, Kept, Record, decode};
 use crate::shared::Shared;
 
 /// Why a record could not be read.
@@ -29,6 +31,14 @@ pub(crate) enum ReadRecordError {
     /// A newer version wrote it.
     #[error("record at {position}: {source}")]
     Decode { position: Position, source: DecodeError },
+}
+
+/// What a request with the same key came to.
+pub(crate) enum Earlier {
+    /// Its change was made; the reply to that in JSON.
+    Reply(Vec<u8>),
+    /// It was answered.
+    Answer(Answered),
 }
 
 /// A message, wherever its record lies now.
@@ -141,6 +151,30 @@ impl Shared {
                 Ok(None)
             }
         }
+    }
+
+    /// What a request with this key came to, if it was one of the last 24 hours. Blocks.
+    pub(crate) fn earlier(&self, once: IdempotencyKey) -> Result<Option<Earlier>, ControlError> {
+        let Some(row) = self.index.find_key(&once.key).map_err(unavailable)? else { return Ok(None) };
+        let (found, sealed) = match self.read_record(row.position) {
+            Ok(Record::Answered(found, sealed)) if found.once.key == once.key => (found, sealed),
+            Ok(_) | Err(ReadRecordError::NotFound(_)) => return Ok(None),
+            Err(error) => {
+                tracing::error!(%error, "an answer with a known key cannot be read; the key is taken for new");
+                return Ok(None);
+            }
+        };
+        if self.now().since(found.at) >= KEY_WINDOW {
+            return Ok(None);
+        }
+        if found.once.content != once.content {
+            return Err(ControlError::KeyReused);
+        }
+        let bytes = self.sealer.open_bytes(&sealed).map_err(|error| QueryError::Failed(error.to_string()))?;
+        Ok(Some(match found.kept {
+            Kept::Reply => Earlier::Reply(bytes),
+            Kept::Answer { status } => Earlier::Answer(Answered { status, body: bytes.into() }),
+        }))
     }
 }
 

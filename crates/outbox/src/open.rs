@@ -181,6 +181,7 @@ fn assemble(
         keeper: signal.clone(),
         room: Arc::new(Semaphore::new(options.waiting_bytes as usize)),
         requests: Arc::new(Semaphore::new(REQUESTS)),
+        bound: None,
     };
     let keeper =
         Keeper::new(Arc::clone(&shared), Arc::clone(&disk), (urgent, errands), (signal.clone(), woken), checkpoint);

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::committer::request::{Arrival, Errand, Urgent};
 use crate::keeper::KeeperSignal;
 use crate::meters;
+use crate::ports::Bound;
 use crate::shared::Shared;
 
 /// Cheap to clone; implements the ports of `postrider_model`.
@@ -25,6 +26,8 @@ pub struct Outbox {
     pub(crate) room: Arc<Semaphore>,
     /// Requests that may wait for the committer.
     pub(crate) requests: Arc<Semaphore>,
+    /// The request with an idempotency key that this handle is for, if it is for one.
+    pub(crate) bound: Option<Arc<Bound>>,
 }
 
 /// See [`Outbox::clock`].

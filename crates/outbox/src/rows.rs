@@ -36,6 +36,9 @@ pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row
             settled_rows(position, &change.deliveries, (state, change.at), take);
         }
         Record::Expunged(expunged) => settled_rows(position, &expunged.waiting, (EXPUNGED, expunged.at), take),
+        Record::Answered(answered, _) => {
+            take(Row::Key(KeyRow { hash: answered.once.key, position, at: answered.at }));
+        }
         Record::Config(_) | Record::TaskStarted(_) | Record::TaskFinished(_) => {}
     }
 }

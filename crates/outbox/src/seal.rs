@@ -1,4 +1,4 @@
-//! Secrets at rest: an envelope of XChaCha20-Poly1305 with the store's key.
+//! Secrets at rest, and answers that may hold one: an envelope of XChaCha20-Poly1305 with the store's key.
 //!
 //! ```text
 //! version 1: 0x01 | nonce (24 bytes, random) | ciphertext and tag
@@ -61,28 +61,36 @@ impl Sealer {
     }
 
     pub(crate) fn seal(&self, secret: &Secret) -> SealedSecret {
+        SealedSecret(self.seal_bytes(secret.expose_text().as_bytes()))
+    }
+
+    pub(crate) fn open(&self, sealed: &SealedSecret) -> Result<Secret, UnsealError> {
+        let opened = Zeroizing::new(self.open_bytes(&sealed.0)?);
+        let text = std::str::from_utf8(&opened).map_err(|_| UnsealError)?;
+        Secret::parse(text).map_err(|_| UnsealError)
+    }
+
+    /// Seals what may hold a secret.
+    pub(crate) fn seal_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_BYTES] = ids::random();
         let sealed = self
             .cipher
-            .encrypt(&XNonce::from(nonce), secret.expose_text().as_bytes())
+            .encrypt(&XNonce::from(nonce), bytes)
             .expect("encryption fails only for texts of many gigabytes");
         let mut envelope = Vec::with_capacity(1 + NONCE_BYTES + sealed.len());
         envelope.push(VERSION);
         envelope.extend_from_slice(&nonce);
         envelope.extend_from_slice(&sealed);
-        SealedSecret(envelope)
+        envelope
     }
 
-    pub(crate) fn open(&self, sealed: &SealedSecret) -> Result<Secret, UnsealError> {
-        let (version, rest) = sealed.0.split_first().ok_or(UnsealError)?;
+    pub(crate) fn open_bytes(&self, envelope: &[u8]) -> Result<Vec<u8>, UnsealError> {
+        let (version, rest) = envelope.split_first().ok_or(UnsealError)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(UnsealError)?;
         if *version != VERSION {
             return Err(UnsealError);
         }
-        let opened = self.cipher.decrypt(&XNonce::from(*nonce), sealed).map_err(|_| UnsealError)?;
-        let opened = Zeroizing::new(opened);
-        let text = std::str::from_utf8(&opened).map_err(|_| UnsealError)?;
-        Secret::parse(text).map_err(|_| UnsealError)
+        self.cipher.decrypt(&XNonce::from(*nonce), sealed).map_err(|_| UnsealError)
     }
 }
 

@@ -8,7 +8,7 @@ mod receiver;
 mod server;
 mod wait;
 
-pub(crate) use self::api::{Api, Endpoint};
+pub(crate) use self::api::{Answer, Api, Endpoint};
 pub(crate) use self::cli::{Ran, run};
 pub(crate) use self::ingest::Ingest;
 pub(crate) use self::metrics::Metrics;

@@ -14,6 +14,7 @@ use postrider_model::endpoint::Endpoint;
 use postrider_model::expunge::Expunge;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::message::{Accepted, Message, NewMessage};
+use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::{
     Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, Configure, Control, ControlError, Delivery, DeliveryFilter,
     EndpointMessage, EndpointStats, Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError,
@@ -24,6 +25,8 @@ use postrider_model::secret::{SealedSecret, Secret};
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{Task, TaskWork};
 use postrider_model::time::{Clock, UnixMs};
+
+use super::once::FakeOnce;
 
 /// The time at which every test begins.
 pub(super) const START: UnixMs = UnixMs(1_800_000_000_000);
@@ -50,6 +53,8 @@ pub(super) struct State {
     /// Messages as they were handed over.
     pub(super) handed_over: Vec<NewMessage>,
     keys: HashMap<(AppId, String), (MessageId, Bytes)>,
+    /// Answers that were kept, with their requests.
+    pub(super) kept: Vec<(KeyedRequest, Answered)>,
     ids: u64,
 }
 
@@ -99,6 +104,7 @@ impl Fake {
             query: Arc::clone(self) as _,
             control: Arc::clone(self) as _,
             expunge: Arc::clone(self) as _,
+            once: Arc::new(FakeOnce(Arc::clone(self))),
             explain: Arc::clone(self) as _,
             health: Arc::clone(self) as _,
         }

@@ -16,7 +16,7 @@ fn document() -> Value {
 }
 
 /// Every operation, by its method and path.
-fn operations() -> BTreeMap<String, Value> {
+pub(super) fn operations() -> BTreeMap<String, Value> {
     let document = document();
     let paths = document["paths"].as_object().unwrap();
     let all = paths.iter().flat_map(|(path, methods)| {

@@ -342,6 +342,7 @@ impl Answer {
             Self::Batch(reply) => {
                 let _ = reply.send(request::Batched::Recorded);
             }
+            Self::Kept(reply, answered) => reply.send(Ok(answered)),
             Self::Carried(reply) => drop(reply.send(())),
             Self::Expunged(reply) => reply.send(Ok(())),
         }

@@ -11,12 +11,13 @@ use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Settlement;
 use postrider_model::message::Accepted;
+use postrider_model::once::Answered;
 use postrider_model::ports::{AcceptError, ControlError};
 use postrider_model::position::Position;
 use postrider_model::task::{Task, TaskWork};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::record::{self, Content, DeliveryChange, DeliveryRef, ExpungedContent};
+use crate::record::{self, Content, DeliveryChange, DeliveryRef, ExpungedContent, IdempotencyKey};
 
 /// A message that is validated, with its deliveries computed.
 pub(crate) struct Ingest {
@@ -59,6 +60,10 @@ pub(crate) enum Urgent {
     Carry(CarryRequest),
     /// A payload or an answer is to be removed.
     Expunge(ExpungeRequest),
+    /// A request with an idempotency key was answered.
+    Keep(Answered, ReplyTo<Answered>),
+    /// What a request with an idempotency key came to has to move out of its segment.
+    CarryAnswer(record::Answered, Bytes, oneshot::Sender<()>),
 }
 
 /// What needs no record. It has a channel of its own, which is looked at first:
@@ -83,11 +88,17 @@ pub(crate) enum Errand {
 pub(crate) struct ReplyTo<T> {
     sender: oneshot::Sender<Result<T, ControlError>>,
     _room: Option<OwnedSemaphorePermit>,
+    /// The request had an idempotency key: the reply goes on record for a retry.
+    pub(crate) once: Option<IdempotencyKey>,
 }
 
 impl<T> ReplyTo<T> {
-    pub(crate) fn new(sender: oneshot::Sender<Result<T, ControlError>>, room: OwnedSemaphorePermit) -> Self {
-        Self { sender, _room: Some(room) }
+    pub(crate) fn new(
+        sender: oneshot::Sender<Result<T, ControlError>>,
+        room: OwnedSemaphorePermit,
+        once: Option<IdempotencyKey>,
+    ) -> Self {
+        Self { sender, _room: Some(room), once }
     }
 
     /// Nobody may hear it any more; what was asked for has happened all the same.
@@ -99,7 +110,7 @@ impl<T> ReplyTo<T> {
 /// For the keeper, which waits for each answer.
 impl<T> From<oneshot::Sender<Result<T, ControlError>>> for ReplyTo<T> {
     fn from(sender: oneshot::Sender<Result<T, ControlError>>) -> Self {
-        Self { sender, _room: None }
+        Self { sender, _room: None, once: None }
     }
 }
 
@@ -189,10 +200,14 @@ impl FrameBound for Urgent {
                 let url = settlement.outcome.url.as_str().len();
                 FIXED_BYTES + url + kept.min(FAILURE_RESPONSE_KEPT_BYTES) + disables
             }
-            Self::Command(Command::EventType { .. }, _) => EVENT_TYPE_BYTES,
-            Self::Command(..) => COMMAND_BYTES,
-            Self::Deliveries(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
-            Self::StartTask(work, _) => FIXED_BYTES + work_bytes(work),
+            // Where the reply goes on record, it holds the object once more.
+            Self::Command(command, reply) => match command {
+                Command::EventType { .. } => EVENT_TYPE_BYTES << usize::from(reply.once.is_some()),
+                _ => COMMAND_BYTES << usize::from(reply.once.is_some()),
+            },
+            Self::Deliveries(request) => 2 * FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
+            // The reply holds the work once more.
+            Self::StartTask(work, reply) => (FIXED_BYTES + work_bytes(work)) << usize::from(reply.once.is_some()),
             // At worst each stands in a record of its own.
             Self::Batch(batch) => FIXED_BYTES + batch.deliveries.len() * (DELIVERY_BYTES + BATCH_RECORD_BYTES),
             Self::Carry(request) => {
@@ -201,6 +216,8 @@ impl FrameBound for Urgent {
             }
             Self::Expunge(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
             Self::FinishTask(_) => FIXED_BYTES,
+            Self::Keep(answered, _) => FIXED_BYTES + answered.body.len(),
+            Self::CarryAnswer(_, sealed, _) => FIXED_BYTES + sealed.len(),
         }
     }
 }

@@ -71,8 +71,9 @@ impl Committer {
                 Urgent::Deliveries(request) => request.reply.send(Err(full.into())),
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
                 Urgent::Expunge(request) => request.reply.send(Err(full.into())),
+                Urgent::Keep(_, reply) => reply.send(Err(full.into())),
                 // The keeper asks again later: dropping the request tells it to.
-                Urgent::Batch(_) | Urgent::Carry(_) | Urgent::FinishTask(_) => {}
+                Urgent::Batch(_) | Urgent::Carry(_) | Urgent::CarryAnswer(..) | Urgent::FinishTask(_) => {}
             }
         }
     }

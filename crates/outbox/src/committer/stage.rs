@@ -6,6 +6,7 @@ mod configuration;
 mod deliveries;
 mod expunge;
 mod message;
+mod once;
 mod settlement;
 mod task;
 
@@ -16,6 +17,7 @@ use postrider_model::command::Reply;
 use postrider_model::delivery::DeliveryKey;
 use postrider_model::id::RawId;
 use postrider_model::message::Accepted;
+use postrider_model::once::Answered;
 use postrider_model::ports::AcceptError;
 use postrider_model::position::Position;
 use postrider_model::task::Task;
@@ -44,6 +46,8 @@ pub(super) struct Frame {
     config_changed: bool,
     /// Keys of messages in this frame: equal ones share one answer.
     keys: HashMap<[u8; 16], InFrame>,
+    /// Keys of other requests in this frame: an equal one waits for the next.
+    answered: HashSet<[u8; 16]>,
 }
 
 #[derive(Clone)]
@@ -59,6 +63,7 @@ pub(super) enum Answer {
     Deliveries(ReplyTo<u64>, u64),
     Task(ReplyTo<Task>, Task),
     Batch(oneshot::Sender<Batched>),
+    Kept(ReplyTo<Answered>, Answered),
     Carried(oneshot::Sender<()>),
     Expunged(ReplyTo<()>),
 }
@@ -73,6 +78,7 @@ impl Frame {
             contents: HashSet::new(),
             config_changed: false,
             keys: HashMap::new(),
+            answered: HashSet::new(),
         }
     }
 }
@@ -80,6 +86,8 @@ impl Frame {
 impl Committer {
     pub(super) fn stage_urgent(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
         for request in std::mem::take(&mut self.waiting_urgent) {
+            let Some(request) = self.first_with_its_key(request, frame) else { continue };
+            let answers = frame.answers.len();
             match request {
                 Urgent::Settle(settlement) => self.stage_settlement(settlement, builder, frame),
                 Urgent::Command(command, reply) => self.stage_command(command, reply, builder, frame),
@@ -89,7 +97,12 @@ impl Committer {
                 Urgent::FinishTask(id) => self.stage_task_end(id, builder, frame),
                 Urgent::Carry(request) => self.stage_carry(request, builder, frame),
                 Urgent::Expunge(request) => self.stage_expunge(request, builder, frame),
+                Urgent::Keep(answered, reply) => self.stage_answer(answered, reply, builder, frame),
+                Urgent::CarryAnswer(answered, sealed, reply) => {
+                    self.stage_carried_answer(answered, sealed, reply, builder, frame);
+                }
             }
+            self.keep_replies(answers, builder, frame);
         }
     }
 

@@ -112,14 +112,14 @@ pub struct SettledRow {
 }
 
 /// An idempotency key or an event id, as a hash over its kind, tenant,
-/// application and text. Looked up, never listed.
+/// application or route, and text. Looked up, never listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRow {
     /// The hash. It must be spread evenly: the filters take their bits from it.
     pub hash: [u8; 16],
-    /// Where the record of the message lies.
+    /// Where the record of the message or the answer lies.
     pub position: Position,
-    /// When the message was accepted.
+    /// When the message was accepted, or the answer given.
     pub at: UnixMs,
 }
 

@@ -82,7 +82,7 @@ impl Keeper {
 
     fn carry_out(&self, segment: &SegmentInfo) -> bool {
         let mut found = Vec::new();
-        self.each_needed(segment, &mut |message| found.push(message.position));
+        self.each_needed(segment, &mut |position, _| found.push(position));
         for batch in found.chunks(CARRY_BATCH) {
             let answers: Vec<_> = batch.iter().filter_map(|position| self.carry(*position)).collect();
             if answers.len() < batch.len() || answers.into_iter().any(|answer| answer.blocking_recv().is_err()) {
@@ -93,7 +93,14 @@ impl Keeper {
     }
 
     fn carry(&self, position: Position) -> Option<oneshot::Receiver<()>> {
-        let found = self.shared.message_at(position, position).ok()??;
+        let found = match self.shared.read_record(position).ok()? {
+            Record::Answered(answered, sealed) => {
+                let (reply, answer) = oneshot::channel();
+                self.urgent.send(Urgent::CarryAnswer(answered, sealed, reply)).ok()?;
+                return Some(answer);
+            }
+            record => message(position, record)?,
+        };
         let mut ended = self.shared.ended_states(&found).ok()?;
         // Dead letters are told by the state alone: one that is not there any more stays away (W10).
         ended.retain(|_, state| matches!(state, DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. }));
@@ -112,23 +119,30 @@ impl Keeper {
 
     fn live_bytes(&self, segment: &SegmentInfo) -> u64 {
         let mut bytes = 0;
-        self.each_needed(segment, &mut |message| {
-            bytes += message.body.as_ref().map_or(0, bytes::Bytes::len) as u64 + 256
-        });
+        self.each_needed(segment, &mut |_, record_bytes| bytes += record_bytes);
         bytes
     }
 
-    /// The messages of a segment that something still needs in this place.
-    fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(&Found)) {
+    /// The messages and answers of a segment that something still needs in this
+    /// place: where they are, and about how many bytes each has.
+    fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(Position, u64)) {
         let now = self.shared.now();
         let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
         let added = self.shared.state.lock().added_within(from, to);
         scan(&self.shared.reader, from, to, &mut |position, record| {
-            let Some(message) = message(position, record) else { return ControlFlow::Continue(()) };
-            let has_key = message.meta.idempotency.is_some() || message.meta.event_id.is_some();
-            let keyed = has_key && now.since(message.meta.at()) < KEY_WINDOW;
-            if keyed || added.contains(&position) || is_needed(&self.shared, &message) {
-                take(&message);
+            let record_bytes = record.raw().len() as u64 + 256;
+            let needed = match &record {
+                Record::Answered(answered, _) => {
+                    now.since(answered.at) < KEY_WINDOW && is_newest(&self.shared, position, &answered.once.key)
+                }
+                _ => message(position, record).is_some_and(|message| {
+                    let has_key = message.meta.idempotency.is_some() || message.meta.event_id.is_some();
+                    let keyed = has_key && now.since(message.meta.at()) < KEY_WINDOW;
+                    keyed || added.contains(&position) || is_needed(&self.shared, &message)
+                }),
+            };
+            if needed {
+                take(position, record_bytes);
             }
             ControlFlow::Continue(())
         });
@@ -143,6 +157,12 @@ fn message(position: Position, record: Record) -> Option<Found> {
         }
         _ => None,
     }
+}
+
+/// Whether nothing later is known of a key. What is known first is replaced by
+/// the answer, and must not come after it.
+fn is_newest(shared: &Shared, position: Position, key: &[u8; 16]) -> bool {
+    shared.index.find_key(key).ok().flatten().is_none_or(|row| row.position <= position)
 }
 
 /// Whether a delivery that the message names is live or a dead letter, and not carried already.

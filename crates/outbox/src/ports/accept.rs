@@ -13,8 +13,11 @@ use crate::keys;
 use crate::record::{self, IdempotencyKey};
 
 impl Accept for Outbox {
-    fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
+    fn accept(&self, mut message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
         let outbox = self.clone();
+        if let Some(bound) = &self.bound {
+            bound.name(&mut message);
+        }
         Box::pin(async move {
             outbox.check(&message)?;
             outbox.ensure_app(&message).await?;
@@ -28,7 +31,10 @@ impl Accept for Outbox {
         })
     }
 
-    fn accept_all(&self, messages: Vec<NewMessage>) -> Answer<Vec<Result<Accepted, AcceptError>>> {
+    fn accept_all(&self, mut messages: Vec<NewMessage>) -> Answer<Vec<Result<Accepted, AcceptError>>> {
+        if let Some(bound) = &self.bound {
+            messages.iter_mut().for_each(|message| bound.name(message));
+        }
         Box::pin(self.clone().accept_group(messages))
     }
 }
@@ -57,14 +63,19 @@ impl Outbox {
             return Err(Unavailable::Stopping.into());
         }
         let keyed = message.idempotency_key.is_some() || message.event_id.is_some();
-        if keyed && !self.shared.index.keys_ready() {
+        if keyed { Ok(self.room_for_key()?) } else { Ok(()) }
+    }
+
+    /// Whether it is known which keys were used, and another may be remembered.
+    pub(super) fn room_for_key(&self) -> Result<(), Unavailable> {
+        if !self.shared.index.keys_ready() {
             let percent = self.shared.index.progress().unwrap_or(0);
-            return Err(Unavailable::IndexRebuilding { percent }.into());
+            return Err(Unavailable::IndexRebuilding { percent });
         }
         // By the memory that they take: those of the open segment come on top.
         let keys = self.shared.index.key_filter_bytes() / KEY_FILTER_BYTES;
-        if keyed && keys >= self.shared.options.idempotency_keys {
-            return Err(Unavailable::Overloaded { retry_after: KEYS_RETRY_AFTER }.into());
+        if keys >= self.shared.options.idempotency_keys {
+            return Err(Unavailable::Overloaded { retry_after: KEYS_RETRY_AFTER });
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ impl Control for Outbox {
     }
 
     fn cancel_where(&self, filter: DeliveryFilter) -> Answer<Result<u64, ControlError>> {
-        let outbox = self.clone();
+        // A retry after a crash between two batches cancels what is left.
+        let outbox = self.without_key();
         Box::pin(async move {
             let shared = Arc::clone(&outbox.shared);
             let matching = blocking(move || matching::pending(&shared, &filter)).await??;

@@ -9,7 +9,9 @@ mod delivery_store;
 mod endpoint_stats;
 mod expunge;
 mod message_list;
+mod once;
 mod pager;
 mod query;
 
 pub(crate) use accept::MESSAGE_ROOM_BYTES;
+pub(crate) use once::Bound;

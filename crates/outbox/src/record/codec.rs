@@ -16,7 +16,7 @@ use postrider_model::config::ConfigChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Accepted, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskFinished, TaskStarted};
+use super::{Accepted, Answered, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskFinished, TaskStarted};
 
 const VERSION: u8 = 1;
 /// Bytes of a record's head.
@@ -32,6 +32,7 @@ const TASK_STARTED: u8 = 5;
 const TASK_FINISHED: u8 = 6;
 const CARRIED: u8 = 7;
 const EXPUNGED: u8 = 8;
+const ANSWERED: u8 = 9;
 
 /// Set in the kind of a record whose raw bytes were expunged.
 const ERASED: u8 = 0x80;
@@ -65,6 +66,7 @@ impl Encoder {
             Record::TaskFinished(meta) => self.bincode(TASK_FINISHED, meta),
             Record::Carried(meta, raw) => self.bincode(marked(CARRIED, raw), meta),
             Record::Expunged(meta) => self.bincode(EXPUNGED, meta),
+            Record::Answered(meta, _) => self.bincode(ANSWERED, meta),
         }
     }
 
@@ -102,6 +104,7 @@ impl Record {
             Self::Accepted(_, raw) | Self::Outcome(_, raw) | Self::Carried(_, raw) => {
                 raw.as_deref().unwrap_or_default()
             }
+            Self::Answered(_, sealed) => sealed,
             _ => &[],
         }
     }
@@ -143,6 +146,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
         (TASK_FINISHED, 1) => from_bincode::<TaskFinished>(kind, meta).map(Record::TaskFinished),
         (CARRIED, 1) => Ok(Record::Carried(from_bincode::<Carried>(kind, meta)?, raw())),
         (EXPUNGED, 1) => from_bincode::<Expunged>(kind, meta).map(Record::Expunged),
+        (ANSWERED, 1) => Ok(Record::Answered(from_bincode::<Answered>(kind, meta)?, bytes.slice(meta_end..))),
         _ => Err(DecodeError::Unknown { kind, version }),
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum Record {
     Carried(Carried, Content),
     /// A person removed the content of another record.
     Expunged(Expunged),
+    /// What a request with an idempotency key came to; the bytes are sealed.
+    Answered(Answered, Bytes),
 }
 
 /// The message's record without its body.
@@ -64,6 +66,24 @@ pub(crate) struct Accepted {
     pub(crate) endpoints: Vec<EndpointId>,
     /// From then on the body is not shown and not sent.
     pub(crate) payload_until: Option<UnixMs>,
+}
+
+/// What a request with an idempotency key came to, for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) once: IdempotencyKey,
+    pub(crate) at: UnixMs,
+    pub(crate) kept: Kept,
+}
+
+/// What is kept for a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kept {
+    /// The change is in the same frame; the raw bytes are the reply to it in
+    /// JSON, out of which the answer can be made again.
+    Reply,
+    /// The answer; the raw bytes are its body.
+    Answer { status: u16 },
 }
 
 /// Hashes of an idempotency key and of what came with it.

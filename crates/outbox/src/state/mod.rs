@@ -73,6 +73,8 @@ impl State {
             }
             Record::Carried(carried, _) => self.apply_carried(position, carried, events),
             Record::Expunged(expunged) => self.apply_expunged(position, expunged, events),
+            // The index finds it.
+            Record::Answered(answered, _) => self.see_time(answered.at),
         }
     }
 

@@ -8,6 +8,7 @@ mod intake;
 mod interleavings;
 mod life;
 mod machine;
+mod once;
 mod retention;
 mod stepper;
 mod support;

@@ -1,0 +1,126 @@
+//! The header `idempotency-key` of requests that are no messages.
+//!
+//! ```text
+//!   POST with a key --> was it answered before? -- yes --> the same answer, byte for byte
+//!                          | no
+//!                          v
+//!   the same routes over ports that are bound to the key --> their answer is kept, and given
+//! ```
+//!
+//! No handler knows of it. What they ask of the ports goes on record together
+//! with the key, so that a retry after a crash does not do it again. Only
+//! success is kept: what was refused may be tried again.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequest as _, FromRequestParts as _, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use postrider_model::message::JSON;
+use postrider_model::once::{Answered, KeyedRequest};
+use postrider_model::ports::ControlError;
+use postrider_model::validate;
+use tower::Service as _;
+
+use crate::Context;
+use crate::auth::{Caller, Door};
+use crate::error::ApiError;
+use crate::extract::{BatchBody, RawBody};
+
+const HEADER: &str = "idempotency-key";
+/// Messages have keys of their own, which the ingest socket shares.
+const MESSAGES: &str = "/api/v1/app/{app_id}/msg";
+/// Its body may be larger than others.
+const BATCH: &str = "/api/v1/app/{app_id}/msg/batch";
+
+/// The routes, to be answered over other ports.
+#[derive(Clone)]
+pub(crate) struct Routes {
+    pub(crate) context: Context,
+    pub(crate) routes: Router<Context>,
+}
+
+/// The key of a request, if it has one.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let invalid = |problem| ApiError::invalid("header", HEADER, problem);
+    let text = value.to_str().map_err(|_| invalid("must be visible ASCII".to_owned()))?;
+    validate::key(text).map_err(invalid)?;
+    Ok(Some(text.to_owned()))
+}
+
+/// Lets a request with a key have its effect once.
+pub(crate) async fn once(State(routes): State<Routes>, request: Request, next: Next) -> Response {
+    let has_key = request.method() == Method::POST && request.headers().contains_key(HEADER);
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if !has_key || route.is_none_or(|route| route == MESSAGES) {
+        return next.run(request).await;
+    }
+    answer(routes, request).await.unwrap_or_else(ApiError::into_response)
+}
+
+async fn answer(Routes { context, routes }: Routes, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &context).await?;
+    let key = key(&parts.headers)?.unwrap_or_default();
+    let is_batch = parts.extensions.get::<MatchedPath>().is_some_and(|route| route.as_str() == BATCH);
+    let body = Request::new(body);
+    let body = match is_batch {
+        true => BatchBody::from_request(body, &context).await?.0,
+        false => RawBody::from_request(body, &context).await?,
+    };
+    let _room = Arc::clone(&body.room);
+    let request = KeyedRequest {
+        org: caller.org(),
+        app: caller.only(),
+        route: parts.uri.path().to_owned(),
+        key,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        body: body.bytes.clone(),
+    };
+    let asked = request.clone();
+    if let Some(answered) = context.blocking(move |ports| Ok(ports.once.answered(&asked)?)).await? {
+        return Ok(given(answered));
+    }
+    // What the first routing has noted would be in the way of the second.
+    let door = parts.extensions.remove::<Door>();
+    parts.extensions.clear();
+    parts.extensions.insert(body);
+    door.map(|door| parts.extensions.insert(door));
+    let mut routes = routes.with_state(context.bound_to(&request));
+    let response = routes.call(Request::from_parts(parts, axum::body::Body::empty())).await.into_response();
+    // Of a batch that was taken in part, a retry takes in the rest.
+    if !response.status().is_success() || response.status() == StatusCode::MULTI_STATUS {
+        return Ok(response);
+    }
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.map_err(|error| ApiError::internal(&error))?.to_bytes();
+    let answered = Answered { status, body };
+    match context.ports.once.keep(&request, answered.clone()).await {
+        Ok(kept) => Ok(given(kept)),
+        Err(ControlError::KeyReused) => Err(ControlError::KeyReused.into()),
+        Err(error) => {
+            // What was changed is on record with its reply, out of which a retry makes the same.
+            tracing::warn!(%error, "an answer could not be kept for a retry");
+            Ok(given(answered))
+        }
+    }
+}
+
+/// An answer, as it was given the first time.
+pub(crate) fn given(answered: Answered) -> Response {
+    let status = status(&answered);
+    if answered.body.is_empty() {
+        return status.into_response();
+    }
+    (status, [(CONTENT_TYPE, HeaderValue::from_static(JSON))], answered.body).into_response()
+}
+
+/// The status of an answer.
+pub(crate) fn status(answered: &Answered) -> StatusCode {
+    StatusCode::from_u16(answered.status).unwrap_or(StatusCode::OK)
+}
