@@ -1,9 +1,9 @@
 //! `cargo xtask test-clients`.
 //!
 //! ```text
-//!   xtask -- builds, starts --> two servers: defaults, and the headers of Svix's name
+//!   xtask -- builds, starts --> two servers: one for the clients, one for what schemathesis makes up
 //!     |                            ^ HTTP API          | signed webhooks
-//!     +-- runs --> pytest, node --+                   v
+//!     +-- runs --> node, pytest --+                   v
 //!                    each with a small receiver on a free port
 //! ```
 
@@ -19,6 +19,9 @@ use crate::{node, python};
 
 /// Every attempt at once, and three of them: what fails is a dead letter soon.
 const SETTINGS: [&str; 1] = ["retry.schedule=0,0,0"];
+/// Requests that are made up may pause and delete everything, so they have a
+/// server of their own.
+const MADE_UP: [&str; 1] = ["retry.schedule=0"];
 
 /// Runs the clients that are asked for.
 ///
@@ -33,9 +36,12 @@ pub(crate) fn test(asked: &Asked) -> Result<Tally> {
 
     let binary = server::build(root)?;
     let server = Server::start(&binary, &SETTINGS)?;
+    let made_up = Server::start(&binary, &MADE_UP)?;
     let environment = [
         ("POSTRIDER_URL", server.url.clone()),
         ("POSTRIDER_TOKEN", server.token.clone()),
+        ("POSTRIDER_MADE_UP_URL", made_up.url.clone()),
+        ("POSTRIDER_MADE_UP_TOKEN", made_up.token.clone()),
         ("POSTRIDER_EXAMPLES", asked.examples.to_string()),
         ("POSTRIDER_SEED", asked.seed.to_string()),
     ];
@@ -49,5 +55,6 @@ pub(crate) fn test(asked: &Asked) -> Result<Tally> {
         tally = tally.and(python::test(&scripts.join("python"), &home, &environment)?);
     }
     server.stop()?;
+    made_up.stop()?;
     Ok(tally)
 }

@@ -24,7 +24,7 @@ use crate::{Context, time};
 /// Where a message stands with an endpoint, as it is shown.
 #[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StatusOut {
+pub(crate) struct StandingOut {
     /// 0 is success, 1 pending, 2 fail, 3 sending, 4 canceled.
     #[schema(minimum = 0, maximum = 4)]
     status: u8,
@@ -34,7 +34,7 @@ pub(crate) struct StatusOut {
     next_attempt: Option<String>,
 }
 
-impl StatusOut {
+impl StandingOut {
     fn new(state: &DeliveryState, status: Shown, in_flight: bool) -> Self {
         let status = status.of(MessageStatus::of(state, in_flight));
         let next_attempt = state.waits_for().filter(|_| !in_flight).map(|scheduled| time::text(scheduled.due));
@@ -79,7 +79,7 @@ struct EndpointMessageOut<'a> {
     #[serde(flatten)]
     message: MessageOut<'a>,
     #[serde(flatten)]
-    status: StatusOut,
+    status: StandingOut,
 }
 
 /// Filters of lists of messages by where they stand.
@@ -129,7 +129,10 @@ pub(crate) async fn messages(
     let key = |found: &EndpointMessage| Some(found.message.id.as_bytes().to_vec());
     let list = query.answer(&page, key, |found| {
         let message = MessageOut::read(&found.message, with_content)?;
-        Ok::<_, ApiError>(EndpointMessageOut { message, status: StatusOut::new(&found.state, shown, found.in_flight) })
+        Ok::<_, ApiError>(EndpointMessageOut {
+            message,
+            status: StandingOut::new(&found.state, shown, found.in_flight),
+        })
     });
     Ok(axum::Json(list.transpose()?).into_response())
 }
@@ -140,7 +143,7 @@ pub(crate) struct MessageEndpointOut {
     #[serde(flatten)]
     endpoint: EndpointOut,
     #[serde(flatten)]
-    status: StatusOut,
+    status: StandingOut,
 }
 
 /// Lists the endpoints that a message went to with where it stands, newest first
@@ -174,14 +177,14 @@ pub(crate) async fn destinations(
     let in_flight = |delivery: &Delivery| context.ports.explain.why(delivery.key) == Some(Wait::InFlight);
     let statuses: Vec<_> = deliveries
         .iter()
-        .map(|delivery| (delivery.key.endpoint, StatusOut::new(&delivery.state, shown, in_flight(delivery))))
+        .map(|delivery| (delivery.key.endpoint, StandingOut::new(&delivery.state, shown, in_flight(delivery))))
         .collect();
     let list = caller.app(&context, &app_name, |entry| {
         // An endpoint that was deleted has nothing left to show.
         let there = statuses.iter().filter_map(|(id, status)| Some((entry.endpoint(*id)?, status)));
         let key = |id: EndpointId| id.as_bytes().to_vec();
         let page = query.cut(there.collect::<Vec<_>>().into_iter(), |(endpoint, _)| key(endpoint.id));
-        let out = |(endpoint, status): &(&Arc<Endpoint>, &StatusOut)| MessageEndpointOut {
+        let out = |(endpoint, status): &(&Arc<Endpoint>, &StandingOut)| MessageEndpointOut {
             endpoint: EndpointOut::from(&***endpoint),
             status: (*status).clone(),
         };

@@ -60,6 +60,7 @@ pub(crate) enum TaskStatus {}
 impl PartialSchema for TaskStatus {
     fn schema() -> RefOr<Schema> {
         let status = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        let status = status.description(Some("`running` or `finished`; none of ours fails"));
         RefOr::T(status.enum_values(Some(["running", "finished", "failed"])).into())
     }
 }

@@ -21,7 +21,7 @@ use crate::{Context, time};
 pub(crate) struct TaskOut {
     #[schema(value_type = String, example = "qtask_0ERdjvfivTenaV7Rk2fIMTFz27h")]
     id: TaskId,
-    /// `running` or `finished`.
+    // What it means is said beside the type: a description here would become a second type.
     #[schema(value_type = TaskStatus, inline)]
     status: &'static str,
     #[schema(value_type = TaskKindName, inline)]
