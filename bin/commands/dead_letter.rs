@@ -1,15 +1,16 @@
-//! `postrider dead-letter`: what was given up, and how it goes out again.
+//! `postrider dead-letter`: what was given up, and how it goes out again or goes away.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::delivery::{Filter, attempts_made, standing};
+use super::delivery::{Filter, Which, attempts_made, last_attempt, show, standing};
+use super::endpoint::merged;
 use super::{Context, PageArgs, task};
 use crate::client::Path;
 use crate::exit::Failure;
 use crate::output::{Table, data, field, more, time};
 
-/// Dead letters: deliveries that were given up; each stays until someone replays it, or for `retention.dead_letters`
+/// Dead letters: deliveries that were given up; each stays until someone replays or purges it, or for `retention.dead_letters`
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLetter {
     /// Lists dead letters, of one application or of all
@@ -34,6 +35,12 @@ pub(crate) enum DeadLetter {
         #[command(flatten)]
         page: PageArgs,
     },
+    /// Shows one dead letter, with what came of its last attempt
+    #[command(after_help = "Example:\n  postrider dead-letter show --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa main")]
+    Show(Which),
+    /// Gives up one dead letter for good: the delivery is cancelled
+    #[command(after_help = "Example:\n  postrider dead-letter purge --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa main")]
+    Purge(Which),
     /// Sends one dead letter again, or all that match, each with a fresh retry schedule
     #[command(
         after_help = "Examples:\n  postrider dead-letter replay --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa main\n  \
@@ -74,6 +81,16 @@ impl DeadLetter {
                 let filter = Filter { app: String::new(), endpoint: None, event_types, before, after };
                 let path = filter.onto(page.onto(Path::new(["dead-letter"])?));
                 context.output.answer(&client.get(path).await?, list)
+            }
+            Self::Show(Which { app, message, endpoint }) => {
+                let letter = client.get(Path::new(["app", &app, "dead-letter", &message, &endpoint])?).await?;
+                let attempt = last_attempt(&client, &app, &message, &endpoint).await?;
+                context.output.answer(&merged((*letter).clone(), json!({ "lastAttempt": attempt })).into(), show)
+            }
+            Self::Purge(Which { app, message, endpoint }) => {
+                client.delete(Path::new(["app", &app, "dead-letter", &message, &endpoint])?).await?;
+                context.output.note(format!("purged the dead letter of {message} to {endpoint}"));
+                Ok(())
             }
             Self::Replay { message: Some(message), to: Some(to), filter, .. } => {
                 let path = Path::new(["app", &filter.app, "msg", &message, "delivery", &to, "replay"])?;

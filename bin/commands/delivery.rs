@@ -54,11 +54,11 @@ pub(crate) enum Delivery {
 pub(crate) struct Which {
     /// The application, by id or uid
     #[arg(long)]
-    app: String,
+    pub(crate) app: String,
     /// The message
-    message: String,
+    pub(crate) message: String,
     /// The endpoint, by id or uid
-    endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 /// Which deliveries of an application.
@@ -161,7 +161,7 @@ async fn find(client: &Client, app: &str, message: &str, endpoint: &str) -> Resu
 }
 
 /// The last attempt to deliver a message to an endpoint; null if there was none.
-async fn last_attempt(client: &Client, app: &str, message: &str, endpoint: &str) -> Result<Value, Failure> {
+pub(crate) async fn last_attempt(client: &Client, app: &str, message: &str, endpoint: &str) -> Result<Value, Failure> {
     newest(client, Path::new(["app", app, "attempt", "msg", message])?.query("endpoint_id", Some(endpoint))).await
 }
 
@@ -215,7 +215,7 @@ fn list(answer: &Value) -> String {
     format!("{table}{}", more(answer))
 }
 
-fn show(delivery: &Value) -> String {
+pub(crate) fn show(delivery: &Value) -> String {
     let last = delivery.get("lastAttempt").filter(|attempt| !attempt.is_null());
     card(&[
         ("message", field(delivery, "msgId")),

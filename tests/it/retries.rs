@@ -124,6 +124,31 @@ async fn dead_letters_are_replayed_by_filter_and_the_others_stay() {
 }
 
 #[tokio::test]
+async fn a_purged_dead_letter_is_cancelled_and_stays_away() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0").start().await, Receiver::start().await);
+    receiver.always(Reply::Status(400));
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    let message = api.send("shop", "order.paid", json!({})).await;
+    api.until_state(&endpoint, &message, "dead").await;
+    let which = ["--app", "shop", &message, &endpoint.id];
+    let shown = server.run(&[&["dead-letter", "show"], &which[..]].concat()).json();
+    assert_eq!((&shown["msgId"], &shown["reason"]), (&json!(message), &json!("attempts_exhausted")));
+    assert_eq!(shown["lastAttempt"]["responseStatusCode"], 400);
+
+    server.run(&[&["dead-letter", "purge"], &which[..]].concat()).ok();
+    let server = server.kill().await.start().await;
+    let api = server.api();
+    assert_eq!(api.get("/app/shop/dead-letter").await["data"], json!([]));
+    assert_eq!(api.delivery(&endpoint, &message).await["state"], "cancelled");
+    let path = format!("/app/shop/dead-letter/{message}/{}", endpoint.id);
+    for method in ["GET", "DELETE"] {
+        assert_eq!(api.call(method, &path, &Value::Null).await.status, 404, "{method}");
+    }
+    assert_eq!(api.attempts("shop", &message).await.len(), 1, "its history is there");
+}
+
+#[tokio::test]
 async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     let (server, receiver) = (Setup::new().set("retry.schedule", AT_ONCE).start().await, Receiver::start().await);
     receiver.next([Reply::Status(410)]);

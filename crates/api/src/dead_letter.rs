@@ -1,16 +1,16 @@
-//! Dead letters: what was given up, to be seen and to be replayed.
+//! Dead letters: what was given up, to be seen, replayed or purged.
 
 use std::collections::HashSet;
 
 use axum::extract::State;
 use http::StatusCode;
 use postrider_model::id::AppId;
-use postrider_model::ports::DeliveryFilter;
+use postrider_model::ports::{ControlError, DeliveryFilter};
 use postrider_model::task::TaskWork;
 
 use crate::Context;
 use crate::auth::Caller;
-use crate::delivery::DeliveryOut;
+use crate::delivery::{DeliveryOut, names};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::filter::{self, FilterIn, OfParams};
@@ -78,6 +78,46 @@ async fn answer(
     }
     let explain = &*context.ports.explain;
     Ok(axum::Json(query.answer(&page, |_| None, |letter| DeliveryOut::new(letter, explain))))
+}
+
+/// Shows a dead letter
+#[utoipa::path(
+    get,
+    path = "/app/{app_id}/dead-letter/{msg_id}/{endpoint_id}",
+    operation_id = "v1.dead-letter.get",
+    tag = "Dead Letter",
+    responses((status = 200, body = DeliveryOut)),
+)]
+pub(crate) async fn get(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String, String)>,
+) -> Result<axum::Json<DeliveryOut>, ApiError> {
+    let (app, message, endpoint) = names(&context, &caller, path).await?;
+    let letter = context.read(move |store| {
+        let letter = store.dead_letter(app, message, endpoint)?;
+        Ok(letter.ok_or(ControlError::NotFound { kind: "dead letter" })?)
+    });
+    Ok(axum::Json(DeliveryOut::new(&letter.await?, &*context.ports.explain)))
+}
+
+/// Gives up a dead letter for good: the delivery is cancelled
+#[utoipa::path(
+    delete,
+    path = "/app/{app_id}/dead-letter/{msg_id}/{endpoint_id}",
+    operation_id = "v1.dead-letter.purge",
+    tag = "Dead Letter",
+    responses((status = 204)),
+)]
+pub(crate) async fn purge(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String, String)>,
+) -> Result<StatusCode, ApiError> {
+    caller.whole_org()?;
+    let (app, message, endpoint) = names(&context, &caller, path).await?;
+    context.ports.control.purge(app, message, endpoint).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Replays all dead letters that match, as a task

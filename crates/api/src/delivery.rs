@@ -217,7 +217,7 @@ pub(crate) async fn resend(
     Ok((StatusCode::ACCEPTED, axum::Json(Empty {})))
 }
 
-async fn names(
+pub(crate) async fn names(
     context: &Context,
     caller: &Caller,
     (app, message, endpoint): (String, String, String),

@@ -88,6 +88,7 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(delivery::replay))
         .routes(routes!(delivery::resend))
         .routes(routes!(dead_letter::list))
+        .routes(routes!(dead_letter::get, dead_letter::purge))
         .routes(routes!(dead_letter::replay_where))
         .merge(endpoint_routes())
 }

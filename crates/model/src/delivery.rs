@@ -11,6 +11,7 @@
 //!                 v  +-> Dead -----+                |
 //!              Cancelled ----------+----------------+
 //!
+//!   Dead -- purged by a person --> Cancelled
 //!   any of them -- resent --> Resending --> Delivered, or what it was before
 //! ```
 //!
@@ -174,6 +175,11 @@ pub enum DeliveryEvent {
     },
     /// The attempt beside the schedule is not to be made any more.
     CalledOff,
+    /// A person gave up the dead letter for good (W10).
+    Purged {
+        /// When.
+        at: UnixMs,
+    },
 }
 
 /// What follows from the end of an attempt.
@@ -247,6 +253,7 @@ pub fn transition(state: &DeliveryState, event: &DeliveryEvent) -> Result<Delive
         {
             Ok(S::Dead { at, reason, attempt })
         }
+        (S::Dead { attempt, .. }, E::Purged { at }) => Ok(S::Cancelled { at, attempt }),
         (S::Dead { reason: DeadReason::PayloadExpunged, .. }, E::Replayed { .. }) => Err(TransitionError::NoPayload),
         (S::Delivered { attempt, .. } | S::Dead { attempt, .. } | S::Cancelled { attempt, .. }, E::Replayed { at }) => {
             Ok(S::Scheduled(Scheduled {
@@ -375,6 +382,7 @@ impl DeliveryEvent {
             Self::Replayed { .. } => "replay",
             Self::Resent { .. } => "resend",
             Self::CalledOff => "calling off a resend",
+            Self::Purged { .. } => "purging",
         }
     }
 }

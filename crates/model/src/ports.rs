@@ -422,6 +422,13 @@ pub trait Query: Send + Sync {
     /// They cannot be read.
     fn pending(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError>;
 
+    /// One dead letter; `None` if the delivery is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn dead_letter(&self, app: AppId, message: MessageId, endpoint: EndpointId)
+    -> Result<Option<Delivery>, QueryError>;
+
     /// Dead letters. Page keys are opaque.
     ///
     /// # Errors
@@ -444,6 +451,10 @@ pub trait Control: Send + Sync {
     /// if it fails, nothing changes. Two at once are one. Where the message never
     /// went to the endpoint, it is a replay.
     fn resend(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>>;
+
+    /// Gives up a dead letter for good (W10): it is none any more, but cancelled.
+    /// Its message and attempts stay as long as others.
+    fn purge(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>>;
 
     /// Begins a task, which survives a restart; answers it once it is recorded.
     fn start_task(&self, work: TaskWork) -> Answer<Result<Task, ControlError>>;

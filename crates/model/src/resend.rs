@@ -69,6 +69,7 @@ pub(crate) fn follow(now: Resending, event: DeliveryEvent) -> Result<DeliverySta
         (E::Cancelled { .. } | E::Expired { .. }, B::Scheduled(_)) => transition(&back, &event),
         (E::Expired { at, reason }, _) if !reason.leaves_payload() => Ok(without_payload(back, at, reason)),
         (E::Replayed { .. }, B::Delivered { .. } | B::Dead { .. } | B::Cancelled { .. }) => transition(&back, &event),
+        (E::Purged { .. }, B::Dead { .. }) => transition(&back, &event),
         (event, _) => Err(illegal(&before.into(), &event)),
     }
 }

@@ -12,6 +12,7 @@ const DELIVERED: &str = "postrider_deliveries_delivered_total";
 const DEAD: &str = "postrider_dead_letters_total";
 const CANCELLED: &str = "postrider_deliveries_cancelled_total";
 const REPLAYED: &str = "postrider_deliveries_replayed_total";
+const PURGED: &str = "postrider_dead_letters_purged_total";
 const RESENT: &str = "postrider_deliveries_resent_total";
 const STALE: &str = "postrider_attempts_stale_total";
 const DELIVERY_SECONDS: &str = "postrider_delivery_seconds";
@@ -43,6 +44,7 @@ pub fn describe_metrics() {
     describe_counter!(DEAD, "Deliveries that became dead letters, by reason.");
     describe_counter!(CANCELLED, "Deliveries that a person cancelled.");
     describe_counter!(REPLAYED, "Deliveries that a person replayed.");
+    describe_counter!(PURGED, "Dead letters that a person gave up.");
     describe_counter!(RESENT, "Deliveries that a person resent.");
     describe_counter!(STALE, "Outcomes that came too late to change anything.");
     describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "From acceptance to the endpoint's confirmation.");
@@ -94,6 +96,7 @@ pub(crate) fn count(record: &Record) {
                 DeliveryChange::Replayed { .. } => counter!(REPLAYED).increment(changed),
                 DeliveryChange::Expired(reason) => counter!(DEAD, "reason" => reason.as_str()).increment(changed),
                 DeliveryChange::Resent { .. } => counter!(RESENT).increment(changed),
+                DeliveryChange::Purged => counter!(PURGED).increment(changed),
                 DeliveryChange::Forgotten | DeliveryChange::CalledOff => {}
             }
         }

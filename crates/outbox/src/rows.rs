@@ -8,7 +8,7 @@ use crate::index::{AttemptRow, EndpointMask, KeyRow, MessageRow, Row, SettledRow
 use crate::keys;
 use crate::record::{Accepted, Carried, DeliveryChange, DeliveryRef, Outcome, Record};
 
-/// [`SettledRow::state`] of a delivery that a person cancelled.
+/// [`SettledRow::state`] of a delivery that a person cancelled, or gave up as a dead letter.
 pub(crate) const CANCELLED: u8 = 1;
 /// [`SettledRow::state`] of a delivery that expired.
 pub(crate) const DEAD: u8 = 2;
@@ -25,7 +25,7 @@ pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row
         Record::Outcome(outcome, _) => take(Row::Attempt(attempt_row(position, outcome))),
         Record::Deliveries(change) => {
             let state = match change.what {
-                DeliveryChange::Cancelled => CANCELLED,
+                DeliveryChange::Cancelled | DeliveryChange::Purged => CANCELLED,
                 DeliveryChange::Expired(DeadReason::PayloadExpunged) => EXPUNGED,
                 DeliveryChange::Expired(_) => DEAD,
                 DeliveryChange::Replayed { .. }

@@ -136,6 +136,7 @@ async fn an_application_token_reaches_its_application_only() {
         (Method::POST, "/api/v1/app/shop/msg", json!({"eventType": "a", "payload": {}})),
         (Method::POST, "/api/v1/app/shop/delivery/cancel", json!({})),
         (Method::DELETE, "/api/v1/app/shop/msg/e/content", json!({})),
+        (Method::DELETE, "/api/v1/app/shop/dead-letter/e/main", json!({})),
         (Method::DELETE, "/api/v1/app/shop/msg/e/attempt/atmpt_x/content", json!({})),
         (Method::POST, "/api/v1/app/shop/endpoint/main/pause", json!({})),
         (Method::POST, "/api/v1/event-type", event),

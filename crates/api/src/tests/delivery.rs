@@ -153,6 +153,30 @@ async fn dead_letters_are_listed_and_replayed_as_a_task() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_is_shown_and_purged_by_name() {
+    let (world, [first, second]) = two_messages().await;
+    kill(&world, 0, START);
+    let path = format!("/api/v1/app/shop/dead-letter/{first}/main");
+    let letter = world.get(&path).await.is(StatusCode::OK);
+    has_shape(&letter, DELIVERY);
+    assert_eq!((&letter["msgId"], &letter["state"]), (&json!(first), &json!("dead")));
+    let none = [
+        format!("/api/v1/app/shop/dead-letter/{second}/main"),
+        format!("/api/v1/app/shop/dead-letter/{first}/nowhere"),
+        format!("/api/v1/app/shop/dead-letter/msg_{}/main", "0".repeat(27)),
+    ];
+    for path in &none {
+        world.get(path).await.is_error(StatusCode::NOT_FOUND, "not_found");
+        world.delete(path).await.is_error(StatusCode::NOT_FOUND, "not_found");
+    }
+    world.delete(&path).await.is_empty();
+    world.get(&path).await.is_error(StatusCode::NOT_FOUND, "not_found");
+    world.delete(&path).await.is_error(StatusCode::NOT_FOUND, "not_found");
+    let of_message = world.get(&format!("/api/v1/app/shop/msg/{first}/delivery")).await.is(StatusCode::OK);
+    assert_eq!(of_message["data"][0]["state"], "cancelled");
+}
+
+#[tokio::test]
 async fn dead_letters_of_all_applications_are_those_of_the_tenant() {
     let (world, [first, _]) = two_messages().await;
     let stranger = world.with_token(token_of(org(2)));

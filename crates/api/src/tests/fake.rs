@@ -359,6 +359,22 @@ impl Query for Fake {
         Ok(page(state.deliveries.iter().filter(waits).collect(), delivery_key, request))
     }
 
+    fn dead_letter(
+        &self,
+        app: AppId,
+        message: MessageId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Delivery>, QueryError> {
+        let filter = DeliveryFilter {
+            app: Some(app),
+            message: Some(message),
+            endpoint: Some(endpoint),
+            ..DeliveryFilter::default()
+        };
+        let request = PageRequest { limit: 1, ..PageRequest::default() };
+        Ok(self.dead_letters(&filter, &request)?.items.pop())
+    }
+
     fn dead_letters(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
         let dead = |found: &&Delivery| matches!(found.state.without_resend(), DeliveryState::Dead { at, .. } if matches(found, filter, at));
@@ -390,6 +406,14 @@ impl Control for Fake {
 
     fn resend(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
         let result = self.state().happen(app, message, endpoint, DeliveryEvent::Resent { at: START });
+        Box::pin(async { result })
+    }
+
+    fn purge(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Done> {
+        let result = match self.dead_letter(app, message, endpoint).unwrap() {
+            Some(_) => self.state().happen(app, message, endpoint, DeliveryEvent::Purged { at: START }),
+            None => Err(ControlError::NotFound { kind: "dead letter" }),
+        };
         Box::pin(async { result })
     }
 

@@ -23,6 +23,7 @@ fn any_event() -> impl Strategy<Value = DeliveryEvent> {
         1 => Just(DeliveryEvent::Replayed { at: T }),
         2 => Just(DeliveryEvent::Resent { at: T }),
         1 => Just(DeliveryEvent::CalledOff),
+        1 => Just(DeliveryEvent::Purged { at: T }),
     ]
 }
 
@@ -130,6 +131,25 @@ proptest! {
             prop_assert!(!after.expects(number, true) && !again.expects(number, true));
             prop_assert!(!after.expects(number, false));
         }
+    }
+}
+
+#[test]
+fn only_a_dead_letter_is_purged() {
+    let purged = |state| transition(&state, &DeliveryEvent::Purged { at: UnixMs(5) });
+    let dead = DeliveryState::Dead { at: T, reason: DeadReason::PayloadExpunged, attempt: 3 };
+    assert_eq!(purged(dead), Ok(DeliveryState::Cancelled { at: UnixMs(5), attempt: 3 }));
+    let dead = DeliveryState::Dead { at: T, reason: DeadReason::TooOld, attempt: 3 };
+    let resent = transition(&dead, &DeliveryEvent::Resent { at: T }).expect("it has a payload");
+    // The number of the resend is used up: it may be in flight.
+    assert_eq!(purged(resent), Ok(DeliveryState::Cancelled { at: UnixMs(5), attempt: 4 }));
+    let waiting = DeliveryState::Scheduled(Scheduled::first(T));
+    for state in
+        [waiting, DeliveryState::Delivered { at: T, attempt: 1 }, DeliveryState::Cancelled { at: T, attempt: 0 }]
+    {
+        assert!(matches!(purged(state), Err(TransitionError::Illegal { event: "purging", .. })), "{state:?}");
+        let resent = transition(&state, &DeliveryEvent::Resent { at: T }).expect("it has a payload");
+        assert!(purged(resent).is_err(), "{state:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a person does to deliveries: cancel, replay, resend.
+//! What a person does to deliveries: cancel, replay, resend, purge.
 
 use std::sync::Arc;
 
@@ -71,6 +71,15 @@ impl Control for Outbox {
                 None => outbox.replay(app, message, endpoint).await,
                 ended => outbox.change(DeliveryChange::Resent { ended }, vec![delivery]).await.map(drop),
             }
+        })
+    }
+
+    fn purge(&self, app: AppId, message: MessageId, endpoint: EndpointId) -> Answer<Result<(), ControlError>> {
+        let outbox = self.clone();
+        Box::pin(async move {
+            let found = outbox.shared.find_dead_letter(app, message, endpoint);
+            let (delivery, _) = found.ok_or(ControlError::NotFound { kind: "dead letter" })?;
+            outbox.change(DeliveryChange::Purged, vec![delivery]).await.map(drop)
         })
     }
 

@@ -66,7 +66,7 @@ impl Shared {
         Ok(Page { items, next: last.map(|key| page_key(&key)), done: true })
     }
 
-    fn delivery_if(
+    pub(super) fn delivery_if(
         &self,
         filter: &DeliveryFilter,
         delivery: &DeliveryRef,

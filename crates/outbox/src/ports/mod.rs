@@ -4,6 +4,7 @@ mod accept;
 mod accept_group;
 mod configure;
 mod control;
+mod dead_letter;
 mod delivery_list;
 mod delivery_store;
 mod endpoint_stats;

@@ -2,7 +2,6 @@
 //! lies; the record is read from the journal.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use postrider_model::attempt::Attempt;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
@@ -24,7 +23,6 @@ use crate::lookup::{Found, query_error};
 use crate::record::{Content, DeliveryRef, Outcome, Record};
 use crate::rows;
 use crate::shared::Shared;
-use crate::state::Dead;
 
 impl Query for Outbox {
     fn message(&self, app: AppId, id: MessageId) -> Result<Option<Message>, QueryError> {
@@ -132,15 +130,17 @@ impl Query for Outbox {
             .deliveries(filter, page, &|shared, endpoint, after, limit| shared.pending_after(endpoint, after, limit))
     }
 
+    fn dead_letter(
+        &self,
+        app: AppId,
+        message: MessageId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Delivery>, QueryError> {
+        self.shared.dead_letter(app, message, endpoint)
+    }
+
     fn dead_letters(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
-        self.shared.deliveries(filter, page, &|shared, endpoint, after, limit| {
-            let state = shared.state.lock();
-            let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
-            let dead = lane.dead.range((after, Bound::Unbounded)).take(limit);
-            let state = |sequence, dead: &Dead| lane.state(sequence).unwrap_or_else(|| dead.state());
-            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), state(*sequence, dead)))
-                .collect()
-        })
+        self.shared.dead_letters(filter, page)
     }
 }
 

@@ -164,6 +164,8 @@ pub(crate) enum DeliveryChange {
     },
     /// The attempt more is not to be made.
     CalledOff,
+    /// A person gave up dead letters (W10).
+    Purged,
 }
 
 impl DeliveryChange {
@@ -176,6 +178,7 @@ impl DeliveryChange {
             Self::Replayed { .. } => DeliveryEvent::Replayed { at },
             Self::Resent { .. } => DeliveryEvent::Resent { at },
             Self::CalledOff => DeliveryEvent::CalledOff,
+            Self::Purged => DeliveryEvent::Purged { at },
         })
     }
 
@@ -185,7 +188,7 @@ impl DeliveryChange {
         match self {
             Self::Replayed { attempts_made } => Some(DeliveryState::Delivered { at, attempt: attempts_made }),
             Self::Resent { ended } => ended,
-            Self::Cancelled | Self::Expired(_) | Self::Forgotten | Self::CalledOff => None,
+            Self::Cancelled | Self::Expired(_) | Self::Forgotten | Self::CalledOff | Self::Purged => None,
         }
     }
 

@@ -172,6 +172,7 @@ fn samples() -> Vec<(&'static str, Record)> {
             })),
         ),
         ("deliveries-called-off", Record::Deliveries(deliveries(DeliveryChange::CalledOff))),
+        ("deliveries-purged", Record::Deliveries(deliveries(DeliveryChange::Purged))),
         ("task-started", started(TaskWork::ReplayDeadLetters(filter))),
         ("task-started-recover", started(TaskWork::Recover(span))),
         ("task-finished", Record::TaskFinished(TaskFinished { id: TaskId(id(7)), at: UnixMs(17) })),

@@ -46,6 +46,8 @@ enum Action {
     Add(usize, usize),
     /// The nth delivery is resent, whatever it is.
     Resend(usize),
+    /// The nth dead letter is purged.
+    Purge(usize),
     /// All dead letters are.
     ReplayAll,
     CancelAll,
@@ -68,6 +70,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         3 => (0usize..40).prop_map(Action::Replay),
         3 => (0usize..40, 0usize..4).prop_map(|(message, to)| Action::Add(message, to)),
         5 => (0usize..40).prop_map(Action::Resend),
+        2 => (0usize..20).prop_map(Action::Purge),
         1 => Just(Action::ReplayAll),
         1 => Just(Action::CancelAll),
         1 => any::<bool>().prop_map(Action::PauseAll),
@@ -193,6 +196,13 @@ impl Machine {
             Action::Replay(nth) => self.replay(nth),
             Action::Add(message, to) => self.add(message, to),
             Action::Resend(nth) => self.resend(nth),
+            Action::Purge(nth) => {
+                let is_dead = |known: &Known| matches!(known.stand, Stand::Dead(_));
+                let Some(key) = self.nth(nth, is_dead) else { return };
+                let message = self.messages.get(&key).copied().expect("it was accepted");
+                self.stepper().ask(outbox.purge(app, message, key.endpoint)).expect("it is a dead letter");
+                self.model.entry(key).and_modify(Known::purge);
+            }
             Action::ReplayAll => {
                 let replay = outbox.start_task(TaskWork::ReplayDeadLetters(DeliveryFilter::default()));
                 // At most so many run at once.

@@ -1,6 +1,6 @@
 //! What a person or a rule does to deliveries, in a frame.
 
-use postrider_model::delivery::{DeliveryEvent, TransitionError, transition};
+use postrider_model::delivery::{DeliveryEvent, DeliveryState, TransitionError, transition};
 use postrider_model::ports::ControlError;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -91,15 +91,18 @@ impl Committer {
     }
 
     /// W10: the keeper asks for this by the rule of retention; nothing else does.
-    pub(super) fn stage_forgotten(
-        &mut self,
-        request: DeliveriesRequest,
-        builder: &mut FrameBuilder,
-        frame: &mut Frame,
-    ) {
-        let DeliveriesRequest { what, deliveries, reply } = request;
-        frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
+    /// One that is replayed or resent since the keeper looked may yet be delivered.
+    fn stage_forgotten(&mut self, request: DeliveriesRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
+        let DeliveriesRequest { what, mut deliveries, reply } = request;
+        {
+            let state = self.shared.state.lock();
+            deliveries.retain(|delivery| matches!(state.delivery(delivery), Some(DeliveryState::Dead { .. })));
+        }
         let count = deliveries.len() as u64;
+        if count == 0 {
+            return reply.send(Ok(0));
+        }
+        frame.touched.extend(deliveries.iter().map(DeliveryRef::key));
         if self.push(builder, frame, Record::Deliveries(Deliveries { at: frame.now, what, deliveries, task: None })) {
             frame.answers.push(Answer::Deliveries(reply, count));
         }

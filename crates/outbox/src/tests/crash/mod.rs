@@ -108,6 +108,8 @@ const SCRIPT: &[Op] = &[
     Op::Attempt("m13", "a", End::Delivered),
     Op::PauseAll(false),
     send("m16", PAID, None, 10),
+    Op::Attempt("m16", "b", End::Dead),
+    Op::Purge("m16", "b"),
     Op::Attempt("m16", "a", End::Delivered),
 ];
 

@@ -179,6 +179,10 @@ fn perform(stepper: &mut Stepper, ledger: &mut Ledger, op: Op) -> Done {
             let (Some(app), Some(to)) = (app_id, stepper.endpoint_id(APP, to)) else { return Done::Failed };
             Done::of(stepper.ask(stepper.outbox.resend(app, id_of(name), to)))
         }
+        Op::Purge(name, to) => {
+            let (Some(app), Some(to)) = (app_id, stepper.endpoint_id(APP, to)) else { return Done::Failed };
+            Done::of(stepper.ask(stepper.outbox.purge(app, id_of(name), to)))
+        }
         Op::Checkpoint => {
             stepper.keeper(|keeper| {
                 keeper.write_checkpoint();

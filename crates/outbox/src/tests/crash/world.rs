@@ -56,6 +56,7 @@ pub(super) enum Op {
     Cancel(Name, Name),
     Replay(Name, Name),
     Resend(Name, Name),
+    Purge(Name, Name),
     Checkpoint,
     Expunge(Name),
     /// Two hours go by, and what was expunged is taken off the disk.
@@ -154,6 +155,10 @@ impl Ledger {
                 Stand::Dead(n) => Stand::DeadResent(n),
                 Stand::Delivered(n) => Stand::DeliveredResent(n),
                 other => panic!("the script resends {message} to {endpoint}, which is {other:?}"),
+            }),
+            Op::Purge(message, endpoint) => change(&mut world, message, endpoint, |stand| match stand {
+                Stand::Dead(_) | Stand::DeadResent(_) => Stand::Cancelled,
+                other => panic!("the script purges {message} to {endpoint}, which is {other:?}"),
             }),
             Op::Retire => {
                 let ended = |stand: &Stand| matches!(stand, Stand::Delivered(_) | Stand::Cancelled);

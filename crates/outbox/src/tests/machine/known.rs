@@ -109,6 +109,12 @@ impl Known {
         }
     }
 
+    /// Gives up a dead letter, and with it a resend.
+    pub(super) fn purge(&mut self) {
+        self.call_off();
+        self.stand = Stand::Cancelled(self.stand.made());
+    }
+
     pub(super) fn replay(&mut self) {
         self.call_off();
         self.stand = Stand::Pending(self.next());

@@ -25,6 +25,7 @@ enum Step {
     Replay(Index),
     Resend(Index),
     CallOff(Index),
+    Purge(Index),
     Hold(Index, bool),
     Remove(Index),
     Pick(u8),
@@ -56,6 +57,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::Replay),
         3 => any::<Index>().prop_map(Step::Resend),
         1 => any::<Index>().prop_map(Step::CallOff),
+        1 => any::<Index>().prop_map(Step::Purge),
         2 => (any::<Index>(), any::<bool>()).prop_map(|(lane, on)| Step::Hold(lane, on)),
         1 => any::<Index>().prop_map(Step::Remove),
         8 => (1u8..6).prop_map(Step::Pick),
@@ -125,6 +127,7 @@ impl History {
             Step::Replay(index) => self.person(index, DeliveryEvent::Replayed { at }),
             Step::Resend(index) => self.person(index, DeliveryEvent::Resent { at }),
             Step::CallOff(index) => self.person(index, DeliveryEvent::CalledOff),
+            Step::Purge(index) => self.person(index, DeliveryEvent::Purged { at }),
             Step::Hold(index, on) => {
                 if let Some((of, number)) = self.pick_lane(index) {
                     self.world.hold(facts(of, number), on.then_some(Hold::Paused));

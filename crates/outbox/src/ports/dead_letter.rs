@@ -1,0 +1,55 @@
+//! Dead letters: one by name, and pages of them.
+
+use std::ops::Bound;
+
+use postrider_model::delivery::DeliveryState;
+use postrider_model::id::{AppId, EndpointId, MessageId};
+use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageRequest, QueryError};
+
+use crate::record::DeliveryRef;
+use crate::shared::Shared;
+use crate::state::Dead;
+
+impl Shared {
+    pub(super) fn dead_letters(
+        &self,
+        filter: &DeliveryFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>, QueryError> {
+        self.deliveries(filter, page, &|shared, endpoint, after, limit| {
+            let state = shared.state.lock();
+            let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+            let dead = lane.dead.range((after, Bound::Unbounded)).take(limit);
+            let state = |sequence, dead: &Dead| lane.state(sequence).unwrap_or_else(|| dead.state());
+            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), state(*sequence, dead)))
+                .collect()
+        })
+    }
+
+    pub(super) fn dead_letter(
+        &self,
+        app: AppId,
+        message: MessageId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Delivery>, QueryError> {
+        match self.find_dead_letter(app, message, endpoint) {
+            Some((delivery, state)) => self.delivery_if(&DeliveryFilter::default(), &delivery, state),
+            None => Ok(None),
+        }
+    }
+
+    /// A dead letter, and what it is: one that is resent is still there. The
+    /// message is not read, so this finds one whose payload is damaged, too.
+    pub(super) fn find_dead_letter(
+        &self,
+        app: AppId,
+        message: MessageId,
+        endpoint: EndpointId,
+    ) -> Option<(DeliveryRef, DeliveryState)> {
+        let sequence = self.mask.position(message.0);
+        let state = self.state.lock();
+        let lane = state.lanes.get(&endpoint).filter(|lane| lane.app == app)?;
+        let dead = lane.dead.get(&sequence).filter(|dead| dead.message == message)?;
+        Some((dead.delivery(app, endpoint, sequence), lane.state(sequence)?))
+    }
+}
