@@ -72,6 +72,7 @@ mod batch;
 mod dead_letter;
 mod delivery;
 mod dispatch;
+mod docs;
 mod endpoint;
 mod endpoint_headers;
 mod endpoint_replay;
@@ -200,6 +201,7 @@ pub(crate) struct Shared {
     bodies: Arc<Semaphore>,
     bodies_kib: usize,
     openapi: Bytes,
+    docs: Bytes,
 }
 
 impl Deref for Context {
@@ -220,12 +222,18 @@ impl Context {
         // Never less than one body, or it would wait for ever.
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Shared { api, queries, bodies, bodies_kib, openapi: openapi::served() }))
+        let (openapi, docs) = openapi::served();
+        Self(Arc::new(Shared { api, queries, bodies, bodies_kib, openapi, docs }))
     }
 
     /// The description of the API, as it is served.
     pub(crate) fn openapi(&self) -> Bytes {
         self.0.openapi.clone()
+    }
+
+    /// The same as a page.
+    pub(crate) fn docs(&self) -> Bytes {
+        self.0.docs.clone()
     }
 
     /// Waits until there is room for a body of this size. The room is free

@@ -23,7 +23,7 @@ use utoipa::{IntoParams as _, PartialSchema as _, ToSchema as _};
 
 use crate::error::{Body, InvalidBody, Item};
 use crate::schema::IdempotencyKey;
-use crate::{Context, router};
+use crate::{Context, docs, router};
 
 /// The OpenAPI 3.1 document of all operations, as indented JSON.
 ///
@@ -36,9 +36,10 @@ pub fn openapi_json() -> String {
     json
 }
 
-/// The same on one line, for who asks over HTTP.
-pub(crate) fn served() -> Bytes {
-    document().to_json().expect("texts and numbers can be written as JSON").into()
+/// The same on one line, for programs that ask over HTTP, and as a page for people.
+pub(crate) fn served() -> (Bytes, Bytes) {
+    let document = serde_json::to_value(document()).expect("texts and numbers can be written as JSON");
+    (document.to_string().into(), docs::page(&document))
 }
 
 /// Gets this document
@@ -69,14 +70,14 @@ const TAGS: [(&str, &str); 11] = [
     ("Health", "Whether the service is alive and ready. Needs no token."),
 ];
 
-/// The names in paths, and what they name.
-const PATH_NAMES: [(&str, &str); 6] = [
-    ("app_id", "The application's id or uid"),
-    ("endpoint_id", "The endpoint's id or uid"),
-    ("msg_id", "The message's id or event id"),
-    ("attempt_id", "The attempt's id"),
-    ("event_type_name", "The event type's name"),
-    ("task_id", "The task's id"),
+/// The names in paths, what they name, and an example.
+const PATH_NAMES: [(&str, &str, &str); 6] = [
+    ("app_id", "The application's id or uid", "shop"),
+    ("endpoint_id", "The endpoint's id or uid", "main"),
+    ("msg_id", "The message's id or event id", "e-17"),
+    ("attempt_id", "The attempt's id", "atmpt_0ERdjjOVHVSMRNANQYHAmLTbNvA"),
+    ("event_type_name", "The event type's name", "order.paid"),
+    ("task_id", "The task's id", "qtask_0ERdjvfivTenaV7Rk2fIMTFz27h"),
 ];
 
 /// The name under which the document knows the token.
@@ -227,12 +228,13 @@ fn reason(status: &str) -> String {
 }
 
 fn path_parameter(name: &str) -> Parameter {
-    let about = PATH_NAMES.iter().find(|(known, _)| *known == name).map(|(_, about)| *about);
+    let known = PATH_NAMES.iter().find(|(known, ..)| *known == name);
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .description(about)
+        .description(known.map(|(_, about, _)| *about))
+        .example(known.map(|(.., example)| (*example).into()))
         .schema(Some(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).min_length(Some(1))))
         .build()
 }

@@ -17,9 +17,9 @@ use utoipa_axum::routes;
 use crate::error::ApiError;
 use crate::once::Routes;
 use crate::{
-    Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, endpoint,
-    endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health, message,
-    once, openapi, poller, portal, precheck, task,
+    Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, docs,
+    endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health,
+    message, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -41,7 +41,7 @@ pub fn router(api: Api) -> Router {
 /// All operations, as routes and as their description: what is not described
 /// cannot be reached.
 pub(crate) fn operations() -> OpenApiRouter<Context> {
-    OpenApiRouter::new().nest("/api/v1", tenant_routes().merge(app_routes()))
+    OpenApiRouter::new().nest("/api/v1", tenant_routes().merge(app_routes())).routes(routes!(docs::get))
 }
 
 /// What concerns the tenant or all applications.

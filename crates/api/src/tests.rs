@@ -10,6 +10,7 @@ mod attempted;
 mod batch;
 mod client;
 mod delivery;
+mod docs;
 mod endpoint;
 mod event_type;
 mod example;

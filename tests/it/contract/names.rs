@@ -26,7 +26,8 @@ async fn nothing_but_health_and_descriptions_is_answered_without_a_token() {
     }
     assert_eq!(shop.everything().await, before);
     open.sort_unstable();
-    let expected = ["/api/v1/health", "/api/v1/health/ping", "/api/v1/openapi.json", "/health/live", "/health/ready"];
+    let expected =
+        ["/api/v1/health", "/api/v1/health/ping", "/api/v1/openapi.json", "/docs", "/health/live", "/health/ready"];
     assert_eq!(open, expected);
 }
 
