@@ -108,18 +108,25 @@ async fn keyed(api: &Api, path: &str, body: &Value) -> Answer {
 #[tokio::test]
 async fn every_post_is_answered_the_same_across_every_kind_of_restart() {
     let (server, receiver) = (Server::start().await, Receiver::start().await);
-    server.api().register("shop", &receiver).await;
+    let main = server.api().register("shop", &receiver).await.id;
+    let sent = server.api().send("shop", "a.b", json!({ "n": 0 })).await;
     let message = json!({ "eventType": "a.b", "payload": { "n": 1 }, "channels": ["y", "x"], "tags": ["t"] });
     let url = receiver.url();
+    let batch = json!({ "messages": [message, message] });
     let requests = [
         ("/app", json!({ "name": "no uid" })),
         ("/app/shop/endpoint", json!({ "url": url, "uid": "second" })),
         ("/app/shop/endpoint/second/secret/rotate", json!({})),
+        ("/app/shop/endpoint/second/recover", json!({ "since": "2026-01-01T00:00:00Z" })),
+        ("/app/shop/endpoint/second/send-example", json!({ "eventType": "a.b", "payload": { "n": 2 } })),
         ("/event-type", json!({ "name": "a.b", "description": "" })),
         ("/app/shop/dead-letter/replay", json!({})),
         ("/app/shop/delivery/cancel", json!({})),
+        (&format!("/app/shop/msg/{sent}/endpoint/{main}/resend"), Value::Null),
         ("/dispatch/pause", Value::Null),
         ("/app/shop/msg", message),
+        ("/app/shop/msg/batch", batch),
+        ("/auth/app-portal-access/shop", json!({ "expiry": 3_600 })),
     ];
     let mut answers = vec![];
     for (path, body) in &requests {
@@ -143,6 +150,9 @@ async fn every_post_is_answered_the_same_across_every_kind_of_restart() {
     assert_eq!(api.get("/app").await["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(api.get("/app/shop/endpoint").await["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(api.get("/app/shop/endpoint/second/secret").await, secret, "it was rotated once");
+    assert_eq!(api.get("/task").await["data"].as_array().map(Vec::len), Some(2));
+    // The first, the example, one, and those of the batch.
+    assert_eq!(api.get("/app/shop/msg").await["data"].as_array().map(Vec::len), Some(5));
     for (path, _) in &requests {
         let other = keyed(&api, path, &json!({ "eventType": "c.d", "payload": {} })).await;
         assert_eq!((other.status, &other.json()["detail"][0]["loc"][1]), (422, &json!("idempotency-key")), "{path}");

@@ -34,6 +34,9 @@ use crate::extract::{BatchBody, RawBody};
 const HEADER: &str = "idempotency-key";
 /// Messages have keys of their own, which the ingest socket shares.
 const MESSAGES: &str = "/api/v1/app/{app_id}/msg";
+/// Makes one message and answers with its payload. That may be expunged, so no
+/// answer is kept: the message's key is enough to give it again.
+const EXAMPLE: &str = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example";
 /// Its body may be larger than others.
 const BATCH: &str = "/api/v1/app/{app_id}/msg/batch";
 
@@ -67,7 +70,8 @@ async fn answer(Routes { context, routes }: Routes, request: Request) -> Result<
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &context).await?;
     let key = key(&parts.headers)?.unwrap_or_default();
-    let is_batch = parts.extensions.get::<MatchedPath>().is_some_and(|route| route.as_str() == BATCH);
+    let is_at = |route| parts.extensions.get::<MatchedPath>().is_some_and(|matched| matched.as_str() == route);
+    let (is_batch, is_example) = (is_at(BATCH), is_at(EXAMPLE));
     let body = Request::new(body);
     let body = match is_batch {
         true => BatchBody::from_request(body, &context).await?.0,
@@ -94,7 +98,8 @@ async fn answer(Routes { context, routes }: Routes, request: Request) -> Result<
     let mut routes = routes.with_state(context.bound_to(&request));
     let response = routes.call(Request::from_parts(parts, axum::body::Body::empty())).await.into_response();
     // Of a batch that was taken in part, a retry takes in the rest.
-    if !response.status().is_success() || response.status() == StatusCode::MULTI_STATUS {
+    let is_partial = response.status() == StatusCode::MULTI_STATUS;
+    if !response.status().is_success() || is_partial || is_example {
         return Ok(response);
     }
     let status = response.status().as_u16();

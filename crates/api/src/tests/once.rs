@@ -1,11 +1,14 @@
 //! The header `idempotency-key` on routes that are no messages'.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
+use postrider_model::message::{Accepted, NewMessage};
 use postrider_model::once::{Answered, BoundPorts, KeyedRequest, Once};
-use postrider_model::ports::{Answer as Later, ControlError, Unavailable};
+use postrider_model::ports::{Accept, AcceptError, Answer as Later, ControlError, Unavailable};
 use serde_json::{Value, json};
 
 use super::client::{Answer, World, secret, token_of};
@@ -13,7 +16,7 @@ use super::fake::{BODY_LIMIT, Fake, org};
 use super::openapi::operations;
 use crate::token::{Claims, sign};
 
-/// Keeps answers. What is asked of its ports is not bound to anything.
+/// Keeps answers. Of what is asked of its ports only messages are bound to the key.
 pub(super) struct FakeOnce(pub(super) Arc<Fake>);
 
 impl Once for FakeOnce {
@@ -27,14 +30,31 @@ impl Once for FakeOnce {
         }
     }
 
-    fn bind(&self, _: &KeyedRequest) -> BoundPorts {
+    fn bind(&self, request: &KeyedRequest) -> BoundPorts {
         let Self(fake) = self;
-        BoundPorts { accept: Arc::clone(fake) as _, configure: Arc::clone(fake) as _, control: Arc::clone(fake) as _ }
+        let name = format!("{} of {}", request.key, request.route.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+        let accept = Arc::new(Naming { fake: Arc::clone(fake), name, count: AtomicU32::new(0) });
+        BoundPorts { accept, configure: Arc::clone(fake) as _, control: Arc::clone(fake) as _ }
     }
 
     fn keep(&self, request: &KeyedRequest, answered: Answered) -> Later<Result<Answered, ControlError>> {
         self.0.state().kept.push((request.clone(), answered.clone()));
         Box::pin(async { Ok(answered) })
+    }
+}
+
+/// Gives messages a key.
+struct Naming {
+    fake: Arc<Fake>,
+    name: String,
+    count: AtomicU32,
+}
+
+impl Accept for Naming {
+    fn accept(&self, mut message: NewMessage) -> Later<Result<Accepted, AcceptError>> {
+        let n = self.count.fetch_add(1, Ordering::Relaxed);
+        message.idempotency_key.get_or_insert_with(|| format!("{} {n}", self.name));
+        self.fake.accept(message)
     }
 }
 
@@ -49,43 +69,92 @@ fn token_of_app(app: &str) -> String {
     sign(&secret(), r#"{"alg":"HS256","typ":"JWT"}"#, &claims)
 }
 
+/// Every `POST`: its path in the document, a body, and the status of the answer.
+fn posts() -> Vec<(&'static str, Value, u16)> {
+    let message = json!({"eventType": "order.paid", "payload": {"n": 1}, "channels": ["y", "x"], "tags": ["t"]});
+    let batch = json!({"messages": [{"eventType": "order.paid", "payload": {"n": 2}}, message]});
+    let example = json!({"eventType": "order.paid", "payload": {"n": 3}});
+    vec![
+        ("/app", json!({"name": "other"}), 201),
+        ("/app/{app_id}/endpoint", json!({"url": "https://example.com/"}), 201),
+        ("/event-type", json!({"name": "order.sent", "description": "sent"}), 201),
+        ("/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", json!({}), 200),
+        ("/app/{app_id}/endpoint/{endpoint_id}/pause", Value::Null, 200),
+        ("/app/{app_id}/endpoint/{endpoint_id}/resume", Value::Null, 200),
+        ("/app/{app_id}/endpoint/{endpoint_id}/recover", json!({"since": "2027-01-01T00:00:00Z"}), 202),
+        ("/app/{app_id}/endpoint/{endpoint_id}/send-example", example, 200),
+        ("/app/{app_id}/msg", message, 202),
+        ("/app/{app_id}/msg/batch", batch, 202),
+        ("/app/{app_id}/msg/precheck/active", json!({"eventType": "order.paid"}), 200),
+        ("/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", Value::Null, 202),
+        ("/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/cancel", Value::Null, 204),
+        ("/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/replay", Value::Null, 204),
+        ("/app/{app_id}/delivery/cancel", json!({}), 200),
+        ("/app/{app_id}/dead-letter/replay", json!({}), 202),
+        ("/dispatch/pause", Value::Null, 204),
+        ("/dispatch/resume", Value::Null, 204),
+        ("/auth/app-portal-access/{app_id}", json!({}), 200),
+        ("/auth/logout", Value::Null, 204),
+    ]
+}
+
 #[tokio::test]
 async fn a_retry_gets_the_same_answer_byte_for_byte_and_changes_nothing() {
     let world = World::new();
     let shop = world.app("shop").await;
     let main = world.endpoint("shop", "main").await;
     let message = world.message("shop", "order.paid").await;
-    let endpoint = format!("/api/v1/app/shop/endpoint/{main}");
-    let delivery = format!("/api/v1/app/{shop}/msg/{message}/delivery/{main}");
-    for (path, body, status) in [
-        ("/api/v1/app".to_owned(), json!({"name": "other"}), 201),
-        ("/api/v1/app/shop/endpoint".to_owned(), json!({"url": "https://example.com/"}), 201),
-        ("/api/v1/event-type".to_owned(), json!({"name": "order.sent", "description": "sent"}), 201),
-        (format!("{endpoint}/secret/rotate"), json!({}), 200),
-        (format!("{endpoint}/pause"), Value::Null, 200),
-        (format!("{endpoint}/resume"), Value::Null, 200),
-        ("/api/v1/dispatch/pause".to_owned(), Value::Null, 204),
-        (format!("{delivery}/cancel"), Value::Null, 204),
-        (format!("{delivery}/replay"), Value::Null, 204),
-        ("/api/v1/app/shop/delivery/cancel".to_owned(), json!({}), 200),
-        ("/api/v1/app/shop/dead-letter/replay".to_owned(), json!({}), 202),
-    ] {
+    let customer = world.with_token(token_of_app(&shop));
+    let mut known = BTreeSet::new();
+    for (path, body, status) in posts() {
+        known.insert(format!("POST /api/v1{path}"));
+        let world = if path == "/auth/logout" { &customer } else { &world };
+        let named = path.replace("{app_id}", "shop").replace("{endpoint_id}", &main).replace("{msg_id}", &message);
+        let named = format!("/api/v1{named}");
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let first = post(&world, &path, &body).await;
+        let first = post(world, &named, &body).await;
         assert_eq!(first.status.as_u16(), status, "{path}: {first:?}");
         let writes = world.writes();
-        let again = post(&world, &path, &body).await;
+        let again = post(world, &named, &body).await;
         assert_eq!((again.status, &again.body), (first.status, &first.body), "{path}");
         assert_eq!(again.headers.get("content-type"), first.headers.get("content-type"), "{path}");
-        post(&world, &path, r#"{"other":1}"#).await.is_invalid(&["header", "idempotency-key"], &path);
+        // Where a message is made, another has to be a good one.
+        let other = json!({"eventType": "order.paid", "payload": {"other": 1}}).to_string();
+        post(world, &named, &other).await.is_invalid(&["header", "idempotency-key"], path);
         assert_eq!(world.writes(), writes, "{path}");
-        let unkeyed = world.raw(Method::POST, &path, &[], body).await;
-        assert!(status != 201 || unkeyed.body != first.body, "{path}: without the key it is another request");
+        let unkeyed = world.raw(Method::POST, &named, &[], body).await;
+        let makes_one = matches!(status, 201) || path.contains("/msg/batch") || path.contains("/recover");
+        assert!(!makes_one || unkeyed.body != first.body, "{path}: without the key it is another request");
     }
+    let all = operations().into_keys().filter(|operation| operation.starts_with("POST "));
+    assert_eq!(known, all.collect(), "`posts` has each");
     // What was answered stays answered, whatever has become of it.
     world.delete("/api/v1/app/shop").await.is_empty();
     let made = post(&world, "/api/v1/app/shop/endpoint", &json!({"url": "https://example.com/"}).to_string()).await;
     made.is(StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn of_a_batch_that_was_taken_in_part_a_retry_takes_in_the_rest() {
+    let world = World::new();
+    world.app("shop").await;
+    let good = json!({"eventType": "order.paid", "payload": {"n": 1}});
+    let half = json!({"messages": [good, {"eventType": "order.paid"}]}).to_string();
+    let first = post(&world, "/api/v1/app/shop/msg/batch", &half).await.is(StatusCode::MULTI_STATUS);
+    let writes = world.writes();
+    let again = post(&world, "/api/v1/app/shop/msg/batch", &half).await.is(StatusCode::MULTI_STATUS);
+    assert_eq!((first, writes), (again, world.writes()));
+    assert!(world.fake.state().kept.is_empty(), "it is tried again");
+}
+
+#[tokio::test]
+async fn a_batch_with_a_key_has_the_room_of_a_batch() {
+    let world = World::new();
+    world.app("shop").await;
+    let message = json!({"eventType": "order.paid", "payload": {"n": "x".repeat(BODY_LIMIT / 2)}});
+    let body = json!({"messages": vec![message; 20]}).to_string();
+    assert!(body.len() > 2 * BODY_LIMIT);
+    post(&world, "/api/v1/app/shop/msg/batch", &body).await.is(StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
