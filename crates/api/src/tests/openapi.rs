@@ -10,6 +10,7 @@ use crate::openapi_json;
 
 /// Each operation of Svix's server: method, path, operation id.
 const SVIX: &str = include_str!("svix_operations.txt");
+const COMPATIBILITY: &str = include_str!("../../../../docs/api-compatibility.md");
 
 fn document() -> Value {
     serde_json::from_str(&openapi_json()).unwrap()
@@ -55,6 +56,42 @@ fn all_of_svix_is_there() {
         }
     }
     assert!(missing.is_empty(), "not there: {missing:?}");
+}
+
+/// The rows of the tables under a heading of the second order: the operation, and
+/// the other cells.
+fn table(heading: &str) -> Vec<(String, Vec<&'static str>)> {
+    let section = COMPATIBILITY.split("\n## ").find_map(|section| section.strip_prefix(heading)).unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+    cells.map(|cells| (cells[0].trim_matches('`').to_owned(), cells[1..].to_vec())).collect()
+}
+
+#[test]
+fn compatibility_is_told_for_each_operation_of_svix_and_for_no_other() {
+    let told = table("Svix's operations");
+    let operations: BTreeSet<&str> = told.iter().map(|(operation, _)| operation.as_str()).collect();
+    let expected: BTreeSet<&str> = SVIX.lines().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    assert_eq!(operations, expected);
+    assert_eq!(told.len(), 43, "one row for each");
+    for (operation, cells) in told {
+        let is_told = match cells[..] {
+            ["works", _] => true,
+            ["differs", how] => !how.is_empty(),
+            _ => false,
+        };
+        assert!(is_told, "{operation} works, or differs in some way: {cells:?}");
+    }
+}
+
+#[test]
+fn all_other_operations_are_told_once() {
+    let hosted = table("Operations of Svix's hosted service");
+    let told: Vec<String> = hosted.into_iter().chain(table("Our own operations")).map(|(name, _)| name).collect();
+    let svix: BTreeSet<&str> = SVIX.lines().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    let expected: BTreeSet<String> = operations().into_keys().filter(|name| !svix.contains(name.as_str())).collect();
+    assert_eq!(told.iter().cloned().collect::<BTreeSet<_>>(), expected, "add it to docs/api-compatibility.md");
+    assert_eq!(told.len(), expected.len(), "one row for each");
 }
 
 /// Routes come from the same table as their description, so that none can be
