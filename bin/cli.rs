@@ -142,6 +142,13 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
+/// Reads an object in JSON.
+pub(crate) fn object(text: &str) -> Result<serde_json::Value, String> {
+    let members: serde_json::Map<_, _> =
+        serde_json::from_str(text).map_err(|error| format!("is no object in JSON: {error}"))?;
+    Ok(members.into())
+}
+
 /// Reads a length of time such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let wrong = |_| format!("`{text}` is no length of time such as `30d`, `12h` or `90s`");

@@ -33,7 +33,6 @@ use postrider_dispatcher::guard::Guard;
 use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
-use postrider_model::retry::RetrySchedule;
 use postrider_model::time::Clock;
 use postrider_outbox::{DirLock, Outbox, Salvaged};
 use postrider_scheduler::{Drained, Handle};
@@ -125,9 +124,9 @@ impl Server {
         })
     }
 
-    /// Takes over another retry schedule.
-    pub(crate) fn set_retry_schedule(&self, schedule: RetrySchedule) {
-        self.dispatch.scheduler.set_retry_schedule(schedule);
+    /// Takes over other rules for endpoints whose policies say nothing else.
+    pub(crate) fn set_rules(&self, config: &Config) {
+        self.dispatch.scheduler.set_rules(options::rules(config));
     }
 
     /// Waits until a part ends by itself, which it never should.

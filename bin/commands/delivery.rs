@@ -186,9 +186,17 @@ fn wait(delivery: &Value) -> String {
     match field(wait, "reason").as_str() {
         "in_flight" => "nothing: it is on its way now".into(),
         "not_due" => format!("its time, {}", time(wait, "until")),
-        "lane_paused" => format!("the pause that the endpoint needs, until {}", time(wait, "until")),
+        "lane_paused" => format!("the pause that the endpoint asked for, until {}", time(wait, "until")),
+        "rate_limited" => format!("the endpoint's rate limit, until {}", time(wait, "until")),
+        "application_rate_limited" => format!("the application's rate limit, until {}", time(wait, "until")),
+        "breaker_open" => format!("the endpoint's open breaker, until {}", time(wait, "until")),
+        "breaker_half_open" => "the attempt that probes the endpoint".into(),
         "lane_busy" => format!("{} of {} requests in flight", field(wait, "inFlight"), field(wait, "limit")),
-        "order_key" => "an earlier one with the same order key".into(),
+        "application_busy" => {
+            format!("{} of {} requests of the application in flight", field(wait, "inFlight"), field(wait, "limit"))
+        }
+        "behind" => "an earlier one that goes first".into(),
+        "turn" => "its turn".into(),
         "behind_window" => "the many that came before it".into(),
         "endpoint_disabled" => "the endpoint, which is disabled (`postrider endpoint enable`)".into(),
         "endpoint_disabled_by_410" => {
@@ -200,7 +208,8 @@ fn wait(delivery: &Value) -> String {
     }
 }
 
-fn list(answer: &Value) -> String {
+/// Deliveries in a table.
+pub(crate) fn list(answer: &Value) -> String {
     let mut table = Table::new(["message", "endpoint", "event type", "state", "attempts", "waits for"]);
     for delivery in data(answer) {
         table.row([

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::app::without_nulls;
 use super::message::{newest, outcome};
 use super::{Context, PageArgs, endpoint_example, endpoint_replay, endpoint_stats};
-use crate::cli::{duration, pair};
+use crate::cli::{duration, object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
 use crate::output::{Table, card, data, field, more, time, with_unit};
@@ -86,6 +86,9 @@ pub(crate) enum EndpointCommand {
     /// Sends an example of an event to an endpoint, whatever its filters
     #[command(after_help = "Example:\n  postrider endpoint send-example --app shop main --type order.paid")]
     SendExample(endpoint_example::SendExample),
+    /// Shows how it stands with the deliveries to an endpoint: its breaker, what is in flight, what waits
+    #[command(after_help = "Example:\n  postrider endpoint flow --app shop main")]
+    Flow(Which),
     /// Switches an endpoint on; what waited for it goes out
     #[command(after_help = "Example:\n  postrider endpoint enable --app shop main")]
     Enable(Which),
@@ -153,6 +156,10 @@ pub(crate) struct Fields {
     /// The deadline of an attempt in milliseconds, 1000 to 30000
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u32>,
+    /// Its own rules of delivery, such as '{"maxInFlight": 2, "retrySchedule": [0, 5, 60]}'; `null` for a member leaves
+    /// that to the server
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    policy: Option<Value>,
 }
 
 impl Fields {
@@ -170,6 +177,7 @@ impl Fields {
             "headers": map(self.headers),
             "metadata": map(self.metadata),
             "timeoutMs": self.timeout_ms,
+            "policy": self.policy,
         }))
     }
 }
@@ -232,6 +240,7 @@ impl EndpointCommand {
                 context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
             }
             Self::Recover(command) => command.run(context, &client).await,
+            Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, show_flow),
             Self::Stats(command) => command.run(context, &client).await,
             Self::SendExample(command) => command.run(context, &client).await,
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,
@@ -260,6 +269,20 @@ pub(crate) fn merged(mut object: Value, more: Value) -> Value {
     object
 }
 
+fn show_flow(flow: &Value) -> String {
+    let breaker = match time(flow, "openUntil") {
+        until if until.is_empty() => field(flow, "breaker"),
+        until => format!("{} until {until}", field(flow, "breaker")),
+    };
+    card(&[
+        ("held", field(flow, "held")),
+        ("breaker", breaker),
+        ("in flight", format!("{} of {} allowed at present", field(flow, "inFlight"), field(flow, "allowedInFlight"))),
+        ("waiting", field(flow, "waiting")),
+        ("failing since", time(flow, "failingSince")),
+    ])
+}
+
 fn show(endpoint: &Value) -> String {
     card(&[
         ("id", field(endpoint, "id")),
@@ -271,11 +294,18 @@ fn show(endpoint: &Value) -> String {
         ("channels", field(endpoint, "channels")),
         ("throttle", with_unit(endpoint, "throttleRate", "a second")),
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
+        ("policy", policy(endpoint)),
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint).into()),
         ("created", time(endpoint, "createdAt")),
         ("updated", time(endpoint, "updatedAt")),
     ])
+}
+
+/// What it says of its deliveries, as it can be given again.
+fn policy(endpoint: &Value) -> String {
+    let policy = endpoint.get("policy").filter(|policy| policy.as_object().is_some_and(|members| !members.is_empty()));
+    policy.map(Value::to_string).unwrap_or_default()
 }
 
 /// The last attempt to reach an endpoint; null if none is known. An answer 410

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Context, PageArgs};
+use super::endpoint::merged;
+use super::{Context, PageArgs, delivery};
 use crate::client::{Client, Path};
 use crate::exit::Failure;
 use crate::output::{Table, card, data, field, more, printable, time};
@@ -47,6 +48,9 @@ pub(crate) enum Message {
     /// Shows a message with its payload
     #[command(after_help = "Example:\n  postrider message get --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
     Get(Which),
+    /// Shows where a message stands with each of its endpoints, and why what waits does
+    #[command(after_help = "Example:\n  postrider message show --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
+    Show(Which),
     /// Removes a message's payload for good, or an endpoint's answer to one attempt
     #[command(after_help = "\
 Examples:
@@ -122,6 +126,14 @@ impl Message {
                 let path = path.query("event_types", types).query("before", before).query("after", after);
                 let path = path.query("with_content", (!context.output.json).then_some(false));
                 context.output.answer(&client.get(path).await?, list)
+            }
+            Self::Show(Which { app, message }) => {
+                let path = Path::new(["app", &app, "msg", &message])?.query("with_content", Some(false));
+                let found = client.get(path).await?;
+                let deliveries = client.get(Path::new(["app", &app, "msg", &message, "delivery"])?).await?;
+                let standing = merged(found.clone(), json!({ "deliveries": deliveries.get("data") }));
+                let human = |_: &Value| format!("{}\n{}", show(&found, ""), delivery::list(&deliveries));
+                context.output.answer(&standing.into(), human)
             }
             Self::Get(Which { app, message }) => {
                 let answer = client.get(Path::new(["app", &app, "msg", &message])?).await?;

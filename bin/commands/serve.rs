@@ -15,8 +15,9 @@ use crate::wiring::{self, Server};
 #[command(
     after_help = "Examples:\n  postrider serve\n  postrider serve --data-dir /var/lib/postrider --set api.listen=0.0.0.0:8071\n\n\
                         SIGTERM and SIGINT let requests in flight end, then stop it; a second one ends it at once.\n\
-                        SIGHUP reads the configuration anew: `retry.schedule` and `log.level` take effect at once, \
-                        other keys at the next start."
+                        SIGHUP reads the configuration anew: these keys take effect at once, others at the next start:\n\
+                        `retry.schedule`, `retry.jitter_percent`, `retry.max_age`, `retry.final_statuses`, `breaker.failures`, \
+                        `breaker.pause_min_ms`, `breaker.pause_max_ms`, `breaker.disable_after`, `log.level`."
 )]
 pub(crate) struct Serve {
     /// Accept events but deliver nothing until `postrider resume`
@@ -67,7 +68,7 @@ async fn serve(config: Config, sources: &Sources, log_level: &LogLevelHandle, pa
                 Asked::Stop => return server.stop().await,
                 Asked::Reload => {
                     present = wiring::reload(&present, sources, log_level);
-                    server.set_retry_schedule(present.retry.schedule.clone());
+                    server.set_rules(&present);
                 }
             },
         }

@@ -21,6 +21,12 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         "limits.line_bytes",
         format!("is {}, less than `limits.body_bytes` ({})", limits.line_bytes, limits.body_bytes),
     );
+    let breaker = &config.breaker;
+    rule(
+        breaker.pause_max_ms >= breaker.pause_min_ms,
+        "breaker.pause_max_ms",
+        format!("is {}, less than `breaker.pause_min_ms` ({})", breaker.pause_max_ms, breaker.pause_min_ms),
+    );
     rule(
         config.journal.segment_bytes >= 4 * limits.body_bytes,
         "journal.segment_bytes",

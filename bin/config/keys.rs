@@ -11,6 +11,7 @@ use postrider_model::endpoint::TIMEOUT_RANGE_MS;
 use postrider_model::id::OrgId;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
+use postrider_model::status_pattern::StatusPattern;
 
 use super::choice::LogFormat;
 use super::table::{Key, Section, assign, settings};
@@ -107,8 +108,28 @@ settings! {
         /// The delay before each attempt, in seconds, 1 to 100 of them. After the last the delivery is a dead letter.
         /// Each is spread at random: by half of it up to 10 minutes, by a tenth above.
         schedule: RetrySchedule = RetrySchedule::default() => reload;
+        /// By how many percent of itself each delay differs at random, in place of the spread above.
+        jitter_percent: Option<u64> = None, in 0..=100 => reload;
+        /// From this age on a delivery gets one attempt more and is then a dead letter; if not set, the schedule alone
+        /// decides.
+        max_age: Option<Span> = None, in 60..=31_536_000 => reload;
+        /// Answers after which a delivery is a dead letter at once, such as `404` or `4xx`.
+        final_statuses: Vec<StatusPattern> = vec![] => reload;
         /// The longest `Retry-After` that is honoured, in seconds.
         retry_after_max_s: u64 = 86_400, in 1..=2_592_000;
+    }
+
+    /// When an endpoint that fails is left alone for a while.
+    breaker: Breaker {
+        /// Failures in a row after which nothing is sent for a pause. Then one attempt probes the endpoint.
+        failures: u64 = 5, in 1..=1_000 => reload;
+        /// The first pause, in milliseconds; doubled with every probe that fails. A pause is spread by a fifth.
+        pause_min_ms: u64 = 1_000, in 100..=86_400_000 => reload;
+        /// The longest pause, in milliseconds.
+        pause_max_ms: u64 = 60_000, in 100..=86_400_000 => reload;
+        /// An endpoint that has had nothing but failures for this long is disabled; its deliveries wait.
+        /// `0s` is never.
+        disable_after: Span = Span::days(5), in 0..=31_536_000 => reload;
     }
 
     /// The limit of everything that could grow. What is full waits, or refuses before accepting.
@@ -119,7 +140,7 @@ settings! {
         line_bytes: u64 = 2 * MIB, in KIB..=128 * MIB;
         /// Requests to endpoints in flight, in all.
         in_flight: u64 = 4_096, in 1..=65_536;
-        /// Requests in flight to one endpoint.
+        /// Requests in flight to one endpoint, unless its policy says less or more.
         in_flight_per_endpoint: u64 = 32, in 1..=4_096;
         /// Requests in flight to all endpoints of one application; never more than `limits.in_flight`.
         in_flight_per_application: u64 = 256, in 1..=65_536;

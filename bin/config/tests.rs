@@ -144,7 +144,8 @@ fn every_number_is_refused_outside_of_its_bounds_and_every_default_lies_within()
         for outside in below.into_iter().chain([range.end() + 1]) {
             assert!(set(outside).is_err(), "{} = {outside}", key.name);
         }
-        let default = key.show(&Config::default()).expect("a number has a default");
+        // What need not be set has none.
+        let Some(default) = key.show(&Config::default()) else { continue };
         let default = default.trim_matches('"');
         assert_eq!(key.set(&mut Config::default(), value::Raw::Text(default)), Ok(()), "{} = {default}", key.name);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use postrider_model::id::OrgId;
 use postrider_model::retry::RetrySchedule;
+use postrider_model::status_pattern::StatusPattern;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -275,6 +276,19 @@ impl Value for RetrySchedule {
 
     fn show(&self) -> Option<String> {
         number_list(Vec::<u64>::from(self.clone()))
+    }
+}
+
+impl Value for Vec<StatusPattern> {
+    const IS_TEXT: bool = false;
+    const TYPE: &'static str = "a list of status codes or classes, such as `404` or `4xx`";
+
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        raw.list::<Self, _>(|member| member.text::<String>()?.parse().map_err(|error| format!("is wrong: {error}")))
+    }
+
+    fn show(&self) -> Option<String> {
+        quoted_list(self)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use postrider_model::policy::{BreakerRule, Rules};
+use postrider_model::retry::Jitter;
 use postrider_outbox::MasterKey;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -81,11 +83,29 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
 pub(super) fn scheduler(config: &Config) -> postrider_scheduler::Options {
     postrider_scheduler::Options {
         max_in_flight: number(config.limits.in_flight),
-        in_flight_per_endpoint: number(config.limits.in_flight_per_endpoint),
         in_flight_per_application: number(config.limits.in_flight_per_application),
-        retry_schedule: config.retry.schedule.clone(),
+        rules: rules(config),
         retry_after_max: Duration::from_secs(config.retry.retry_after_max_s),
         ..Default::default()
+    }
+}
+
+/// What counts for an endpoint whose policy says nothing else.
+pub(crate) fn rules(config: &Config) -> Rules {
+    let (retry, breaker) = (&config.retry, &config.breaker);
+    Rules {
+        schedule: retry.schedule.clone(),
+        jitter: retry.jitter_percent.map_or(Jitter::Standard, |percent| Jitter::Percent(percent.min(100) as u8)),
+        max_age: retry.max_age.map(|age| age.0),
+        final_statuses: retry.final_statuses.iter().copied().collect(),
+        rate: None,
+        max_in_flight: number(config.limits.in_flight_per_endpoint),
+        breaker: BreakerRule {
+            failures: number(breaker.failures),
+            pause_min_ms: number(breaker.pause_min_ms),
+            pause_max_ms: number(breaker.pause_max_ms),
+        },
+        disable_after: Some(breaker.disable_after.0).filter(|after| !after.is_zero()),
     }
 }
 

@@ -15,6 +15,7 @@ mod idempotency;
 mod isolation;
 mod kill;
 mod observation;
+mod policy;
 mod reads;
 mod refusals;
 mod resend;

@@ -48,13 +48,19 @@ pub(crate) struct DeliveryOut {
     resending: bool,
 }
 
-/// Why a delivery is not in flight.
+/// Why a delivery is not in flight, and until when if that is known.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = DeliveryWaitOut)]
 #[serde(rename_all = "camelCase")]
 struct WaitOut {
+    /// `in_flight`; `not_due`: its next attempt comes later; `rate_limited` or `application_rate_limited`; `breaker_open` or
+    /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `lane_busy` or
+    /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `turn`: others' turns
+    /// come first; `behind_window`: very many wait before it; `endpoint_disabled`, `endpoint_disabled_by_410`,
+    /// `endpoint_disabled_by_failures`, `endpoint_paused` or `dispatch_paused`.
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     in_flight: Option<u32>,
@@ -65,15 +71,22 @@ struct WaitOut {
 impl From<Wait> for WaitOut {
     fn from(wait: Wait) -> Self {
         let because = |reason| Self { reason, ..Self::default() };
+        let until = |reason, until| Self { until: Some(time::text(until)), ..because(reason) };
+        let busy =
+            |reason, in_flight, limit| Self { in_flight: Some(in_flight), limit: Some(limit), ..because(reason) };
         match wait {
             Wait::InFlight => because("in_flight"),
-            Wait::NotDue { due } => Self { until: Some(time::text(due)), ..because("not_due") },
+            Wait::NotDue { due } => until("not_due", due),
             Wait::Held(hold) => because(hold.as_str()),
-            Wait::LanePaused { until } => Self { until: Some(time::text(until)), ..because("lane_paused") },
-            Wait::LaneBusy { in_flight, limit } => {
-                Self { in_flight: Some(in_flight), limit: Some(limit), ..because("lane_busy") }
-            }
-            Wait::OrderKey => because("order_key"),
+            Wait::LanePaused { until: end } => until("lane_paused", end),
+            Wait::RateLimited { until: end } => until("rate_limited", end),
+            Wait::BreakerOpen { until: end } => until("breaker_open", end),
+            Wait::BreakerHalfOpen => because("breaker_half_open"),
+            Wait::LaneBusy { in_flight, limit } => busy("lane_busy", in_flight, limit),
+            Wait::ApplicationRateLimited { until: end } => until("application_rate_limited", end),
+            Wait::ApplicationBusy { in_flight, limit } => busy("application_busy", in_flight, limit),
+            Wait::Turn => because("turn"),
+            Wait::Behind => because("behind"),
             Wait::BehindWindow => because("behind_window"),
         }
     }

@@ -8,6 +8,7 @@ use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::endpoint::{Endpoint, EndpointFields};
 use postrider_model::id::EndpointId;
+use postrider_model::policy::Policy;
 use postrider_model::secret::Secret;
 use postrider_model::validate;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::input::{Field, Problems, set, throttle};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
+use crate::policy::PolicyIn;
 use crate::schema::{Channel, EventTypeName, derived_body};
 use crate::{Context, UrlGuard, time};
 
@@ -60,6 +62,9 @@ pub(crate) struct EndpointIn {
     /// How long one attempt may take, in milliseconds; `null` for the server's setting.
     #[schema(value_type = Option<u32>, minimum = 1_000, maximum = 30_000)]
     timeout_ms: Field<u32>,
+    /// Its own rules of delivery: retries, pace, order. `PATCH` changes the members that are named.
+    #[schema(value_type = Option<PolicyIn>)]
+    policy: Field<PolicyIn>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -95,6 +100,7 @@ impl EndpointIn {
         let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.change();
+        let policy = self.policy.change();
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
@@ -103,6 +109,7 @@ impl EndpointIn {
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
+            let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
             *fields = EndpointFields {
                 url,
                 description,
@@ -113,6 +120,7 @@ impl EndpointIn {
                 headers,
                 metadata,
                 timeout_ms,
+                policy,
             };
         });
         Ok(Asked { edit, disabled, secret, event_types_name })
@@ -136,6 +144,7 @@ impl EndpointIn {
         let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.change();
+        let policy = self.policy.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             set(&mut fields.url, url);
@@ -147,6 +156,11 @@ impl EndpointIn {
             set(&mut fields.throttle_per_second, throttle);
             set(&mut fields.headers, headers.map(Option::unwrap_or_default));
             set(&mut fields.timeout_ms, timeout_ms);
+            match policy {
+                None => {}
+                Some(None) => fields.policy = Policy::default(),
+                Some(Some(policy)) => policy.onto(&mut fields.policy),
+            }
         });
         Ok(Asked { edit, disabled, secret: None, event_types_name })
     }
@@ -163,6 +177,15 @@ impl EndpointIn {
     fn event_types_name(&self) -> &'static str {
         if self.event_types.is_absent() && !self.filter_types.is_absent() { "filterTypes" } else { "eventTypes" }
     }
+}
+
+/// The policy that a request gives as a whole.
+fn whole_policy(given: Option<PolicyIn>) -> Policy {
+    let mut policy = Policy::default();
+    if let Some(given) = given {
+        given.onto(&mut policy);
+    }
+    policy
 }
 
 /// Asks the guard about a URL that has the right form; the form itself is the
@@ -192,6 +215,9 @@ pub(crate) struct EndpointOut {
     /// Its deliveries wait until it is resumed.
     paused: bool,
     timeout_ms: Option<u32>,
+    /// What it says of its deliveries; what is not there is as the server is configured.
+    #[schema(value_type = PolicyIn)]
+    policy: Policy,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -217,6 +243,7 @@ impl From<&Endpoint> for EndpointOut {
             disabled: endpoint.disabled.is_some(),
             paused: endpoint.paused.is_some(),
             timeout_ms: fields.timeout_ms,
+            policy: fields.policy,
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

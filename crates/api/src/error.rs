@@ -207,7 +207,8 @@ fn place(field: &'static str) -> Vec<String> {
         "create_app" => &["body", "application", "name"],
         "idempotency_key" => &["header", "idempotency-key"],
         "order_key" => &["body", "orderKey"],
-        field => &["body", field],
+        // A member of a member is named with dots.
+        field => return std::iter::once("body").chain(field.split('.')).map(str::to_owned).collect(),
     };
     names.iter().map(|&name| name.to_owned()).collect()
 }

@@ -18,8 +18,8 @@ use crate::error::ApiError;
 use crate::once::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, docs,
-    endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, health,
-    message, once, openapi, poller, portal, precheck, task,
+    endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, flow,
+    health, message, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -102,6 +102,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(endpoint_headers::get, endpoint_headers::put, endpoint_headers::patch))
         .routes(routes!(attempted::messages))
         .routes(routes!(endpoint_stats::get))
+        .routes(routes!(flow::get))
         .routes(routes!(example::send))
         .routes(routes!(endpoint_replay::recover))
         .routes(routes!(endpoint::pause))

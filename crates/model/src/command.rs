@@ -92,10 +92,12 @@ pub enum Command {
         /// How long the old secrets go on signing.
         keep_old: Duration,
     },
-    /// The endpoint answered 410: it is disabled. Not an error if it is gone.
-    DisableGone {
+    /// What an attempt's end says disables the endpoint. Not an error if it is gone.
+    Disable {
         /// The endpoint.
         endpoint: EndpointId,
+        /// What it says.
+        by: DisabledBy,
     },
     /// Pauses an endpoint, or lets it go on.
     PauseEndpoint {
@@ -238,7 +240,7 @@ pub fn execute(config: &Config, command: Command, env: &mut dyn Environment) -> 
             let found = find_endpoint(find_app(config, org, &app)?, &endpoint)?;
             rotate_secret(found, env, secret, keep_old)
         }
-        Command::DisableGone { endpoint } => Ok(disable_gone(config, env, endpoint)),
+        Command::Disable { endpoint, by } => Ok(disable(config, env, endpoint, by)),
         Command::PauseEndpoint { org, app, endpoint, paused } => {
             let found = find_endpoint(find_app(config, org, &app)?, &endpoint)?;
             let since = if paused { Some(found.paused.unwrap_or_else(|| env.now())) } else { None };
@@ -378,10 +380,10 @@ fn rotate_secret(
     Ok(changed_endpoint(Endpoint { secrets, updated: now, ..found.clone() }, false))
 }
 
-fn disable_gone(config: &Config, env: &dyn Environment, id: EndpointId) -> Executed {
+fn disable(config: &Config, env: &dyn Environment, id: EndpointId, by: DisabledBy) -> Executed {
     match config.endpoint(id) {
         Some(found) if found.disabled.is_none() => {
-            let disabled = Some(Disabled { since: env.now(), by: DisabledBy::Gone });
+            let disabled = Some(Disabled { since: env.now(), by });
             changed_endpoint(Endpoint { disabled, ..Endpoint::clone(found) }, false)
         }
         _ => (vec![], Reply::Done),

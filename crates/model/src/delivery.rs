@@ -115,6 +115,8 @@ pub enum DeadReason {
     PayloadDamaged,
     /// Its payload was expunged, or its retention ended, before it was delivered.
     PayloadExpunged,
+    /// The endpoint gave an answer that its policy calls final.
+    Refused,
 }
 
 impl DeadReason {
@@ -127,6 +129,7 @@ impl DeadReason {
             Self::TooOld => "too_old",
             Self::PayloadDamaged => "payload_damaged",
             Self::PayloadExpunged => "payload_expunged",
+            Self::Refused => "refused",
         }
     }
 

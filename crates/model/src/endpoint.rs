@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, EndpointId};
+use crate::policy::Policy;
+use crate::rate::Rate;
 use crate::secret::SealedSecret;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
@@ -63,6 +65,8 @@ pub enum DisabledBy {
     Request,
     /// The endpoint itself, by answering 410 Gone.
     Gone,
+    /// A long time of nothing but failure.
+    Failing,
 }
 
 /// Why an endpoint gets nothing at present. Its deliveries wait; none is lost.
@@ -83,6 +87,7 @@ impl Hold {
         match self {
             Self::Disabled(DisabledBy::Request) => "endpoint_disabled",
             Self::Disabled(DisabledBy::Gone) => "endpoint_disabled_by_410",
+            Self::Disabled(DisabledBy::Failing) => "endpoint_disabled_by_failures",
             Self::Paused => "endpoint_paused",
             Self::AllPaused => "dispatch_paused",
         }
@@ -120,6 +125,8 @@ pub struct EndpointFields {
     pub metadata: BTreeMap<String, String>,
     /// Its own deadline, in milliseconds; else `dispatch.timeout_ms`.
     pub timeout_ms: Option<u32>,
+    /// Its own rules of delivery.
+    pub policy: Policy,
 }
 
 impl EndpointFields {
@@ -138,6 +145,11 @@ impl EndpointFields {
         errors.check("headers", validate::headers(&self.headers));
         errors.check("metadata", validate::metadata(&self.metadata));
         errors.check("timeoutMs", validate::timeout_ms(self.timeout_ms));
+        self.policy.check(&mut errors);
+        if self.throttle_per_second.is_some() && self.policy.rate.is_some() {
+            let problem = "is given beside `throttleRate` (or `rateLimit`); only one of them can count";
+            errors.check("policy.rate", Err(problem.to_owned()));
+        }
         errors.finish()
     }
 
@@ -147,6 +159,15 @@ impl EndpointFields {
         let type_wanted = self.event_types.as_ref().is_none_or(|types| types.contains(event_type));
         let channel_wanted = self.channels.as_ref().is_none_or(|own| !own.is_disjoint(channels));
         type_wanted && channel_wanted
+    }
+
+    /// Its own rules, the limit of attempts per second among them; `None` if it
+    /// leaves everything open.
+    #[must_use]
+    pub fn own_policy(&self) -> Option<Policy> {
+        let mut policy = self.policy.clone();
+        policy.rate = policy.rate.or_else(|| self.throttle_per_second.map(Rate::per_second));
+        (policy != Policy::default()).then_some(policy)
     }
 
     /// The endpoint's own deadline.

@@ -12,11 +12,15 @@
 //! The scheduler keeps nothing that it could not learn again: after a start the
 //! outbox tells it every endpoint and every live delivery anew.
 
+use std::sync::Arc;
+
 use crate::delivery::{DeliveryKey, Next, Scheduled, Trigger};
-use crate::endpoint::Hold;
+use crate::endpoint::{DisabledBy, Hold};
 use crate::id::{AppId, EndpointId};
 use crate::job::{Job, Outcome};
+use crate::policy::Policy;
 use crate::ports::Answer;
+use crate::time::UnixMs;
 
 /// What the scheduler is told. Events of one delivery come in the order in
 /// which they happened. There are never more than `lane_window` live deliveries
@@ -52,7 +56,7 @@ pub enum LaneEvent {
 }
 
 /// What the scheduler knows of an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
     /// The endpoint.
     pub endpoint: EndpointId,
@@ -60,8 +64,10 @@ pub struct Lane {
     pub app: AppId,
     /// Why it gets nothing at present, if so; all dispatch paused among the reasons.
     pub hold: Option<Hold>,
-    /// Attempts per second that it gets, if limited.
-    pub throttle_per_second: Option<u32>,
+    /// Its own rules of delivery, if it has any.
+    pub policy: Option<Arc<Policy>>,
+    /// Since when it has had nothing but failures on record, if it has.
+    pub failing_since: Option<UnixMs>,
     /// Attempts per second that all endpoints of its application get, if limited.
     pub app_throttle_per_second: Option<u32>,
 }
@@ -75,8 +81,8 @@ pub struct Settlement {
     pub trigger: Trigger,
     /// What follows.
     pub next: Next,
-    /// The endpoint answered 410: disable it in the same frame.
-    pub disable_endpoint: bool,
+    /// Disable the endpoint in the same frame, for this reason.
+    pub disable: Option<DisabledBy>,
 }
 
 /// Why there is no job for a delivery.

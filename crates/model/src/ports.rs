@@ -479,11 +479,23 @@ pub enum Wait {
     },
     /// Its endpoint, or all dispatch, is held.
     Held(Hold),
-    /// Its endpoint asked for a pause.
+    /// Its endpoint asked for a pause, by `Retry-After`.
     LanePaused {
         /// Until then.
         until: UnixMs,
     },
+    /// Its endpoint's rate allows the next attempt later.
+    RateLimited {
+        /// Until then.
+        until: UnixMs,
+    },
+    /// Its endpoint has failed too often in a row.
+    BreakerOpen {
+        /// Until then, when one attempt probes the endpoint.
+        until: UnixMs,
+    },
+    /// One attempt probes its endpoint, which had failed too often.
+    BreakerHalfOpen,
     /// Its endpoint has as many requests in flight as it may have.
     LaneBusy {
         /// Requests in flight.
@@ -491,8 +503,22 @@ pub enum Wait {
         /// Allowed at present.
         limit: u32,
     },
-    /// An earlier delivery with the same order key goes first.
-    OrderKey,
+    /// Its application's rate allows the next attempt later.
+    ApplicationRateLimited {
+        /// Until then.
+        until: UnixMs,
+    },
+    /// Its application has as many requests in flight as it may have.
+    ApplicationBusy {
+        /// Requests in flight.
+        in_flight: u32,
+        /// Allowed.
+        limit: u32,
+    },
+    /// Nothing but the others whose turn comes first.
+    Turn,
+    /// An earlier delivery with the same order goes first.
+    Behind,
     /// It lies behind the window of its lane: earlier deliveries go first.
     BehindWindow,
 }
@@ -501,6 +527,40 @@ pub enum Wait {
 pub trait Explain: Send + Sync {
     /// Why this pending delivery is not in flight, if that is known.
     fn why(&self, key: DeliveryKey) -> Option<Wait>;
+
+    /// How it stands with an endpoint's deliveries as a whole, if it is known.
+    fn flow(&self, endpoint: EndpointId) -> Option<Flow>;
+}
+
+/// How it stands with the deliveries to one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Why it gets nothing at present, if so.
+    pub hold: Option<Hold>,
+    /// Where its circuit breaker is.
+    pub breaker: BreakerState,
+    /// Attempts in flight.
+    pub in_flight: u32,
+    /// Attempts that may be in flight at present.
+    pub allowed_in_flight: u32,
+    /// Deliveries that wait for an attempt and are not in flight.
+    pub waiting: u64,
+    /// Since when it has had nothing but failures, if it has.
+    pub failing_since: Option<UnixMs>,
+}
+
+/// The states of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Attempts are made.
+    Closed,
+    /// None is made: it has failed too often in a row.
+    Open {
+        /// Until then, when one attempt probes it.
+        until: UnixMs,
+    },
+    /// One attempt probes it.
+    HalfOpen,
 }
 
 /// Whether the service can do its work.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::delivery::{DeadReason, Next, Scheduled, Trigger};
 use crate::job::Verdict;
+use crate::policy::Rules;
 use crate::time::UnixMs;
 
 /// Delays before each attempt: the example of Standard Webhooks 1.0.0.
@@ -22,14 +23,41 @@ const EARLY: Duration = Duration::from_secs(600);
 const EARLY_SPREAD: f64 = 0.5;
 const LATE_SPREAD: f64 = 0.1;
 
-/// The delays before each attempt. There is at least one.
+/// The delays before each attempt. There is at least one. Written as a list of
+/// seconds, or as the rule that gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<u64>", into = "Vec<u64>")]
+#[serde(try_from = "Written", into = "Written")]
 pub struct RetrySchedule {
     delays: Vec<Duration>,
+    rule: Option<Exponential>,
 }
 
-/// A list of delays that is no retry schedule.
+/// Delays that grow: none before the first attempt, `base_ms` before the second,
+/// and `factor` times the one before, but at most `cap_ms`, before each other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exponential {
+    /// Before the second attempt, in milliseconds.
+    pub base_ms: u64,
+    /// 1 to 10; finite in a [`RetrySchedule`].
+    pub factor: f64,
+    /// The longest, in milliseconds.
+    pub cap_ms: u64,
+    /// Attempts in all.
+    pub attempts: u16,
+}
+
+// In a schedule the factor is always a number.
+impl Eq for Exponential {}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Delays(Vec<u64>),
+    Rule(Exponential),
+}
+
+/// Something that is no retry schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
     /// No attempt at all, or too many.
@@ -38,6 +66,33 @@ pub enum InvalidSchedule {
     /// One delay is too long.
     #[error("the delay of {0} s before an attempt is longer than 30 days")]
     Delay(u64),
+    /// It does not grow as it should.
+    #[error("the factor of a retry schedule is 1 to 10")]
+    Factor,
+}
+
+/// How far a delay may differ from the schedule, at random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jitter {
+    /// By half of it for the early, short delays, and by a tenth for the later
+    /// ones, where the schedule itself is a promise.
+    #[default]
+    Standard,
+    /// By so many percent of it on either side, at most 100.
+    Percent(u8),
+}
+
+impl Jitter {
+    /// `delay` with its jitter: `random` in 0..1 chooses evenly.
+    #[must_use]
+    pub fn apply(self, delay: Duration, random: f64) -> Duration {
+        let spread = match self {
+            Self::Standard if delay <= EARLY => EARLY_SPREAD,
+            Self::Standard => LATE_SPREAD,
+            Self::Percent(percent) => f64::from(percent.min(100)) / 100.0,
+        };
+        delay.mul_f64(1.0 - spread + 2.0 * spread * random.clamp(0.0, 1.0))
+    }
 }
 
 impl RetrySchedule {
@@ -51,8 +106,27 @@ impl RetrySchedule {
         }
         match delays.iter().find(|delay| **delay > MAX_DELAY) {
             Some(long) => Err(InvalidSchedule::Delay(long.as_secs())),
-            None => Ok(Self { delays }),
+            None => Ok(Self { delays, rule: None }),
         }
+    }
+
+    /// A schedule whose delays grow.
+    ///
+    /// # Errors
+    /// As [`Self::try_new`], or the factor is not within 1 to 10.
+    pub fn exponential(rule: Exponential) -> Result<Self, InvalidSchedule> {
+        if !(1.0..=10.0).contains(&rule.factor) {
+            return Err(InvalidSchedule::Factor);
+        }
+        let attempts = usize::from(rule.attempts);
+        if attempts > MAX_ATTEMPTS {
+            return Err(InvalidSchedule::Attempts(attempts));
+        }
+        let cap = Duration::from_millis(rule.cap_ms);
+        let grown = |delay: &Duration| Some(delay.min(&MAX_DELAY).mul_f64(rule.factor).min(cap));
+        let growing = std::iter::successors(Some(Duration::from_millis(rule.base_ms).min(cap)), grown);
+        let delays = std::iter::once(Duration::ZERO).chain(growing).take(attempts).collect();
+        Ok(Self { rule: Some(rule), ..Self::try_new(delays)? })
     }
 
     /// The attempts of the schedule.
@@ -66,22 +140,11 @@ impl RetrySchedule {
     pub fn delay(&self, step: u16) -> Option<Duration> {
         self.delays.get(usize::from(step)).copied()
     }
-
-    /// The delay before attempt `step` with its jitter: `random` in 0..1
-    /// chooses evenly within half of the delay on either side for the early,
-    /// short delays, and within a tenth for the later ones, where the schedule
-    /// itself is a promise.
-    #[must_use]
-    pub fn jittered_delay(&self, step: u16, random: f64) -> Option<Duration> {
-        let delay = self.delay(step)?;
-        let spread = if delay <= EARLY { EARLY_SPREAD } else { LATE_SPREAD };
-        Some(delay.mul_f64(1.0 - spread + 2.0 * spread * random.clamp(0.0, 1.0)))
-    }
 }
 
 impl Default for RetrySchedule {
     fn default() -> Self {
-        Self { delays: DEFAULT_DELAYS_SECS.into_iter().map(Duration::from_secs).collect() }
+        Self { delays: DEFAULT_DELAYS_SECS.into_iter().map(Duration::from_secs).collect(), rule: None }
     }
 }
 
@@ -99,95 +162,67 @@ impl From<RetrySchedule> for Vec<u64> {
     }
 }
 
+impl TryFrom<Written> for RetrySchedule {
+    type Error = InvalidSchedule;
+
+    fn try_from(written: Written) -> Result<Self, InvalidSchedule> {
+        match written {
+            Written::Delays(seconds) => seconds.try_into(),
+            Written::Rule(rule) => Self::exponential(rule),
+        }
+    }
+}
+
+impl From<RetrySchedule> for Written {
+    fn from(schedule: RetrySchedule) -> Self {
+        schedule.rule.map_or_else(|| Self::Delays(schedule.into()), Self::Rule)
+    }
+}
+
+/// An attempt that has ended, as far as it matters to what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What the delivery waited for.
+    pub scheduled: Scheduled,
+    /// When its message was accepted.
+    pub accepted: UnixMs,
+    /// What the end means.
+    pub verdict: Verdict,
+    /// The status code, if there was an answer.
+    pub status: Option<u16>,
+    /// How long the endpoint asked to wait, already clamped.
+    pub retry_after: Option<Duration>,
+}
+
 /// Decides what follows from an attempt that ended at `now`. `random` in 0..1
-/// is the jitter; `retry_after` is already clamped.
+/// is the jitter.
+///
+/// The age limit holds for the schedule that begins with acceptance: a person
+/// who replays a delivery wants it whatever its age. The last attempt comes when
+/// the limit is reached, or later if the endpoint asked for that.
 #[must_use]
-pub fn decide(
-    schedule: &RetrySchedule,
-    ended: &Scheduled,
-    verdict: Verdict,
-    retry_after: Option<Duration>,
-    now: UnixMs,
-    random: f64,
-) -> Next {
+pub fn decide(rules: &Rules, ended: &Ended, now: UnixMs, random: f64) -> Next {
+    let Ended { scheduled, accepted, verdict, status, retry_after } = *ended;
     if verdict == Verdict::Success {
         return Next::Delivered;
     }
-    if ended.trigger == Trigger::Resent {
+    if scheduled.trigger == Trigger::Resent {
         return Next::AsBefore;
     }
-    match schedule.jittered_delay(ended.step.saturating_add(1), random) {
-        Some(delay) => Next::Retry { due: now + delay.max(retry_after.unwrap_or_default()) },
-        None => Next::Dead { reason: DeadReason::AttemptsExhausted },
+    if rules.is_final(status, verdict) {
+        return Next::Dead { reason: DeadReason::Refused };
     }
+    let limit = rules.max_age.filter(|_| scheduled.trigger == Trigger::Scheduled).map(|age| accepted + age);
+    if limit.is_some_and(|limit| limit <= now) {
+        return Next::Dead { reason: DeadReason::TooOld };
+    }
+    let Some(delay) = rules.schedule.delay(scheduled.step.saturating_add(1)) else {
+        return Next::Dead { reason: DeadReason::AttemptsExhausted };
+    };
+    let due = now + rules.jitter.apply(delay, random);
+    let due = limit.map_or(due, |limit| due.min(limit));
+    Next::Retry { due: due.max(now + retry_after.unwrap_or_default()) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: UnixMs = UnixMs(1_000_000);
-
-    fn at_step(step: u16) -> Scheduled {
-        Scheduled { step, ..Scheduled::first(NOW) }
-    }
-
-    #[test]
-    fn the_default_is_the_example_of_standard_webhooks() {
-        let schedule = RetrySchedule::default();
-        assert_eq!(schedule.attempts(), 10);
-        let total: u64 = Vec::<u64>::from(schedule).iter().sum();
-        assert_eq!(total, 75 * 3600 + 35 * 60 + 5);
-    }
-
-    #[test]
-    fn after_the_last_attempt_comes_the_dead_letter() {
-        let schedule = RetrySchedule::default();
-        let next = decide(&schedule, &at_step(9), Verdict::Failure, None, NOW, 0.5);
-        assert_eq!(next, Next::Dead { reason: DeadReason::AttemptsExhausted });
-        let next = decide(&schedule, &at_step(9), Verdict::Success, None, NOW, 0.5);
-        assert_eq!(next, Next::Delivered);
-    }
-
-    #[test]
-    fn the_later_of_schedule_and_retry_after_counts() {
-        let schedule = RetrySchedule::default();
-        let hour = Duration::from_secs(3600);
-        let next = decide(&schedule, &at_step(0), Verdict::Failure, Some(hour), NOW, 0.5);
-        assert_eq!(next, Next::Retry { due: NOW + hour });
-        let next = decide(&schedule, &at_step(4), Verdict::Failure, Some(hour), NOW, 0.5);
-        assert_eq!(next, Next::Retry { due: NOW + hour * 5 });
-    }
-
-    #[test]
-    fn a_resend_consumes_no_step_of_the_schedule() {
-        let schedule = RetrySchedule::default();
-        for step in [0, 9, 200] {
-            let resent = Scheduled { trigger: Trigger::Resent, ..at_step(step) };
-            for verdict in [Verdict::Failure, Verdict::Overload, Verdict::Gone] {
-                let hour = Some(Duration::from_secs(3600));
-                assert_eq!(decide(&schedule, &resent, verdict, hour, NOW, 0.5), Next::AsBefore);
-            }
-            assert_eq!(decide(&schedule, &resent, Verdict::Success, None, NOW, 0.5), Next::Delivered);
-        }
-    }
-
-    #[test]
-    fn a_bad_schedule_is_refused() {
-        assert_eq!(RetrySchedule::try_new(vec![]), Err(InvalidSchedule::Attempts(0)));
-        assert!(RetrySchedule::try_new(vec![Duration::ZERO; 101]).is_err());
-        assert!(RetrySchedule::try_from(vec![31 * 86_400]).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn jitter_stays_within_its_spread(step in 0u16..10, random in 0.0f64..1.0) {
-            let schedule = RetrySchedule::default();
-            let delay = schedule.delay(step).expect("ten steps").as_secs_f64();
-            let jittered = schedule.jittered_delay(step, random).expect("ten steps").as_secs_f64();
-            let spread = if delay <= 600.0 { 0.5 } else { 0.1 };
-            prop_assert!((jittered - delay).abs() <= delay * spread + 1e-6);
-        }
-    }
-}
+mod tests;

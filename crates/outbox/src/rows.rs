@@ -88,7 +88,7 @@ fn attempt_row(position: Position, outcome: &Outcome) -> AttemptRow {
         position,
         ended: UnixMs(outcome.started.as_u64() + u64::from(outcome.duration_ms)),
         status: outcome.status.unwrap_or(0),
-        succeeded: matches!(outcome.status, Some(200..=299)),
+        succeeded: outcome.succeeded() == Some(true),
         delivered: !outcome.stale && matches!(outcome.next, Next::Delivered),
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use postrider_model::id::{AppId, EndpointId};
+use postrider_model::rate::Rate;
 
 use crate::throttle::Throttle;
 use crate::timers::Timers;
@@ -78,7 +79,7 @@ impl Fair {
     /// The application's rate has been told.
     pub(crate) fn set_rate(&mut self, app: AppId, rate_per_second: Option<u32>, monotonic: Duration) {
         let Some(turn) = self.apps.get_mut(&app) else { return };
-        turn.throttle.set_rate(rate_per_second, monotonic);
+        turn.throttle.set_rate(rate_per_second.map(Rate::per_second), monotonic);
         // Whether it has to wait is found out again at its next turn.
         if let Some(until) = turn.parked.take() {
             self.parked.remove(until, app);
@@ -141,6 +142,19 @@ impl Fair {
             }
             self.seat(app);
         }
+    }
+
+    /// Until when the application waits for its own throttle, if it does.
+    pub(crate) fn throttled_until(&self, app: AppId, monotonic: Duration) -> Option<Duration> {
+        let next = self.apps.get(&app)?.throttle.next();
+        (next > monotonic).then_some(next)
+    }
+
+    /// Attempts in flight of the application and how many it may have, if it may
+    /// have no more.
+    pub(crate) fn full(&self, app: AppId) -> Option<(u32, u32)> {
+        let in_flight = self.apps.get(&app)?.in_flight;
+        (in_flight >= self.cap).then_some((in_flight, self.cap))
     }
 
     /// When the next application comes back.

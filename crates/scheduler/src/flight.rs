@@ -8,6 +8,7 @@
 
 use postrider_model::delivery::Scheduled;
 use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
 
 use crate::queue::Waits;
 
@@ -41,6 +42,8 @@ pub(crate) struct Flight {
     pub(crate) message: Position,
     /// What it waited for when it was picked.
     pub(crate) scheduled: Scheduled,
+    /// When its message was accepted; known when its job has been read.
+    pub(crate) accepted: UnixMs,
     /// Its order key's hash, or 0.
     pub(crate) order_key: u64,
     /// It is the probe of its lane's breaker.

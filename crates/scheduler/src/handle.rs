@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use postrider_model::delivery::DeliveryKey;
+use postrider_model::id::EndpointId;
 use postrider_model::lane::DeliveryStore;
-use postrider_model::ports::{Explain, Wait};
-use postrider_model::retry::RetrySchedule;
+use postrider_model::policy::Rules;
+use postrider_model::ports::{Explain, Flow, Wait};
 use postrider_model::time::Clock;
 use tokio::sync::Notify;
 
@@ -60,10 +61,12 @@ impl Handle {
         self.shared.scheduler.lock().gauges(at)
     }
 
-    /// Takes another retry schedule. It counts for outcomes from now on; due
-    /// times that are on record stay.
-    pub fn set_retry_schedule(&self, schedule: RetrySchedule) {
-        self.shared.scheduler.lock().set_retry_schedule(schedule);
+    /// Takes other rules for the endpoints whose policies say nothing else. They
+    /// count at once, for what waits already, too.
+    pub fn set_rules(&self, rules: Rules) {
+        let at = self.now();
+        self.shared.scheduler.lock().set_rules(rules, at);
+        self.shared.wake.notify_one();
     }
 
     /// Asks the service to end: nothing new starts, and what is in flight has
@@ -91,5 +94,12 @@ impl Explain for Handle {
             let later = last.is_none_or(|last| key.message > last);
             (later && self.shared.store.behind_window(key.endpoint) > 0).then_some(Wait::BehindWindow)
         })
+    }
+
+    fn flow(&self, endpoint: EndpointId) -> Option<Flow> {
+        let at = self.now();
+        let mut flow = self.shared.scheduler.lock().flow(endpoint, at)?;
+        flow.waiting += self.shared.store.behind_window(endpoint);
+        Some(flow)
     }
 }

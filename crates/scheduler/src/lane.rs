@@ -3,14 +3,17 @@
 //! A delivery is either in the queue or in flight, never both (W5). It leaves
 //! the flights when its outcome is recorded, not before.
 
+mod why;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
-use postrider_model::delivery::Scheduled;
+use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::AppId;
 use postrider_model::lane::Lane as Facts;
-use postrider_model::ports::Wait;
+use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -18,6 +21,7 @@ use crate::flight::{Flight, News, Phase};
 use crate::moment::Moment;
 use crate::pace::{Pace, Signal, Start};
 use crate::queue::{Queue, Waits};
+use crate::settle::Flown;
 
 /// The first and the longest wait after a job could not be read.
 const FETCH_BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -50,6 +54,16 @@ pub(crate) struct Counts {
     pub(crate) in_flight: u32,
 }
 
+/// What the end of an attempt says about its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) signal: Signal,
+    /// How long the endpoint asked to wait, already clamped.
+    pub(crate) pause: Option<Duration>,
+    /// When it ended, as its record has it.
+    pub(crate) at: UnixMs,
+}
+
 /// One endpoint's lane.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
@@ -61,13 +75,20 @@ pub(crate) struct Lane {
     queue: Queue,
     flights: Vec<Flight>,
     pace: Pace,
+    /// What the endpoint's owner says, if anything.
+    policy: Option<Arc<Policy>>,
+    /// What follows from that; lanes without a policy share one.
+    rules: Arc<Rules>,
+    /// The end of the first attempt that failed after the last success.
+    failing_since: Option<UnixMs>,
     /// The leap of the wall clock that the pace knows of.
     leap: u32,
     fetch_failures: u32,
 }
 
 impl Lane {
-    pub(crate) fn new(facts: &Facts, ceiling: u32, leap: u32, monotonic: Duration) -> Self {
+    pub(crate) fn new(facts: &Facts, standard: &Arc<Rules>, leap: u32, monotonic: Duration) -> Self {
+        let rules = rules(facts.policy.as_deref(), standard);
         Self {
             place: Readiness::Idle,
             app: facts.app,
@@ -75,19 +96,41 @@ impl Lane {
             gone: false,
             queue: Queue::default(),
             flights: Vec::new(),
-            pace: Pace::new(ceiling, facts.throttle_per_second, monotonic),
+            pace: Pace::new(&rules, monotonic),
+            policy: facts.policy.clone(),
+            rules,
+            failing_since: facts.failing_since,
             leap,
             fetch_failures: 0,
         }
     }
 
-    /// The endpoint has changed. A lane that is held no longer begins at one in flight.
-    pub(crate) fn configure(&mut self, facts: &Facts, monotonic: Duration) {
+    /// The endpoint has changed. A lane that is held no longer begins at one in
+    /// flight, and as one that has not failed.
+    pub(crate) fn configure(&mut self, facts: &Facts, standard: &Arc<Rules>, at: Moment) {
         if self.hold.is_some() && facts.hold.is_none() {
             self.pace.restart();
+            self.failing_since = facts.failing_since;
         }
         (self.hold, self.gone) = (facts.hold, false);
-        self.pace.set_rate(facts.throttle_per_second, monotonic);
+        self.policy.clone_from(&facts.policy);
+        self.set_standard(standard, at);
+    }
+
+    /// What counts where the policy says nothing has changed, or the policy has.
+    /// It counts at once: a delivery that waits for a later attempt does not wait
+    /// longer than if the one before had ended now.
+    pub(crate) fn set_standard(&mut self, standard: &Arc<Rules>, at: Moment) {
+        let rules = rules(self.policy.as_deref(), standard);
+        self.pace.configure(&rules, at.monotonic);
+        if rules.schedule != self.rules.schedule {
+            let by_schedule = |scheduled: &Scheduled| scheduled.step > 0 && scheduled.trigger != Trigger::Resent;
+            self.queue.hasten(at.now, |scheduled| {
+                let delay = rules.schedule.delay(scheduled.step).filter(|_| by_schedule(scheduled))?;
+                Some(at.now + rules.jitter.apply(delay, 1.0))
+            });
+        }
+        self.rules = rules;
     }
 
     /// Begins at one in flight again, once for each leap of the wall clock.
@@ -170,8 +213,8 @@ impl Lane {
         }
         match self.pace.start(at.monotonic, self.in_flight()) {
             Start::Now => Readiness::Ready,
-            Start::NotBefore(then) => Readiness::Paced(then),
-            Start::Full => Readiness::Idle,
+            Start::NotBefore(then, _) => Readiness::Paced(then),
+            Start::Full | Start::Probing => Readiness::Idle,
         }
     }
 
@@ -188,7 +231,16 @@ impl Lane {
         }
         let probe = self.pace.started(at.monotonic);
         let Waits { scheduled, order_key, .. } = waits;
-        self.flights.push(Flight { message, scheduled, order_key, probe, phase: Phase::Fetching, news: None });
+        let accepted = scheduled.due;
+        self.flights.push(Flight {
+            message,
+            scheduled,
+            accepted,
+            order_key,
+            probe,
+            phase: Phase::Fetching,
+            news: None,
+        });
         Some(Started { message, scheduled })
     }
 
@@ -197,9 +249,10 @@ impl Lane {
     ///
     /// It is sent even if the lane is held or the delivery cancelled since it was
     /// picked: the outbox counts on the settlement of every job that it handed out.
-    pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled) -> bool {
+    pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled, accepted: UnixMs) -> bool {
         let Some(flight) = self.fetching(message) else { return false };
         flight.phase = Phase::Sent;
+        flight.accepted = accepted;
         // The outbox may be ahead; what it says is what counts (W6).
         flight.scheduled = scheduled;
         self.fetch_failures = 0;
@@ -235,41 +288,35 @@ impl Lane {
         withdrawn && self.fetch_failures == 1
     }
 
-    /// What a delivery that the dispatcher has waited for.
-    pub(crate) fn sent(&self, message: Position) -> Option<Scheduled> {
+    /// What is known of an attempt that the dispatcher has.
+    pub(crate) fn sent(&self, message: Position) -> Option<Flown> {
         let mut flights = self.flights.iter();
         let flight = flights.find(|flight| flight.message == message && flight.phase == Phase::Sent)?;
-        Some(flight.scheduled)
+        let Flight { scheduled, accepted, .. } = *flight;
+        Some(Flown { scheduled, accepted, failing_since: self.failing_since })
     }
 
-    /// The attempt has ended, and its outcome is on its way to the disk.
-    pub(crate) fn ended(&mut self, message: Position, signal: Signal, pause: Option<Duration>, at: Moment) {
+    /// What counts for this lane.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The attempt has ended, and its outcome is on its way to the disk. `random`
+    /// in 0..1 spreads pauses.
+    pub(crate) fn ended(&mut self, message: Position, end: &End, at: Moment, random: f64) {
+        self.failing_since = match end.signal {
+            Signal::Success | Signal::Slow => None,
+            Signal::Alive | Signal::Overload | Signal::Down => self.failing_since.or(Some(end.at)),
+            Signal::Unknown => self.failing_since,
+        };
         let gone = self.gone;
         let Some(flight) = self.flight_mut(message) else { return };
         flight.phase = Phase::Settling;
         let probe = flight.probe;
-        self.pace.ended(at.monotonic, probe, signal, pause);
+        self.pace.ended(at.monotonic, probe, end.signal, end.pause, random);
         if gone {
             self.land(message, at);
         }
-    }
-
-    /// Why a delivery is not in flight; `None` if it is not known here.
-    pub(crate) fn why(&self, message: Position, at: Moment) -> Option<Wait> {
-        if self.flights.iter().any(|flight| flight.message == message) {
-            return Some(Wait::InFlight);
-        }
-        let waits = self.queue.get(message)?;
-        let paused = self.pace.paused_until();
-        let busy = Wait::LaneBusy { in_flight: self.in_flight(), limit: self.pace.allowed() };
-        Some(match (self.hold, self.pace.start(at.monotonic, self.in_flight())) {
-            (Some(hold), _) => Wait::Held(hold),
-            _ if !self.queue.is_first(message) => Wait::OrderKey,
-            _ if waits.not_before > at.now => Wait::NotDue { due: waits.not_before },
-            _ if paused > at.monotonic => Wait::LanePaused { until: at.wall(paused) },
-            (None, Start::NotBefore(then)) => Wait::NotDue { due: at.wall(then) },
-            (None, Start::Full | Start::Now) => busy,
-        })
     }
 
     fn in_flight(&self) -> u32 {
@@ -313,4 +360,8 @@ impl Lane {
             }
         }
     }
+}
+
+fn rules(policy: Option<&Policy>, standard: &Arc<Rules>) -> Arc<Rules> {
+    policy.map_or_else(|| Arc::clone(standard), |policy| Arc::new(standard.with(policy)))
 }

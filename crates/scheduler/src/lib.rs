@@ -13,6 +13,7 @@
 //! Nothing is stored here. After a start the outbox tells every endpoint and
 //! every live delivery anew, and every lane begins at one attempt in flight.
 
+mod breaker;
 mod error;
 mod fair;
 mod flight;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postrider_model::retry::RetrySchedule;
+use postrider_model::policy::Rules;
 
 use crate::error::Error;
 
@@ -15,12 +15,11 @@ pub struct Options {
     /// Attempts in flight in all, 1 to 1,048,576. An attempt is in flight until
     /// its outcome is recorded. Also the capacity of the channel of outcomes.
     pub max_in_flight: u32,
-    /// Attempts in flight per endpoint: what a lane may grow to.
-    pub in_flight_per_endpoint: u32,
     /// Attempts in flight per application.
     pub in_flight_per_application: u32,
-    /// The delays before each attempt; [`crate::Handle::set_retry_schedule`] changes them.
-    pub retry_schedule: RetrySchedule,
+    /// What counts for an endpoint whose policy says nothing else;
+    /// [`crate::Handle::set_rules`] changes it.
+    pub rules: Rules,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
     /// Attempts in flight in all that are allowed right after a start, after a
@@ -35,9 +34,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_in_flight: 4_096,
-            in_flight_per_endpoint: 32,
             in_flight_per_application: 256,
-            retry_schedule: RetrySchedule::default(),
+            rules: Rules::default(),
             retry_after_max: Duration::from_secs(24 * 3_600),
             ramp_start_in_flight: 64,
             ramp_doubling: Duration::from_secs(2),
@@ -52,7 +50,7 @@ impl Options {
     /// A limit is zero, or so large that it is none.
     pub fn validate(&self) -> Result<(), Error> {
         within("max_in_flight", self.max_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
-        within("in_flight_per_endpoint", self.in_flight_per_endpoint.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("max_in_flight of an endpoint", self.rules.max_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
         within("in_flight_per_application", self.in_flight_per_application.into(), 1, MAX_IN_FLIGHT.into())?;
         within("ramp_start_in_flight", self.ramp_start_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
         within("ramp_doubling in ms", millis(self.ramp_doubling), 1, 3_600_000)?;

@@ -1,35 +1,32 @@
 //! When the next attempt of a lane may start: one pure value per lane.
 //!
 //! Three rules, the strictest of which counts:
-//! - *allowed in flight*: begins at 1, grows by one with every window of
+//! - *allowed in flight*: begins at 1, grows by one with every window of fast
 //!   successes, halves on overload, is never less than 1;
 //! - *rate*: see [`crate::throttle`];
-//! - *pause*: the endpoint asked for one by `Retry-After`, or the breaker is open.
-//!
-//! The breaker opens after [`BREAKER_FAILURES`] failures with no sign of life
-//! between them. While it is open deliveries wait and burn no attempt. After the
-//! pause one probe is sent; a sign of life closes, a failure doubles the pause.
+//! - *pause*: the endpoint asked for one by `Retry-After`, or the breaker is open,
+//!   see [`crate::breaker`].
 //!
 //! Nothing of this is stored: after a start every lane begins fresh.
 
 use std::time::Duration;
 
-use postrider_model::job::{AttemptResult, FailureKind, Verdict};
+use postrider_model::job::{AttemptResult, FailureKind, Outcome, Verdict};
+use postrider_model::policy::{BreakerRule, Rules};
 
+use crate::breaker::Breaker;
 use crate::throttle::Throttle;
 
-/// Failures in a row that open the breaker.
-pub(crate) const BREAKER_FAILURES: u32 = 5;
-/// The breaker's first pause.
-pub(crate) const BREAKER_PAUSE_MIN: Duration = Duration::from_secs(1);
-/// The breaker's longest pause.
-pub(crate) const BREAKER_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// An answer that takes longer is no reason to ask for more at once.
+const FAST: Duration = Duration::from_secs(5);
 
 /// What an attempt's end says about its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// 2xx.
     Success,
+    /// 2xx, after a long time.
+    Slow,
     /// Another answer below 500: not what was hoped for, but it answers.
     Alive,
     /// It has too much to do.
@@ -42,8 +39,9 @@ pub(crate) enum Signal {
 
 impl Signal {
     /// Reads an attempt's end.
-    pub(crate) fn of(result: &AttemptResult) -> Self {
-        match (result.verdict(), result) {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match (outcome.result.verdict(), &outcome.result) {
+            (Verdict::Success, _) if outcome.duration > FAST => Self::Slow,
             (Verdict::Success, _) => Self::Success,
             (Verdict::Overload, _) => Self::Overload,
             (_, AttemptResult::Answered(response)) if response.status < 500 => Self::Alive,
@@ -59,16 +57,22 @@ pub(crate) enum Start {
     /// At once.
     Now,
     /// Not before this monotonic time.
-    NotBefore(Duration),
+    NotBefore(Duration, Because),
     /// Not before one in flight has ended.
     Full,
+    /// Not before the breaker's probe has ended.
+    Probing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Breaker {
-    Closed { failures: u32 },
-    Open { until: Duration, doublings: u32 },
-    Probing { doublings: u32 },
+/// What holds a lane for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Because {
+    /// Its rate.
+    Rate,
+    /// The endpoint asked for a pause.
+    Asked,
+    /// The breaker is open.
+    Open,
 }
 
 /// When the next attempt of a lane may start.
@@ -80,31 +84,35 @@ pub(crate) struct Pace {
     throttle: Throttle,
     asked_until: Duration,
     breaker: Breaker,
+    rule: BreakerRule,
 }
 
 impl Pace {
-    /// A lane that may grow to `ceiling` in flight.
-    pub(crate) fn new(ceiling: u32, rate_per_second: Option<u32>, monotonic: Duration) -> Self {
+    /// The pace of a lane that begins.
+    pub(crate) fn new(rules: &Rules, monotonic: Duration) -> Self {
         Self {
-            ceiling: ceiling.max(1),
+            ceiling: rules.max_in_flight,
             allowed: 1,
             successes: 0,
-            throttle: Throttle::new(rate_per_second, monotonic),
+            throttle: Throttle::new(rules.rate, monotonic),
             asked_until: Duration::ZERO,
-            breaker: Breaker::Closed { failures: 0 },
+            breaker: Breaker::CLOSED,
+            rule: rules.breaker,
         }
     }
 
-    /// Takes another rate.
-    pub(crate) fn set_rate(&mut self, rate_per_second: Option<u32>, monotonic: Duration) {
-        self.throttle.set_rate(rate_per_second, monotonic);
+    /// Takes other rules. They count at once, but for a pause that has begun.
+    pub(crate) fn configure(&mut self, rules: &Rules, monotonic: Duration) {
+        (self.ceiling, self.rule) = (rules.max_in_flight, rules.breaker);
+        self.allowed = self.allowed.min(self.ceiling).max(1);
+        self.throttle.set_rate(rules.rate, monotonic);
     }
 
     /// Begins at one in flight again, with a closed breaker. What the endpoint
     /// asked for and its rate stay.
     pub(crate) fn restart(&mut self) {
         (self.allowed, self.successes) = (1, 0);
-        self.breaker = Breaker::Closed { failures: 0 };
+        self.breaker = Breaker::CLOSED;
     }
 
     /// Attempts that may be in flight at present.
@@ -112,54 +120,57 @@ impl Pace {
         self.allowed
     }
 
-    /// The end of the present pause, rate aside.
-    pub(crate) fn paused_until(&self) -> Duration {
-        match self.breaker {
-            Breaker::Open { until, .. } => until.max(self.asked_until),
-            Breaker::Closed { .. } | Breaker::Probing { .. } => self.asked_until,
-        }
+    /// Where its breaker is.
+    pub(crate) fn breaker(&self) -> Breaker {
+        self.breaker
     }
 
     /// Whether an attempt may start beside `in_flight` others.
     pub(crate) fn start(&self, monotonic: Duration, in_flight: u32) -> Start {
-        if in_flight >= self.allowed || matches!(self.breaker, Breaker::Probing { .. }) {
+        if matches!(self.breaker, Breaker::HalfOpen { .. }) {
+            return Start::Probing;
+        }
+        if in_flight >= self.allowed {
             return Start::Full;
         }
-        let earliest = self.paused_until().max(self.throttle.next());
-        if earliest > monotonic { Start::NotBefore(earliest) } else { Start::Now }
+        let open = self.breaker.open_until().unwrap_or_default();
+        let holds = [(self.throttle.next(), Because::Rate), (self.asked_until, Because::Asked), (open, Because::Open)];
+        let (earliest, because) = holds.into_iter().max().unwrap_or((Duration::ZERO, Because::Rate));
+        if earliest > monotonic { Start::NotBefore(earliest, because) } else { Start::Now }
     }
 
     /// Counts an attempt that starts now; true if it is the probe.
     pub(crate) fn started(&mut self, monotonic: Duration) -> bool {
         self.throttle.take(monotonic);
-        let Breaker::Open { doublings, .. } = self.breaker else { return false };
-        self.breaker = Breaker::Probing { doublings };
-        true
+        self.breaker.started()
     }
 
     /// An attempt that had started was not made after all.
     pub(crate) fn withdrawn(&mut self, monotonic: Duration, probe: bool) {
-        if let (Breaker::Probing { doublings }, true) = (self.breaker, probe) {
-            self.breaker = Breaker::Open { until: monotonic, doublings };
+        if probe {
+            self.breaker.withdrawn(monotonic);
         }
     }
 
     /// Learns from the end of an attempt. `pause` is what the endpoint asked for,
-    /// already clamped.
-    pub(crate) fn ended(&mut self, monotonic: Duration, probe: bool, signal: Signal, pause: Option<Duration>) {
+    /// already clamped; `random` in 0..1 spreads the breaker's own.
+    pub(crate) fn ended(
+        &mut self,
+        monotonic: Duration,
+        probe: bool,
+        signal: Signal,
+        pause: Option<Duration>,
+        random: f64,
+    ) {
         if let Some(pause) = pause {
             self.asked_until = self.asked_until.max(monotonic + pause);
         }
         match signal {
             Signal::Success => self.grow(),
             Signal::Overload => (self.allowed, self.successes) = ((self.allowed / 2).max(1), 0),
-            Signal::Alive | Signal::Down | Signal::Unknown => {}
+            Signal::Slow | Signal::Alive | Signal::Down | Signal::Unknown => {}
         }
-        self.breaker = match signal {
-            Signal::Success | Signal::Alive => Breaker::Closed { failures: 0 },
-            Signal::Overload | Signal::Down => self.after_failure(monotonic, probe),
-            Signal::Unknown => self.after_nothing(monotonic, probe),
-        };
+        self.breaker = self.breaker.after(signal, probe, &self.rule, monotonic, random);
         if !matches!(self.breaker, Breaker::Closed { .. }) {
             (self.allowed, self.successes) = (1, 0);
         }
@@ -171,31 +182,6 @@ impl Pace {
             (self.allowed, self.successes) = ((self.allowed + 1).min(self.ceiling), 0);
         }
     }
-
-    fn after_failure(&self, monotonic: Duration, probe: bool) -> Breaker {
-        match self.breaker {
-            Breaker::Closed { failures } if failures + 1 < BREAKER_FAILURES => {
-                Breaker::Closed { failures: failures + 1 }
-            }
-            Breaker::Closed { .. } => opened(monotonic, 0),
-            Breaker::Probing { doublings } if probe => opened(monotonic, doublings.saturating_add(1)),
-            // Attempts from before it opened say nothing new; else they would
-            // prolong the pause one after the other.
-            unchanged @ (Breaker::Open { .. } | Breaker::Probing { .. }) => unchanged,
-        }
-    }
-
-    fn after_nothing(&self, monotonic: Duration, probe: bool) -> Breaker {
-        match self.breaker {
-            Breaker::Probing { doublings } if probe => opened(monotonic, doublings),
-            unchanged => unchanged,
-        }
-    }
-}
-
-fn opened(monotonic: Duration, doublings: u32) -> Breaker {
-    let pause = BREAKER_PAUSE_MIN.saturating_mul(1 << doublings.min(16)).min(BREAKER_PAUSE_MAX);
-    Breaker::Open { until: monotonic + pause, doublings }
 }
 
 #[cfg(test)]

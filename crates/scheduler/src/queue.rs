@@ -113,6 +113,22 @@ impl Queue {
         }
     }
 
+    /// Lets what waits for a later attempt wait no longer than until `latest` says
+    /// for its step, if it says something.
+    pub(crate) fn hasten(&mut self, now: UnixMs, mut latest: impl FnMut(&Scheduled) -> Option<UnixMs>) {
+        let late: Vec<_> = self
+            .waits
+            .iter()
+            .filter_map(|(message, waits)| {
+                let latest = latest(&waits.scheduled).filter(|latest| *latest < waits.not_before)?;
+                Some((*message, Waits { not_before: latest, ..*waits }))
+            })
+            .collect();
+        for (message, waits) in late {
+            self.put(message, waits, now);
+        }
+    }
+
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
         self.waits.clear();

@@ -13,6 +13,7 @@
 //! and puts it into its place again; so no event costs more than its own lane.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
@@ -21,15 +22,15 @@ use postrider_model::endpoint::Hold;
 use postrider_model::id::EndpointId;
 use postrider_model::job::Outcome;
 use postrider_model::lane::{JobError, LaneEvent, Settlement};
-use postrider_model::ports::Wait;
+use postrider_model::policy::Rules;
+use postrider_model::ports::{Flow, Wait};
 use postrider_model::position::Position;
-use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
 
 use crate::fair::Fair;
 use crate::flight::News;
 use crate::handle::Gauges;
-use crate::lane::{Lane, Readiness};
+use crate::lane::{End, Lane, Readiness};
 use crate::moment::Moment;
 use crate::options::Options;
 use crate::pace::Signal;
@@ -64,6 +65,8 @@ pub struct Drained {
 #[derive(Debug)]
 pub struct Scheduler {
     options: Options,
+    /// What counts where a policy says nothing.
+    standard: Arc<Rules>,
     lanes: HashMap<EndpointId, Lane>,
     fair: Fair,
     due: Timers<UnixMs, EndpointId>,
@@ -89,6 +92,7 @@ impl Scheduler {
             waiting: 0,
             in_flight: 0,
             stop_by: None,
+            standard: Arc::new(options.rules.clone()),
             options,
         }
     }
@@ -119,13 +123,14 @@ impl Scheduler {
     fn configure(&mut self, facts: &postrider_model::lane::Lane, at: Moment) {
         let (endpoint, app) = (facts.endpoint, facts.app);
         if let std::collections::hash_map::Entry::Vacant(place) = self.lanes.entry(endpoint) {
-            place.insert(Lane::new(facts, self.options.in_flight_per_endpoint, self.leap, at.monotonic));
+            place.insert(Lane::new(facts, &self.standard, self.leap, at.monotonic));
             self.fair.join(app, at.monotonic);
         }
         self.fair.set_rate(app, facts.app_throttle_per_second, at.monotonic);
+        let standard = Arc::clone(&self.standard);
         let was = self.change(endpoint, at, |lane| {
             let was = lane.hold();
-            lane.configure(facts, at.monotonic);
+            lane.configure(facts, &standard, at);
             was
         });
         if was == Some(Some(Hold::AllPaused)) && facts.hold.is_none() {
@@ -170,8 +175,8 @@ impl Scheduler {
 
     /// The job of a pick was handed out, for the attempt that the delivery waits
     /// for. True if it is to be sent, which is so unless the key was never picked.
-    pub fn fetched(&mut self, key: DeliveryKey, scheduled: Scheduled, at: Moment) -> bool {
-        self.change(key.endpoint, at, |lane| lane.fetched(key.message, scheduled)).unwrap_or(false)
+    pub fn fetched(&mut self, key: DeliveryKey, scheduled: Scheduled, accepted: UnixMs, at: Moment) -> bool {
+        self.change(key.endpoint, at, |lane| lane.fetched(key.message, scheduled, accepted)).unwrap_or(false)
     }
 
     /// There is no job for a pick. No attempt is consumed. True if the operator
@@ -194,14 +199,16 @@ impl Scheduler {
     /// An attempt has ended: gives what is to be recorded. `random` in 0..1 is the
     /// jitter. The delivery stays in flight until an event says that it is recorded.
     pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64) -> Option<Settlement> {
-        let (key, signal) = (outcome.key, Signal::of(&outcome.result));
-        let ended = self.lanes.get(&key.endpoint).and_then(|lane| lane.sent(key.message));
-        let known = check_invariant!("W5", ended.is_some(), "an outcome came for a delivery that was not in flight");
-        let ended = ended.filter(|_| known)?;
+        let key = outcome.key;
+        let lane = self.lanes.get(&key.endpoint);
+        let flown = lane.and_then(|lane| Some((lane.sent(key.message)?, lane.rules())));
+        let known = check_invariant!("W5", flown.is_some(), "an outcome came for a delivery that was not in flight");
+        let (flown, rules) = flown.filter(|_| known)?;
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
-        let schedule = &self.options.retry_schedule;
-        let settlement = settle::settle(outcome, &ended, schedule, asked.retry_after, at.now, random);
-        self.change(key.endpoint, at, |lane| lane.ended(key.message, signal, asked.pause, at));
+        let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
+        let end = End { signal: Signal::of(&outcome), pause: asked.pause, at: ended };
+        let settlement = settle::settle(outcome, &flown, rules, asked.retry_after, at.now, random);
+        self.change(key.endpoint, at, |lane| lane.ended(key.message, &end, at, random));
         Some(settlement)
     }
 
@@ -235,15 +242,37 @@ impl Scheduler {
         self.stop_by.is_some()
     }
 
-    /// Takes another retry schedule; it counts for outcomes from now on.
-    pub fn set_retry_schedule(&mut self, schedule: RetrySchedule) {
-        self.options.retry_schedule = schedule;
+    /// Takes other rules for the lanes whose policies say nothing else. They count
+    /// at once, for what waits already, too.
+    pub fn set_rules(&mut self, rules: Rules, at: Moment) {
+        let standard = Arc::new(rules);
+        self.standard = Arc::clone(&standard);
+        let endpoints: Vec<_> = self.lanes.keys().copied().collect();
+        for endpoint in endpoints {
+            self.change(endpoint, at, |lane| lane.set_standard(&standard, at));
+        }
     }
 
     /// Why a delivery is not in flight; `None` if it is not known here.
     #[must_use]
     pub fn why(&self, key: DeliveryKey, at: Moment) -> Option<Wait> {
-        self.lanes.get(&key.endpoint)?.why(key.message, at)
+        let lane = self.lanes.get(&key.endpoint)?;
+        let wait = lane.why(key.message, at)?;
+        if wait != Wait::Turn {
+            return Some(wait);
+        }
+        // The lane could send it; then its application or the whole is in the way.
+        let app = lane.app();
+        let full = |(in_flight, limit)| Wait::ApplicationBusy { in_flight, limit };
+        let throttled = |then| Wait::ApplicationRateLimited { until: at.wall(then) };
+        let by_app = self.fair.full(app).map(full);
+        Some(by_app.or_else(|| self.fair.throttled_until(app, at.monotonic).map(throttled)).unwrap_or(wait))
+    }
+
+    /// How it stands with an endpoint's lane.
+    #[must_use]
+    pub fn flow(&self, endpoint: EndpointId, at: Moment) -> Option<Flow> {
+        Some(self.lanes.get(&endpoint)?.flow(at))
     }
 
     /// The last sequence that waits in a lane.

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::job::{Assignment, Outcome};
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
-use postrider_model::time::Clock;
+use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -224,7 +224,7 @@ async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments
     };
     let Ok(room) = assignments.reserve().await else { return };
     let clock = Arc::clone(&fetch.shared.clock);
-    if fetch.succeeded(job.scheduled) {
+    if fetch.succeeded(job.scheduled, job.message.0.time()) {
         room.send(reply::assign(job, permit, clock));
     }
 }
@@ -238,10 +238,10 @@ struct Fetch {
 
 impl Fetch {
     /// True if the job is to be sent.
-    fn succeeded(mut self, scheduled: Scheduled) -> bool {
+    fn succeeded(mut self, scheduled: Scheduled, accepted: UnixMs) -> bool {
         self.open = false;
         let at = Moment::of(&*self.shared.clock);
-        self.shared.scheduler.lock().fetched(self.key, scheduled, at)
+        self.shared.scheduler.lock().fetched(self.key, scheduled, accepted, at)
     }
 
     fn failed(mut self, error: &JobError) {

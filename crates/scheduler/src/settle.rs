@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use postrider_model::delivery::Scheduled;
+use postrider_model::endpoint::DisabledBy;
 use postrider_model::job::{AttemptResult, Outcome, Verdict};
 use postrider_model::lane::Settlement;
-use postrider_model::retry::{self, RetrySchedule};
+use postrider_model::policy::Rules;
+use postrider_model::retry::{self, Ended};
 use postrider_model::retry_after;
 use postrider_model::time::UnixMs;
 
@@ -35,18 +37,38 @@ impl Asked {
 }
 
 /// Decides what follows for the delivery. A delivery to an endpoint that answers
-/// 410 is not lost: it waits on the disabled endpoint, as long as its schedule goes.
+/// 410 is not lost: it waits on the disabled endpoint, as long as its schedule
+/// goes. So it is with one that has failed for too long.
 pub(crate) fn settle(
     outcome: Outcome,
-    ended: &Scheduled,
-    schedule: &RetrySchedule,
+    flown: &Flown,
+    rules: &Rules,
     retry_after: Option<Duration>,
     now: UnixMs,
     random: f64,
 ) -> Settlement {
-    let verdict = outcome.result.verdict();
-    let next = retry::decide(schedule, ended, verdict, retry_after, now, random);
-    Settlement { outcome, trigger: ended.trigger, next, disable_endpoint: verdict == Verdict::Gone }
+    let (verdict, status) = (outcome.result.verdict(), outcome.result.status());
+    let Flown { scheduled, accepted, failing_since } = *flown;
+    let ended = Ended { scheduled, accepted, verdict, status, retry_after };
+    let next = retry::decide(rules, &ended, now, random);
+    let too_long = |since: UnixMs| rules.disable_after.is_some_and(|after| since + after <= now);
+    let disable = match verdict {
+        Verdict::Gone => Some(DisabledBy::Gone),
+        Verdict::Success => None,
+        _ => failing_since.is_some_and(too_long).then_some(DisabledBy::Failing),
+    };
+    Settlement { outcome, trigger: scheduled.trigger, next, disable }
+}
+
+/// What is known of an attempt that has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flown {
+    /// What its delivery waited for.
+    pub(crate) scheduled: Scheduled,
+    /// When its message was accepted.
+    pub(crate) accepted: UnixMs,
+    /// Since when its endpoint has had nothing but failures, if it has.
+    pub(crate) failing_since: Option<UnixMs>,
 }
 
 #[cfg(test)]
@@ -80,18 +102,34 @@ mod tests {
 
     fn follows(result: AttemptResult, step: u16) -> Settlement {
         let asked = Asked::of(&result, NOW, DAY);
-        let ended = Scheduled { step, ..Scheduled::first(NOW) };
-        settle(outcome(result), &ended, &RetrySchedule::default(), asked.retry_after, NOW, 0.5)
+        let scheduled = Scheduled { step, ..Scheduled::first(NOW) };
+        let flown = Flown { scheduled, accepted: NOW, failing_since: None };
+        settle(outcome(result), &flown, &Rules::default(), asked.retry_after, NOW, 0.5)
     }
 
     #[test]
     fn gone_disables_the_endpoint_and_the_delivery_waits() {
         let settlement = follows(answered(410, None), 0);
-        assert!(settlement.disable_endpoint);
+        assert_eq!(settlement.disable, Some(DisabledBy::Gone));
         assert_eq!(settlement.next, Next::Retry { due: NOW + Duration::from_secs(5) });
         let last = follows(answered(410, None), 9);
-        assert!(last.disable_endpoint);
+        assert_eq!(last.disable, Some(DisabledBy::Gone));
         assert_eq!(last.next, Next::Dead { reason: DeadReason::AttemptsExhausted });
+    }
+
+    #[test]
+    fn a_long_time_of_nothing_but_failure_disables_the_endpoint() {
+        let rules = Rules { disable_after: Some(DAY), ..Rules::default() };
+        let settled = |status, failing_since| {
+            let flown = Flown { scheduled: Scheduled::first(NOW), accepted: NOW, failing_since };
+            settle(outcome(answered(status, None)), &flown, &rules, None, NOW + DAY, 0.5)
+        };
+        let settlement = settled(500, Some(NOW));
+        assert_eq!(settlement.disable, Some(DisabledBy::Failing));
+        assert!(matches!(settlement.next, Next::Retry { .. }), "the delivery waits");
+        assert_eq!(settled(500, Some(NOW + Duration::from_millis(1))).disable, None);
+        assert_eq!(settled(500, None).disable, None);
+        assert_eq!(settled(200, Some(NOW)).disable, None);
     }
 
     #[test]

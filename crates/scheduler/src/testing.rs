@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition};
-use postrider_model::endpoint::{DisabledBy, Hold};
+use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response, Target};
 use postrider_model::lane::{DeliveryStore, JobError, Lane, LaneEvent, Settlement};
@@ -38,9 +38,15 @@ pub(crate) fn lane(of: u8, number: u8) -> Lane {
         endpoint: endpoint(number),
         app: app(of),
         hold: None,
-        throttle_per_second: None,
+        policy: None,
+        failing_since: None,
         app_throttle_per_second: None,
     }
+}
+
+/// The lane of an endpoint with such a policy, written as the API has it.
+pub(crate) fn with_policy(lane: Lane, policy: &str) -> Lane {
+    Lane { policy: Some(Arc::new(serde_json::from_str(policy).expect("a policy"))), ..lane }
 }
 
 pub(crate) fn answered(status: u16) -> AttemptResult {
@@ -92,7 +98,7 @@ impl Outbox {
 
     pub(crate) fn configure(&self, lane: Lane) {
         self.tell(|inner| {
-            inner.lanes.insert(lane.endpoint, lane);
+            inner.lanes.insert(lane.endpoint, lane.clone());
             inner.events.push(LaneEvent::Endpoint(lane));
         });
     }
@@ -198,9 +204,9 @@ impl Inner {
         assert_eq!(settlement.trigger, job.trigger, "the scheduler knows what it was");
         // A stale one changes nothing and is announced all the same.
         self.apply(key, &DeliveryEvent::AttemptEnded { attempt, resend, at, next: settlement.next });
-        if let Some(lane) = self.lanes.get_mut(&key.endpoint).filter(|_| settlement.disable_endpoint) {
-            lane.hold = Some(Hold::Disabled(DisabledBy::Gone));
-            self.events.push(LaneEvent::Endpoint(*lane));
+        if let (Some(lane), Some(by)) = (self.lanes.get_mut(&key.endpoint), settlement.disable) {
+            lane.hold = Some(Hold::Disabled(by));
+            self.events.push(LaneEvent::Endpoint(lane.clone()));
         }
         let (waits, order_key) = self.waits_for(key);
         self.events.push(LaneEvent::Recorded { key, waits, order_key });

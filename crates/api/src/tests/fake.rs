@@ -16,9 +16,9 @@ use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId,
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::{
-    Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, Configure, Control, ControlError, Delivery, DeliveryFilter,
-    EndpointMessage, EndpointStats, Explain, Health, MessageFilter, Page, PageRequest, Ports, Query, QueryError,
-    Readiness, Unavailable, Wait,
+    Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, BreakerState, Configure, Control, ControlError, Delivery,
+    DeliveryFilter, EndpointMessage, EndpointStats, Explain, Flow, Health, MessageFilter, Page, PageRequest, Ports,
+    Query, QueryError, Readiness, Unavailable, Wait,
 };
 use postrider_model::position::Position;
 use postrider_model::secret::{SealedSecret, Secret};
@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) attempts: Vec<Attempt>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) waits: HashMap<DeliveryKey, Wait>,
+    pub(super) flows: HashMap<EndpointId, Flow>,
     pub(super) tasks: Vec<Task>,
     pub(super) problems: Vec<String>,
     /// Everything but reading answers this.
@@ -454,9 +455,25 @@ impl Expunge for Fake {
     }
 }
 
+/// Nothing waits and nothing is in the way.
+fn idle() -> Flow {
+    Flow {
+        hold: None,
+        breaker: BreakerState::Closed,
+        in_flight: 0,
+        allowed_in_flight: 1,
+        waiting: 0,
+        failing_since: None,
+    }
+}
+
 impl Explain for Fake {
     fn why(&self, key: DeliveryKey) -> Option<Wait> {
         self.state().waits.get(&key).cloned()
+    }
+
+    fn flow(&self, endpoint: EndpointId) -> Option<Flow> {
+        Some(self.state().flows.get(&endpoint).cloned().unwrap_or_else(idle))
     }
 }
 

@@ -196,7 +196,7 @@ impl FrameBound for Urgent {
                     AttemptResult::Failed { detail, .. } => detail.len(),
                 };
                 // One that disables its endpoint writes that too.
-                let disables = if settlement.disable_endpoint { COMMAND_BYTES } else { 0 };
+                let disables = if settlement.disable.is_some() { COMMAND_BYTES } else { 0 };
                 let url = settlement.outcome.url.as_str().len();
                 FIXED_BYTES + url + kept.min(FAILURE_RESPONSE_KEPT_BYTES) + disables
             }

@@ -137,6 +137,15 @@ pub(crate) struct Outcome {
     pub(crate) stale: bool,
 }
 
+impl Outcome {
+    /// Whether the endpoint confirmed; `None` if the attempt failed on our side
+    /// and says nothing of the endpoint.
+    pub(crate) fn succeeded(&self) -> Option<bool> {
+        let says_nothing = self.failure == Some(FailureKind::Internal);
+        (!says_nothing).then_some(matches!(self.status, Some(200..=299)))
+    }
+}
+
 /// A change of deliveries that is no attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deliveries {

@@ -90,12 +90,14 @@ pub(crate) struct LaneState {
     ahead: BTreeSet<Position>,
     /// The first and the last message that a replay added.
     added: Option<(Position, Position)>,
+    /// The end of the first attempt that failed after the last success.
+    pub(crate) failing_since: Option<UnixMs>,
 }
 
 impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
         let (window, dead, resending, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { app, window, dead, resending, behind: 0, cursor: None, ahead, added: None }
+        Self { app, window, dead, resending, behind: 0, cursor: None, ahead, added: None, failing_since: None }
     }
 
     /// Deliveries that wait, in number.

@@ -10,6 +10,7 @@ pub(crate) use lane::{Dead, LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use postrider_model::check_invariant;
 use postrider_model::config::{AppEntry, Config, ConfigChange};
@@ -92,7 +93,7 @@ impl State {
     pub(crate) fn introduce(&self, config: &Config, events: &mut Vec<LaneEvent>) {
         for entry in config.apps() {
             for endpoint in entry.endpoints() {
-                events.push(lane_event(config, endpoint));
+                events.push(self.lane_event(config, endpoint));
                 if let Some(lane) = self.lanes.get(&endpoint.id) {
                     events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, *sequence, live)));
                 }
@@ -222,6 +223,13 @@ impl State {
     fn apply_outcome(&mut self, outcome: &Outcome, events: &mut Vec<LaneEvent>) {
         let at = outcome.started + std::time::Duration::from_millis(u64::from(outcome.duration_ms));
         self.see_time(at);
+        if let Some(lane) = self.lanes.get_mut(&outcome.delivery.endpoint) {
+            lane.failing_since = match outcome.succeeded() {
+                Some(true) => None,
+                Some(false) => lane.failing_since.or(Some(at)),
+                None => lane.failing_since,
+            };
+        }
         let waits = self.after_outcome(outcome, at).and_then(|after| self.put(&outcome.delivery, &after));
         let DeliveryRef { order_key, .. } = outcome.delivery;
         events.push(LaneEvent::Recorded { key: outcome.delivery.key(), waits, order_key });
@@ -312,7 +320,11 @@ impl State {
         match change {
             ConfigChange::Endpoint(endpoint) => {
                 self.see_time(endpoint.updated);
-                self.lanes.entry(endpoint.id).or_insert_with(|| LaneState::new(endpoint.app));
+                let lane = self.lanes.entry(endpoint.id).or_insert_with(|| LaneState::new(endpoint.app));
+                let was_disabled = config.endpoint(endpoint.id).is_some_and(|before| before.disabled.is_some());
+                if was_disabled && endpoint.disabled.is_none() {
+                    lane.failing_since = None;
+                }
             }
             ConfigChange::EndpointDeleted(id) => self.drop_lane(*id, events),
             ConfigChange::ApplicationDeleted(id) => {
@@ -326,17 +338,29 @@ impl State {
         }
         config.apply(change);
         match change {
-            ConfigChange::Endpoint(endpoint) => events.push(lane_event(config, endpoint)),
+            ConfigChange::Endpoint(endpoint) => events.push(self.lane_event(config, endpoint)),
             ConfigChange::Application(app) => {
                 let endpoints = config.app(app.id).into_iter().flat_map(|entry| entry.endpoints());
-                events.extend(endpoints.map(|endpoint| lane_event(config, endpoint)));
+                events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
             }
             ConfigChange::DispatchPaused(_) => {
                 let endpoints = config.apps().flat_map(|entry| entry.endpoints());
-                events.extend(endpoints.map(|endpoint| lane_event(config, endpoint)));
+                events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
             }
             _ => {}
         }
+    }
+
+    fn lane_event(&self, config: &Config, endpoint: &Endpoint) -> LaneEvent {
+        let app_throttle = config.app(endpoint.app).and_then(|entry| entry.app.fields.throttle_per_second);
+        LaneEvent::Endpoint(Lane {
+            endpoint: endpoint.id,
+            app: endpoint.app,
+            hold: config.hold(endpoint).map(|(hold, _)| hold),
+            policy: endpoint.fields.own_policy().map(Arc::new),
+            failing_since: self.lanes.get(&endpoint.id).and_then(|lane| lane.failing_since),
+            app_throttle_per_second: app_throttle,
+        })
     }
 
     fn drop_lane(&mut self, endpoint: EndpointId, events: &mut Vec<LaneEvent>) {
@@ -370,15 +394,4 @@ fn told(delivery: &DeliveryRef, waits: Option<Scheduled>) -> LaneEvent {
 fn waiting(endpoint: EndpointId, sequence: Position, live: &Live) -> LaneEvent {
     let key = postrider_model::delivery::DeliveryKey { endpoint, message: sequence };
     LaneEvent::Waiting { key, scheduled: live.scheduled, order_key: live.order_key }
-}
-
-fn lane_event(config: &Config, endpoint: &Endpoint) -> LaneEvent {
-    let app_throttle = config.app(endpoint.app).and_then(|entry| entry.app.fields.throttle_per_second);
-    LaneEvent::Endpoint(Lane {
-        endpoint: endpoint.id,
-        app: endpoint.app,
-        hold: config.hold(endpoint).map(|(hold, _)| hold),
-        throttle_per_second: endpoint.fields.throttle_per_second,
-        app_throttle_per_second: app_throttle,
-    })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_model::command::{Command, Write};
 use postrider_model::delivery::{DeliveryKey, Next};
+use postrider_model::endpoint::DisabledBy;
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, Settlement};
@@ -152,8 +153,8 @@ impl Stepper {
             url: job.target.url.clone(),
             result: AttemptResult::Answered(response),
         };
-        let disable_endpoint = status == 410;
-        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable_endpoint });
+        let disable = (status == 410).then_some(DisabledBy::Gone);
+        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable });
         self.step();
     }
 

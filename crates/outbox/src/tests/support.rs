@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
-use postrider_model::endpoint::Endpoint;
+use postrider_model::endpoint::{DisabledBy, Endpoint};
 use postrider_model::id::{OrgId, RawId};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
@@ -189,7 +189,7 @@ impl Running {
             result: AttemptResult::Answered(response),
         };
         let trigger = job.scheduled.trigger;
-        self.outbox.settle(Settlement { outcome, trigger, next, disable_endpoint: status == 410 });
+        self.outbox.settle(Settlement { outcome, trigger, next, disable: (status == 410).then_some(DisabledBy::Gone) });
         let recorded = |events: &[LaneEvent]| {
             events.iter().any(|event| matches!(event, LaneEvent::Recorded { key, .. } if *key == job.key))
         };

@@ -3,13 +3,21 @@
 
 use super::*;
 use postrider_model::job::Response;
+use postrider_model::rate::Rate;
 use proptest::prelude::*;
+
+use crate::testing::{key, outcome};
+use postrider_model::time::UnixMs;
 
 const S: Duration = Duration::from_secs(1);
 
 fn pace() -> Pace {
-    Pace::new(32, None, Duration::ZERO)
+    Pace::new(&Rules::default(), Duration::ZERO)
 }
+
+/// The middle of the spread: the rule's own pause.
+const MIDDLE: f64 = 0.5;
+const FAILURES: u32 = 5;
 
 fn answered(status: u16) -> AttemptResult {
     AttemptResult::Answered(Response { status, ..Response::default() })
@@ -32,8 +40,10 @@ fn an_attempts_end_is_read_as_the_endpoint_means_it() {
         (failed(FailureKind::Connect), Signal::Down),
         (failed(FailureKind::Internal), Signal::Unknown),
     ] {
-        assert_eq!(Signal::of(&result), signal, "{result:?}");
+        assert_eq!(Signal::of(&outcome(key(1, 1), 1, UnixMs(0), result.clone())), signal, "{result:?}");
     }
+    let slow = Outcome { duration: FAST + S, ..outcome(key(1, 1), 1, UnixMs(0), answered(200)) };
+    assert_eq!(Signal::of(&slow), Signal::Slow);
 }
 
 #[test]
@@ -42,37 +52,37 @@ fn it_grows_by_one_with_each_window_and_halves_on_overload() {
     let mut allowed = Vec::new();
     for _ in 0..6 {
         allowed.push(pace.allowed());
-        pace.ended(S, false, Signal::Success, None);
+        pace.ended(S, false, Signal::Success, None, MIDDLE);
     }
     assert_eq!(allowed, [1, 2, 2, 3, 3, 3]);
     for _ in 0..10_000 {
-        pace.ended(S, false, Signal::Success, None);
+        pace.ended(S, false, Signal::Success, None, MIDDLE);
     }
     assert_eq!(pace.allowed(), 32);
-    pace.ended(S, false, Signal::Overload, None);
+    pace.ended(S, false, Signal::Overload, None, MIDDLE);
     assert_eq!(pace.allowed(), 16);
 }
 
 #[test]
 fn the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() {
     let mut pace = pace();
-    pace.ended(S, false, Signal::Success, None);
-    for _ in 1..BREAKER_FAILURES {
-        pace.ended(S, false, Signal::Down, None);
+    pace.ended(S, false, Signal::Success, None, MIDDLE);
+    for _ in 1..FAILURES {
+        pace.ended(S, false, Signal::Down, None, MIDDLE);
         assert_eq!(pace.start(S, 1), Start::Now);
     }
-    pace.ended(S, false, Signal::Down, None);
+    pace.ended(S, false, Signal::Down, None, MIDDLE);
     assert_eq!(pace.allowed(), 1, "it begins at one again");
-    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S));
-    pace.ended(S, false, Signal::Down, None);
-    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S), "a late failure does not prolong the pause");
+    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S, Because::Open));
+    pace.ended(S, false, Signal::Down, None, MIDDLE);
+    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S, Because::Open), "a late failure does not prolong the pause");
 
     assert!(pace.started(2 * S), "the first after the pause is the probe");
-    assert_eq!(pace.start(2 * S, 0), Start::Full, "there is one probe only");
-    pace.ended(3 * S, true, Signal::Down, None);
-    assert_eq!(pace.start(3 * S, 0), Start::NotBefore(5 * S), "the pause doubles");
+    assert_eq!(pace.start(2 * S, 0), Start::Probing, "there is one probe only");
+    pace.ended(3 * S, true, Signal::Down, None, MIDDLE);
+    assert_eq!(pace.start(3 * S, 0), Start::NotBefore(5 * S, Because::Open), "the pause doubles");
     assert!(pace.started(5 * S));
-    pace.ended(5 * S, true, Signal::Success, None);
+    pace.ended(5 * S, true, Signal::Success, None, MIDDLE);
     assert_eq!(pace.start(5 * S, 0), Start::Now);
 }
 
@@ -80,10 +90,10 @@ fn the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() {
 fn a_success_between_keeps_the_breaker_closed() {
     let mut pace = pace();
     for _ in 0..20 {
-        for _ in 1..BREAKER_FAILURES {
-            pace.ended(S, false, Signal::Down, None);
+        for _ in 1..FAILURES {
+            pace.ended(S, false, Signal::Down, None, MIDDLE);
         }
-        pace.ended(S, false, Signal::Success, None);
+        pace.ended(S, false, Signal::Success, None, MIDDLE);
         assert_eq!(pace.start(S, 0), Start::Now);
     }
 }
@@ -93,9 +103,9 @@ fn the_pause_has_a_limit_and_a_withdrawn_probe_is_tried_again() {
     let mut pace = pace();
     let mut now = S;
     for _ in 0..50 {
-        pace.ended(now, true, Signal::Down, None);
-        if let Start::NotBefore(at) = pace.start(now, 0) {
-            assert!(at <= now + BREAKER_PAUSE_MAX);
+        pace.ended(now, true, Signal::Down, None, MIDDLE);
+        if let Start::NotBefore(at, _) = pace.start(now, 0) {
+            assert!(at <= now + 60 * S);
             now = at;
             assert!(pace.started(now));
         }
@@ -107,12 +117,47 @@ fn the_pause_has_a_limit_and_a_withdrawn_probe_is_tried_again() {
 #[test]
 fn what_the_endpoint_asked_for_counts_and_is_never_shortened() {
     let mut pace = pace();
-    pace.ended(S, false, Signal::Overload, Some(100 * S));
-    pace.ended(2 * S, false, Signal::Overload, Some(S));
-    pace.ended(3 * S, false, Signal::Success, None);
+    pace.ended(S, false, Signal::Overload, Some(100 * S), MIDDLE);
+    pace.ended(2 * S, false, Signal::Overload, Some(S), MIDDLE);
+    pace.ended(3 * S, false, Signal::Success, None, MIDDLE);
     pace.restart();
-    assert_eq!(pace.start(4 * S, 0), Start::NotBefore(101 * S));
+    assert_eq!(pace.start(4 * S, 0), Start::NotBefore(101 * S, Because::Asked));
     assert_eq!(pace.start(101 * S, 0), Start::Now);
+}
+
+#[test]
+fn slow_answers_are_no_reason_to_ask_for_more_at_once() {
+    let mut pace = pace();
+    for _ in 0..100 {
+        pace.ended(S, false, Signal::Slow, None, MIDDLE);
+    }
+    assert_eq!(pace.allowed(), 1);
+}
+
+#[test]
+fn pauses_are_spread_around_the_rule() {
+    for (random, ms) in [(0.0, 800), (0.5, 1_000), (1.0, 1_200)] {
+        let mut pace = pace();
+        for _ in 0..FAILURES {
+            pace.ended(S, false, Signal::Down, None, random);
+        }
+        assert_eq!(pace.start(S, 0), Start::NotBefore(S + Duration::from_millis(ms), Because::Open));
+    }
+}
+
+#[test]
+fn other_rules_count_at_once() {
+    let mut pace = pace();
+    for _ in 0..10_000 {
+        pace.ended(S, false, Signal::Success, None, MIDDLE);
+    }
+    let breaker = BreakerRule { failures: 1, pause_min_ms: 9_000, pause_max_ms: 9_000 };
+    let rules = Rules { max_in_flight: 3, rate: Some(Rate::per_second(1)), breaker, ..Rules::default() };
+    pace.configure(&rules, S);
+    assert_eq!(pace.allowed(), 3);
+    assert_eq!(pace.start(S, 0), Start::NotBefore(2 * S, Because::Rate));
+    pace.ended(S, false, Signal::Down, None, MIDDLE);
+    assert_eq!(pace.start(S, 0), Start::NotBefore(10 * S, Because::Open));
 }
 
 fn any_signal() -> impl Strategy<Value = Signal> {
@@ -132,7 +177,8 @@ proptest! {
         rate in prop::option::of(1u32..40),
         steps in prop::collection::vec((any_signal(), 0u64..3_000, prop::option::of(0u64..30), any::<bool>()), 1..300),
     ) {
-        let mut pace = Pace::new(8, rate, Duration::ZERO);
+        let rules = Rules { max_in_flight: 8, rate: rate.map(Rate::per_second), ..Rules::default() };
+        let mut pace = Pace::new(&rules, Duration::ZERO);
         let (mut now, mut flights, mut starts) = (Duration::ZERO, Vec::new(), Vec::new());
         for (signal, ms, asked, ends) in steps {
             now += Duration::from_millis(ms);
@@ -142,17 +188,17 @@ proptest! {
                     flights.push(pace.started(now));
                     starts.push(now);
                 }
-                Start::NotBefore(at) => {
-                    prop_assert!(at > now && at <= now + BREAKER_PAUSE_MAX, "a pause ends");
+                Start::NotBefore(at, _) => {
+                    prop_assert!(at > now && at <= now + 72 * S, "a pause ends");
                 }
-                Start::Full => prop_assert!(in_flight > 0, "an idle lane is never full"),
+                Start::Full | Start::Probing => prop_assert!(in_flight > 0, "an idle lane is never full"),
             }
             prop_assert!(pace.allowed() >= 1 && pace.allowed() <= 8);
             if ends && !flights.is_empty() {
                 let probe = flights.remove(0);
                 match asked {
                     Some(0) => pace.withdrawn(now, probe),
-                    asked => pace.ended(now, probe, signal, asked.map(Duration::from_secs)),
+                    asked => pace.ended(now, probe, signal, asked.map(Duration::from_secs), MIDDLE),
                 }
             }
         }

@@ -7,9 +7,11 @@ use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Trigge
 use postrider_model::endpoint::DisabledBy;
 use postrider_model::job::FailureKind;
 use postrider_model::lane::Lane as Facts;
+use postrider_model::retry::RetrySchedule;
 
 mod clock;
 mod law;
+mod policy;
 mod resend;
 
 const S: Duration = Duration::from_secs(1);
@@ -132,7 +134,7 @@ fn one_order_key_goes_one_after_the_other_through_a_retry() {
     assert_eq!(world.run(), [key(1, 3)], "without an order key it passes by");
     world.answer(key(1, 3), answered(200));
     assert_eq!(world.run(), []);
-    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::OrderKey));
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::Behind));
     let due = world.at.now + 5 * S;
     assert_eq!(world.scheduler.why(key(1, 0), world.at), Some(Wait::NotDue { due }));
     world.pass(5 * S);
@@ -367,7 +369,8 @@ fn another_retry_schedule_counts_from_the_next_outcome() {
     let mut world = World::with(&[(1, 1)]);
     world.accept(1, [1]);
     world.run();
-    world.scheduler.set_retry_schedule(RetrySchedule::try_new(vec![S]).expect("valid"));
+    let schedule = RetrySchedule::try_new(vec![S]).expect("valid");
+    world.scheduler.set_rules(Rules { schedule, ..Rules::default() }, world.at);
     world.answer(key(1, 1), answered(500));
     assert!(matches!(world.outbox.state(key(1, 1)), Some(DeliveryState::Dead { .. })));
 }

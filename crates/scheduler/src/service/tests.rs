@@ -6,6 +6,7 @@ use crate::testing::world::START;
 use crate::testing::{Outbox, answered, asking, key, lane, outcome};
 use postrider_model::delivery::DeliveryState;
 use postrider_model::job::AttemptResult;
+use postrider_model::policy::Rules;
 use postrider_model::ports::{Explain, Wait};
 use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
@@ -205,7 +206,8 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     assert_eq!(running.handle.why(key(1, 9)), None);
     running.outbox.inner.lock().hidden = 5;
     assert_eq!(running.handle.why(key(1, 9)), Some(Wait::BehindWindow));
-    running.handle.set_retry_schedule(RetrySchedule::try_new(vec![Duration::ZERO]).expect("valid"));
+    let schedule = RetrySchedule::try_new(vec![Duration::ZERO]).expect("valid");
+    running.handle.set_rules(Rules { schedule, ..Rules::default() });
     answer(first, answered(500));
     answer(running.next().await, answered(200));
     let outbox = Arc::clone(&running.outbox);

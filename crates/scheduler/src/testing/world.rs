@@ -29,6 +29,10 @@ pub(crate) struct World {
     pub(crate) fetching: Vec<DeliveryKey>,
     /// When attempts were picked.
     pub(crate) picks: Vec<(Duration, DeliveryKey)>,
+    /// When the messages were accepted, as their ids say.
+    pub(crate) accepted: UnixMs,
+    /// A schedule was changed: attempts may start before what is on record.
+    pub(crate) hastened: bool,
     apps: BTreeMap<EndpointId, AppId>,
 }
 
@@ -43,6 +47,8 @@ impl World {
             sent: BTreeMap::new(),
             fetching: Vec::new(),
             picks: Vec::new(),
+            accepted: at.now,
+            hastened: false,
             apps: BTreeMap::new(),
         }
     }
@@ -106,7 +112,8 @@ impl World {
     pub(crate) fn pick(&mut self) -> bool {
         let Some(pick) = self.scheduler.pick(self.at) else { return false };
         let resent = pick.scheduled.trigger == Trigger::Resent;
-        assert!(pick.scheduled.due <= self.at.now || pick.scheduled.step == 0 || resent, "no retry fires early");
+        let early = self.hastened || pick.scheduled.step == 0 || resent;
+        assert!(pick.scheduled.due <= self.at.now || early, "no retry fires early");
         assert!(!self.sent.contains_key(&pick.key) && !self.fetching.contains(&pick.key), "W5");
         self.fetching.push(pick.key);
         self.picks.push((self.at.monotonic, pick.key));
@@ -120,7 +127,7 @@ impl World {
         for key in std::mem::take(&mut self.fetching) {
             match self.outbox.job_now(key) {
                 Ok(job) => {
-                    if self.scheduler.fetched(key, job.scheduled, self.at) {
+                    if self.scheduler.fetched(key, job.scheduled, self.accepted, self.at) {
                         self.sent.insert(key, job.scheduled.attempt);
                         sent.push(key);
                     }
@@ -170,7 +177,7 @@ impl World {
             *lanes.entry(key.endpoint).or_insert(0u32) += 1;
             *apps.entry(self.apps.get(&key.endpoint)).or_insert(0u32) += 1;
         }
-        assert!(lanes.values().all(|count| *count <= self.options.in_flight_per_endpoint));
+        assert!(lanes.values().all(|count| *count <= self.options.rules.max_in_flight));
         assert!(apps.values().all(|count| *count <= self.options.in_flight_per_application));
         let all: u32 = lanes.values().sum();
         assert!(all <= self.options.max_in_flight);

@@ -21,8 +21,9 @@ impl Committer {
         frame: &mut Frame,
     ) {
         let key = settlement.outcome.key;
-        let disable = settlement.disable_endpoint && self.shared.config.read().endpoint(key.endpoint).is_some();
-        if frame.touched.contains(&key) || (disable && frame.config_changed) {
+        let known = self.shared.config.read().endpoint(key.endpoint).is_some();
+        let disable = settlement.disable.filter(|_| known);
+        if frame.touched.contains(&key) || (disable.is_some() && frame.config_changed) {
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));
         }
         let nothing_to_record = LaneEvent::Recorded { key, waits: None, order_key: 0 };
@@ -53,8 +54,8 @@ impl Committer {
             self.shared.in_flight.lock().insert(key, flight);
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));
         }
-        if disable {
-            self.stage_config(Command::DisableGone { endpoint: key.endpoint }, builder, frame).ok();
+        if let Some(by) = disable {
+            self.stage_config(Command::Disable { endpoint: key.endpoint, by }, builder, frame).ok();
         }
     }
 }

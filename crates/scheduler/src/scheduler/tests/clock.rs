@@ -1,6 +1,7 @@
 //! Storms, leaps of the wall clock, and rates.
 
 use super::*;
+use crate::testing::with_policy;
 
 fn overdue(world: &mut World, lanes: u8) {
     for number in 1..=lanes {
@@ -117,7 +118,7 @@ fn rates_of_endpoint_and_application_hold() {
         world.configure(Facts { app_throttle_per_second: Some(5), ..lane(1, number) });
         world.accept(number, 0..100);
     }
-    world.configure(Facts { throttle_per_second: Some(2), ..lane(2, 3) });
+    world.configure(with_policy(lane(2, 3), r#"{"rate":{"count":2}}"#));
     world.accept(3, 0..100);
     let end = world.at.monotonic + 10 * S;
     while world.at.monotonic < end {

@@ -11,6 +11,8 @@ use proptest::sample::Index;
 use super::*;
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::DeliveryStore;
+use postrider_model::policy::Policy;
+use postrider_model::rate::Rate;
 
 const LANE_RATE: u32 = 3;
 const APP_RATE: u32 = 4;
@@ -78,12 +80,12 @@ struct History {
 
 impl History {
     fn new() -> Self {
+        let schedule = RetrySchedule::try_new(vec![Duration::ZERO, S, 4 * S, 4 * S]);
         let options = Options {
             max_in_flight: 7,
-            in_flight_per_endpoint: 4,
             in_flight_per_application: 5,
             ramp_start_in_flight: 2,
-            retry_schedule: RetrySchedule::try_new(vec![Duration::ZERO, S, 4 * S, 4 * S]).expect("valid"),
+            rules: Rules { max_in_flight: 4, schedule: schedule.expect("valid"), ..Rules::default() },
             ..Options::default()
         };
         let mut history = Self { world: World::new(options), removed: BTreeSet::new(), next: 0 };
@@ -196,11 +198,9 @@ impl History {
 }
 
 fn facts(of: u8, number: u8) -> Facts {
-    Facts {
-        throttle_per_second: (number == 5).then_some(LANE_RATE),
-        app_throttle_per_second: (of == 2).then_some(APP_RATE),
-        ..lane(of, number)
-    }
+    let rate = Some(Rate::per_second(LANE_RATE)).filter(|_| number == 5);
+    let policy = rate.map(|_| Arc::new(Policy { rate, ..Policy::default() }));
+    Facts { policy, app_throttle_per_second: (of == 2).then_some(APP_RATE), ..lane(of, number) }
 }
 
 /// The counters are what a count of everything gives, and all that waits in the

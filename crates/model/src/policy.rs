@@ -1,0 +1,194 @@
+//! How an endpoint is delivered to: what its owner says of retries, pace and
+//! order. What a policy leaves open is the server's setting, and where that is
+//! silent too, a value of [`Rules`].
+//!
+//! ```text
+//!   Policy (endpoint's own)  --+
+//!                              +--> Rules, nothing left open, for one lane
+//!   Policy (server's setting) -+
+//! ```
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Verdict;
+use crate::rate::Rate;
+use crate::retry::{Jitter, RetrySchedule};
+use crate::status_pattern::StatusPattern;
+use crate::validate::FieldErrors;
+
+/// Seconds after which a delivery may be given up.
+pub const MAX_AGE_RANGE_S: RangeInclusive<u32> = 60..=365 * 86_400;
+/// Seconds of nothing but failure after which an endpoint may be disabled; 0 is never.
+pub const DISABLE_AFTER_RANGE_S: RangeInclusive<u32> = 60..=365 * 86_400;
+/// Requests in flight to one endpoint.
+pub const MAX_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=4_096;
+/// Failures in a row that open the breaker.
+pub const BREAKER_FAILURES_RANGE: RangeInclusive<u32> = 1..=1_000;
+/// The breaker's pauses, in milliseconds.
+pub const BREAKER_PAUSE_RANGE_MS: RangeInclusive<u32> = 100..=86_400_000;
+/// Members of the list of final statuses.
+pub const MAX_FINAL_STATUSES: usize = 100;
+
+/// What an endpoint's owner, or the server's setting, says of delivery. `None`
+/// leaves it open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Policy {
+    /// The delays before each attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_schedule: Option<RetrySchedule>,
+    /// By how many percent of itself a delay may differ, 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_jitter_percent: Option<u8>,
+    /// From this age on a delivery gets one attempt more, in seconds since its
+    /// message was accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_s: Option<u32>,
+    /// Answers after which there is no further attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_statuses: Option<BTreeSet<StatusPattern>>,
+    /// How many attempts may start in what time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Requests in flight at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u32>,
+    /// When to leave the endpoint alone for a while.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerRule>,
+    /// Seconds of nothing but failure after which the endpoint is disabled; 0 is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_after_s: Option<u32>,
+}
+
+/// When the breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BreakerRule {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// Its first pause, in milliseconds; doubled with every probe that fails.
+    pub pause_min_ms: u32,
+    /// Its longest pause, in milliseconds.
+    pub pause_max_ms: u32,
+}
+
+impl Default for BreakerRule {
+    fn default() -> Self {
+        Self { failures: 5, pause_min_ms: 1_000, pause_max_ms: 60_000 }
+    }
+}
+
+impl Policy {
+    /// Checks every value; fields are named as the API has them, below `policy`.
+    ///
+    /// # Errors
+    /// Some field has a value that is not allowed.
+    pub fn validate(&self) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        self.check(&mut errors);
+        errors.finish()
+    }
+
+    pub(crate) fn check(&self, errors: &mut FieldErrors) {
+        let mut range = |field, value: Option<u32>, allowed: &RangeInclusive<u32>| {
+            errors.check(field, value.map_or(Ok(()), |value| within(value, allowed)));
+        };
+        range("policy.retryJitterPercent", self.retry_jitter_percent.map(u32::from), &(0..=100));
+        range("policy.maxAgeS", self.max_age_s, &MAX_AGE_RANGE_S);
+        range("policy.maxInFlight", self.max_in_flight, &MAX_IN_FLIGHT_RANGE);
+        range("policy.disableAfterS", self.disable_after_s.filter(|after| *after != 0), &DISABLE_AFTER_RANGE_S);
+        if let Some(rule) = self.breaker {
+            range("policy.breaker.failures", Some(rule.failures), &BREAKER_FAILURES_RANGE);
+            range("policy.breaker.pauseMinMs", Some(rule.pause_min_ms), &BREAKER_PAUSE_RANGE_MS);
+            let at_least_min = rule.pause_min_ms.min(*BREAKER_PAUSE_RANGE_MS.end())..=*BREAKER_PAUSE_RANGE_MS.end();
+            range("policy.breaker.pauseMaxMs", Some(rule.pause_max_ms), &at_least_min);
+        }
+        if let Some(rate) = self.rate {
+            range("policy.rate.count", Some(rate.count), &rate.per.count_range());
+            range("policy.rate.burst", Some(rate.burst), &(1..=rate.count.max(1)));
+        }
+        let finals = self.final_statuses.as_ref().map_or(0, BTreeSet::len);
+        if finals > MAX_FINAL_STATUSES {
+            let problem = format!("has {finals} members, at most {MAX_FINAL_STATUSES} are allowed");
+            errors.check("policy.finalStatuses", Err(problem));
+        }
+    }
+}
+
+fn within(value: u32, allowed: &RangeInclusive<u32>) -> Result<(), String> {
+    match allowed.contains(&value) {
+        true => Ok(()),
+        false => Err(format!("is {value}, {} to {} are allowed", allowed.start(), allowed.end())),
+    }
+}
+
+/// A policy with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The delays before each attempt.
+    pub schedule: RetrySchedule,
+    /// How far a delay may differ.
+    pub jitter: Jitter,
+    /// From this age on a delivery gets one attempt more.
+    pub max_age: Option<Duration>,
+    /// Answers after which there is no further attempt.
+    pub final_statuses: BTreeSet<StatusPattern>,
+    /// How many attempts may start in what time.
+    pub rate: Option<Rate>,
+    /// Requests in flight at most.
+    pub max_in_flight: u32,
+    /// When to leave the endpoint alone for a while.
+    pub breaker: BreakerRule,
+    /// After so long a time of nothing but failure the endpoint is disabled.
+    pub disable_after: Option<Duration>,
+}
+
+/// What counts where nobody says anything.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            schedule: RetrySchedule::default(),
+            jitter: Jitter::Standard,
+            max_age: None,
+            final_statuses: BTreeSet::new(),
+            rate: None,
+            max_in_flight: 32,
+            breaker: BreakerRule::default(),
+            disable_after: Some(Duration::from_secs(5 * 86_400)),
+        }
+    }
+}
+
+impl Rules {
+    /// These rules, where `policy` says nothing else.
+    #[must_use]
+    pub fn with(&self, policy: &Policy) -> Self {
+        let seconds = |s: u32| Duration::from_secs(u64::from(s));
+        Self {
+            schedule: policy.retry_schedule.clone().unwrap_or_else(|| self.schedule.clone()),
+            jitter: policy.retry_jitter_percent.map_or(self.jitter, Jitter::Percent),
+            max_age: policy.max_age_s.map(seconds).or(self.max_age),
+            final_statuses: policy.final_statuses.clone().unwrap_or_else(|| self.final_statuses.clone()),
+            rate: policy.rate.or(self.rate),
+            max_in_flight: policy.max_in_flight.unwrap_or(self.max_in_flight).max(1),
+            breaker: policy.breaker.unwrap_or(self.breaker),
+            disable_after: policy.disable_after_s.map_or(self.disable_after, |s| (s != 0).then(|| seconds(s))),
+        }
+    }
+
+    /// Whether an answer with this status ends the attempts. A success is no
+    /// failure, and an endpoint that has too much to do has said nothing final.
+    #[must_use]
+    pub fn is_final(&self, status: Option<u16>, verdict: Verdict) -> bool {
+        let Some(status) = status.filter(|_| matches!(verdict, Verdict::Failure)) else { return false };
+        self.final_statuses.iter().any(|pattern| pattern.matches(status))
+    }
+}
+
+#[cfg(test)]
+mod tests;

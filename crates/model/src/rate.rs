@@ -1,0 +1,67 @@
+//! A limit of how many attempts may start in what time.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// So many attempts in so long a time: in no window of that length are there
+/// more, bursts included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rate {
+    /// Attempts.
+    pub count: u32,
+    /// In this time.
+    #[serde(default)]
+    pub per: Per,
+    /// How many of them may start at once after a quiet time, 1 to `count`. What
+    /// a burst may take is taken from the steady rate, which is
+    /// `count - burst + 1`: else a burst and what follows it would be more than
+    /// `count`.
+    #[serde(default = "one")]
+    pub burst: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// The time that a rate is counted in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// A second.
+    #[default]
+    Second,
+    /// A minute.
+    Minute,
+}
+
+impl Per {
+    /// How long it is.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        match self {
+            Self::Second => Duration::from_secs(1),
+            Self::Minute => Duration::from_secs(60),
+        }
+    }
+
+    /// Attempts that may be allowed in it.
+    #[must_use]
+    pub const fn count_range(self) -> RangeInclusive<u32> {
+        match self {
+            Self::Second => 1..=10_000,
+            Self::Minute => 1..=600_000,
+        }
+    }
+}
+
+impl Rate {
+    /// Evenly spaced attempts, so many per second.
+    #[must_use]
+    pub const fn per_second(count: u32) -> Self {
+        Self { count, per: Per::Second, burst: 1 }
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a lane's deliveries wait, in the words of the ports.
+
+use postrider_model::ports::{BreakerState, Flow, Wait};
+use postrider_model::position::Position;
+
+use super::Lane;
+use crate::breaker::Breaker;
+use crate::moment::Moment;
+use crate::pace::{Because, Start};
+
+impl Lane {
+    /// Why a delivery is not in flight; `None` if it is not known here.
+    pub(crate) fn why(&self, message: Position, at: Moment) -> Option<Wait> {
+        if self.flights.iter().any(|flight| flight.message == message) {
+            return Some(Wait::InFlight);
+        }
+        let waits = self.queue.get(message)?;
+        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
+        if let Some(hold) = self.hold {
+            return Some(Wait::Held(hold));
+        }
+        if !self.queue.is_first(message) {
+            return Some(Wait::Behind);
+        }
+        if waits.not_before > at.now {
+            return Some(Wait::NotDue { due: waits.not_before });
+        }
+        Some(match self.pace.start(at.monotonic, in_flight) {
+            Start::NotBefore(then, Because::Rate) => Wait::RateLimited { until: at.wall(then) },
+            Start::NotBefore(then, Because::Asked) => Wait::LanePaused { until: at.wall(then) },
+            Start::NotBefore(then, Because::Open) => Wait::BreakerOpen { until: at.wall(then) },
+            Start::Probing => Wait::BreakerHalfOpen,
+            Start::Full => Wait::LaneBusy { in_flight, limit },
+            Start::Now => Wait::Turn,
+        })
+    }
+
+    /// How it stands with the lane.
+    pub(crate) fn flow(&self, at: Moment) -> Flow {
+        let breaker = match self.pace.breaker() {
+            Breaker::Closed { .. } => BreakerState::Closed,
+            Breaker::Open { until, .. } => BreakerState::Open { until: at.wall(until) },
+            Breaker::HalfOpen { .. } => BreakerState::HalfOpen,
+        };
+        Flow {
+            hold: self.hold,
+            breaker,
+            in_flight: self.in_flight(),
+            allowed_in_flight: self.pace.allowed(),
+            waiting: self.queue.len() as u64,
+            failing_since: self.failing_since,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! An endpoint's own rules: they count, they count at once, and only for it.
+
+use super::*;
+use crate::testing::with_policy;
+use postrider_model::endpoint::Hold;
+use postrider_model::ports::BreakerState;
+
+fn dead(world: &World, delivery: DeliveryKey) -> Option<DeadReason> {
+    match world.outbox.state(delivery) {
+        Some(DeliveryState::Dead { reason, .. }) => Some(reason),
+        _ => None,
+    }
+}
+
+fn flow(world: &World, lane: u8) -> Flow {
+    world.scheduler.flow(endpoint(lane), world.at).expect("the lane is known")
+}
+
+#[test]
+fn each_endpoint_has_its_own_schedule_and_final_answers() {
+    let mut world = World::with(&[(1, 3)]);
+    world.configure(with_policy(lane(1, 1), r#"{"retrySchedule":[0,7],"retryJitterPercent":0}"#));
+    world.configure(with_policy(lane(1, 2), r#"{"finalStatuses":["4xx"]}"#));
+    for number in [1, 2, 3] {
+        world.accept(number, [1]);
+    }
+    world.run();
+    for number in [1, 2, 3] {
+        world.answer(key(number, 1), answered(404));
+    }
+    world.run();
+    assert_eq!(dead(&world, key(2, 1)), Some(DeadReason::Refused));
+    assert_eq!(dead(&world, key(3, 1)), None);
+    let due = world.at.now + 7 * S;
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::NotDue { due }));
+    world.pass(7 * S);
+    assert!(world.run().contains(&key(1, 1)));
+    world.answer(key(1, 1), answered(500));
+    assert_eq!(dead(&world, key(1, 1)), Some(DeadReason::AttemptsExhausted));
+}
+
+#[test]
+fn a_shorter_schedule_counts_for_what_waits() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1, 2]);
+    for message in [1, 2] {
+        assert_eq!(world.run(), [key(1, message)]);
+        world.answer(key(1, message), answered(404));
+    }
+    world.pass(20 * S);
+    for message in [1, 2] {
+        assert_eq!(world.run(), [key(1, message)]);
+        world.answer(key(1, message), answered(404));
+    }
+    world.run();
+    let waits = |world: &World| world.scheduler.why(key(1, 1), world.at);
+    assert_eq!(waits(&world), Some(Wait::NotDue { due: world.at.now + 300 * S }));
+    world.hastened = true;
+    world.configure(with_policy(lane(1, 1), r#"{"retrySchedule":[0,5,10],"retryJitterPercent":0}"#));
+    assert_eq!(world.run(), []);
+    assert_eq!(waits(&world), Some(Wait::NotDue { due: world.at.now + 10 * S }));
+    assert_eq!(world.sleep(), Some(10 * S), "it wakes for the new time");
+    assert_eq!(world.run(), [key(1, 1)]);
+}
+
+#[test]
+fn a_delivery_is_given_up_at_its_age_limit() {
+    let mut world = World::with(&[]);
+    world.accepted = world.at.now;
+    world.configure(with_policy(lane(1, 1), r#"{"retrySchedule":[0,50,50,50],"retryJitterPercent":0,"maxAgeS":60}"#));
+    world.accept(1, [1]);
+    world.run();
+    world.answer(key(1, 1), answered(404));
+    world.pass(50 * S);
+    assert_eq!(world.run(), [key(1, 1)]);
+    world.answer(key(1, 1), answered(404));
+    world.run();
+    assert_eq!(world.sleep(), Some(10 * S), "the last attempt comes at the limit");
+    assert_eq!(world.run(), [key(1, 1)]);
+    world.answer(key(1, 1), answered(404));
+    assert_eq!(dead(&world, key(1, 1)), Some(DeadReason::TooOld));
+}
+
+#[test]
+fn the_breaker_goes_from_closed_over_open_and_half_open_to_closed() {
+    let mut world = World::with(&[]);
+    let policy = r#"{"breaker":{"failures":2,"pauseMinMs":4000,"pauseMaxMs":9000},"retrySchedule":[0,0,0,0,0,0]}"#;
+    world.configure(with_policy(lane(1, 1), policy));
+    world.accept(1, [1, 2]);
+    for _ in 0..2 {
+        assert_eq!(world.run().len(), 1);
+        assert_eq!(flow(&world, 1).breaker, BreakerState::Closed);
+        world.answer_lane(1, &answered(500));
+    }
+    for pause in [4 * S, 8 * S, 9 * S] {
+        assert_eq!(world.run(), [], "an open breaker burns no attempt");
+        let until = world.at.now + pause;
+        assert_eq!(flow(&world, 1).breaker, BreakerState::Open { until });
+        assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::BreakerOpen { until }));
+        assert_eq!(world.sleep(), Some(pause));
+        let probe = *world.run().first().expect("one probe");
+        assert_eq!(world.run(), [], "there is one probe only");
+        assert_eq!(flow(&world, 1).breaker, BreakerState::HalfOpen);
+        let other = if probe == key(1, 1) { key(1, 2) } else { key(1, 1) };
+        assert_eq!(world.scheduler.why(other, world.at), Some(Wait::BreakerHalfOpen));
+        world.answer(probe, failed(FailureKind::Connect));
+    }
+    assert_eq!(world.run(), []);
+    world.sleep();
+    assert_eq!(world.run().len(), 1);
+    world.answer_lane(1, &answered(200));
+    assert_eq!(flow(&world, 1).breaker, BreakerState::Closed);
+}
+
+#[test]
+fn a_rate_with_a_burst_holds_per_minute_and_says_so() {
+    let mut world = World::with(&[]);
+    world.configure(with_policy(lane(1, 1), r#"{"rate":{"count":6,"per":"minute","burst":3},"maxInFlight":1}"#));
+    world.observe();
+    world.pass(600 * S);
+    world.accept(1, 0..9);
+    let begin = world.at.monotonic;
+    while world.picks.len() < 9 {
+        if world.run().is_empty() {
+            let wait = world.scheduler.why(key(1, 8), world.at);
+            assert!(matches!(wait, Some(Wait::RateLimited { until }) if until > world.at.now), "{wait:?}");
+            world.sleep();
+        }
+        world.answer_lane(1, &answered(200));
+    }
+    let starts: Vec<_> = world.picks.iter().map(|(at, _)| (*at - begin).as_secs()).collect();
+    assert_eq!(starts, [0, 0, 0, 15, 30, 45, 60, 75, 90]);
+}
+
+#[test]
+fn an_endpoint_that_only_fails_is_disabled_after_its_time_and_begins_anew() {
+    let mut world = World::with(&[]);
+    let lane = with_policy(lane(1, 1), r#"{"disableAfterS":60,"retrySchedule":[0,30,30,30],"retryJitterPercent":0}"#);
+    world.configure(lane.clone());
+    world.accept(1, [1]);
+    let began = world.at.now;
+    for _ in 0..3 {
+        assert_eq!(world.run(), [key(1, 1)]);
+        world.answer(key(1, 1), answered(404));
+        assert_eq!(flow(&world, 1).failing_since, Some(began));
+        world.pass(30 * S);
+    }
+    assert_eq!(world.run(), []);
+    let held = Some(Wait::Held(Hold::Disabled(DisabledBy::Failing)));
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), held, "the delivery waits, it is not lost");
+    world.hold(lane, None);
+    assert_eq!(world.run(), [key(1, 1)]);
+    assert_eq!(flow(&world, 1).failing_since, None);
+    world.answer(key(1, 1), answered(200));
+    assert_eq!(flow(&world, 1).failing_since, None);
+}
+
+#[test]
+fn what_is_on_record_of_failures_counts_after_a_start() {
+    let mut world = World::with(&[]);
+    let lane = with_policy(lane(1, 1), r#"{"disableAfterS":60}"#);
+    world.configure(Facts { failing_since: Some(START), ..lane });
+    world.accept(1, [1]);
+    world.run();
+    world.answer(key(1, 1), answered(500));
+    world.run();
+    assert_eq!(flow(&world, 1).hold, Some(Hold::Disabled(DisabledBy::Failing)));
+}
+
+#[test]
+fn fewer_in_flight_count_at_once() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, 0..1_000);
+    for _ in 0..20 {
+        world.run();
+        world.answer_lane(1, &answered(200));
+    }
+    assert!(world.run().len() > 2);
+    world.configure(with_policy(lane(1, 1), r#"{"maxInFlight":2}"#));
+    world.answer_lane(1, &answered(200));
+    assert_eq!(world.run().len(), 2);
+    assert_eq!(flow(&world, 1).allowed_in_flight, 2);
+}
+
+#[test]
+fn what_waits_for_its_application_says_so() {
+    let mut world = World::with(&[(1, 1), (1, 2)]);
+    world.configure(Facts { app_throttle_per_second: Some(1), ..lane(1, 1) });
+    world.accept(1, [1, 2]);
+    assert_eq!(world.run(), []);
+    let until = world.at.now + S;
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::ApplicationRateLimited { until }));
+    assert_eq!(world.sleep(), Some(S));
+    assert_eq!(world.run(), [key(1, 1)]);
+}
