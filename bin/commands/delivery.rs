@@ -14,14 +14,34 @@ use crate::output::{Table, card, data, field, more, time};
 /// Deliveries: one message on its way to one endpoint
 #[derive(Debug, Subcommand)]
 pub(crate) enum Delivery {
-    /// Lists what waits, or where one message stands with each endpoint
-    #[command(after_help = "Examples:\n  postrider delivery list --app shop --endpoint main\n  \
+    /// Lists what waits, of one application or of all, or where one message stands with each endpoint
+    #[command(after_help = "Examples:\n  postrider delivery list --due-before 2026-01-31T12:00:00Z\n  \
+                            postrider delivery list --app shop --endpoint main --in-flight\n  \
                             postrider delivery list --app shop --message msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
     List {
+        /// The application, by id or uid
+        #[arg(long)]
+        app: Option<String>,
+        /// Only to this endpoint, by id or uid
+        #[arg(long, requires = "app")]
+        endpoint: Option<String>,
+        /// Only of this event type; may be given many times
+        #[arg(long = "event-type", value_name = "TYPE")]
+        event_types: Vec<String>,
+        /// Accepted before this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        before: Option<jiff::Timestamp>,
+        /// Accepted after this, such as 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        after: Option<jiff::Timestamp>,
         #[command(flatten)]
-        filter: Filter,
+        due: Due,
+        /// Only what is being attempted now
+        #[arg(long)]
+        in_flight: bool,
         /// Of this message, whatever its state
-        #[arg(long, conflicts_with_all = ["endpoint", "event_types", "before", "after"])]
+        #[arg(long, requires = "app",
+              conflicts_with_all = ["endpoint", "event_types", "before", "after", "due_before", "due_after", "in_flight"])]
         message: Option<String>,
         #[command(flatten)]
         page: PageArgs,
@@ -43,6 +63,8 @@ pub(crate) enum Delivery {
         to: Option<String>,
         #[command(flatten)]
         filter: Filter,
+        #[command(flatten)]
+        due: Due,
         /// Really all that wait and match
         #[arg(long, required_unless_present = "message", conflicts_with = "message")]
         all: bool,
@@ -81,6 +103,17 @@ pub(crate) struct Filter {
     pub(crate) after: Option<jiff::Timestamp>,
 }
 
+/// When the next attempt is due.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Due {
+    /// Due before this, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "message")]
+    due_before: Option<jiff::Timestamp>,
+    /// Due after this, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "message")]
+    due_after: Option<jiff::Timestamp>,
+}
+
 impl Filter {
     /// As query parameters.
     pub(crate) fn onto(&self, path: Path) -> Path {
@@ -111,12 +144,18 @@ impl Delivery {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self {
-            Self::List { filter, message: Some(message), .. } => {
-                let answer = client.get(Path::new(["app", &filter.app, "msg", &message, "delivery"])?).await?;
+            Self::List { app: Some(app), message: Some(message), .. } => {
+                let answer = client.get(Path::new(["app", &app, "msg", &message, "delivery"])?).await?;
                 context.output.answer(&answer, list)
             }
-            Self::List { filter, page, .. } => {
-                let path = filter.onto(page.onto(Path::new(["app", &filter.app, "delivery"])?));
+            Self::List { app, endpoint, event_types, before, after, due, in_flight, page, .. } => {
+                let path = match &app {
+                    Some(app) => Path::new(["app", app, "delivery"])?,
+                    None => Path::new(["delivery"])?,
+                };
+                let filter = Filter { app: app.unwrap_or_default(), endpoint, event_types, before, after };
+                let path = filter.onto(page.onto(path)).query("state", in_flight.then_some("in_flight"));
+                let path = path.query("due_before", due.due_before).query("due_after", due.due_after);
                 context.output.answer(&client.get(path).await?, list)
             }
             Self::Why(Which { app, message, endpoint }) => {
@@ -139,9 +178,14 @@ impl Delivery {
                 context.output.note(format!("cancelled the delivery of {message} to {to}"));
                 Ok(())
             }
-            Self::Cancel { filter, .. } => {
+            Self::Cancel { filter, due: Due { due_before, due_after }, .. } => {
                 let path = Path::new(["app", &filter.app, "delivery", "cancel"])?;
-                let answer = client.post(path, &filter.body()).await?;
+                let due = json!({
+                    "dueBefore": due_before.map(|time| time.to_string()),
+                    "dueAfter": due_after.map(|time| time.to_string()),
+                });
+                let body = merged(filter.body(), without_nulls(due));
+                let answer = client.post(path, &body).await?;
                 context.output.answer(&answer, |answer| format!("cancelled {}\n", field(answer, "cancelled")))
             }
         }

@@ -5,6 +5,7 @@
 mod architecture;
 mod contract;
 mod damage;
+mod deliveries;
 mod disk_full;
 mod doors;
 mod endings;

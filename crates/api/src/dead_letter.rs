@@ -1,20 +1,17 @@
 //! Dead letters: what was given up, to be seen, replayed or purged.
 
-use std::collections::HashSet;
-
 use axum::extract::State;
 use http::StatusCode;
-use postrider_model::id::AppId;
-use postrider_model::ports::{ControlError, DeliveryFilter};
+use postrider_model::ports::ControlError;
 use postrider_model::task::TaskWork;
 
 use crate::Context;
 use crate::auth::Caller;
-use crate::delivery::{DeliveryOut, names};
+use crate::delivery::{DeliveryOut, apps_of, names, page_of};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::filter::{self, FilterIn, OfParams};
-use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
+use crate::filter::{self, FilterIn, Listed, OfParams};
+use crate::page::{List, PageParams, TimeParams, TypeParams};
 use crate::task::{self, TaskOut};
 
 /// Lists the dead letters of an application
@@ -32,9 +29,8 @@ pub(crate) async fn list(
     Path(app): Path<String>,
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
     let filter = filter::of_params(&context, &caller, &app, &params).await?;
-    answer(&context, query, filter, None).await
+    page_of(&context, &params, Listed::Dead, filter, None).await
 }
 
 /// Lists the dead letters of all applications of the tenant
@@ -51,33 +47,8 @@ pub(crate) async fn list_all(
     caller: Caller,
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let org = caller.whole_org()?;
-    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
-    let (event_types, before, after) = (params.event_types()?, params.before()?, params.after()?);
-    let filter = DeliveryFilter { event_types, before, after, ..DeliveryFilter::default() };
-    let mut apps = HashSet::new();
-    context.ports.configure.with_config(&mut |config| {
-        apps = config.apps().filter(|entry| entry.app.org == org).map(|entry| entry.app.id).collect();
-    });
-    answer(&context, query, filter, Some(apps)).await
-}
-
-/// A page of dead letters. The store knows no tenants, so those of other
-/// tenants are left out here; a page may become shorter by that, and still
-/// says where to go on.
-async fn answer(
-    context: &Context,
-    query: PageQuery,
-    filter: DeliveryFilter,
-    only: Option<HashSet<AppId>>,
-) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let request = query.request.clone();
-    let mut page = context.read(move |store| Ok(store.dead_letters(&filter, &request)?)).await?;
-    if let Some(apps) = only {
-        page.items.retain(|letter| apps.contains(&letter.app));
-    }
-    let explain = &*context.ports.explain;
-    Ok(axum::Json(query.answer(&page, |_| None, |letter| DeliveryOut::new(letter, explain))))
+    let apps = apps_of(&context, &caller)?;
+    page_of(&context, &params, Listed::Dead, filter::of_tenant(&params)?, Some(apps)).await
 }
 
 /// Shows a dead letter

@@ -1,17 +1,19 @@
 //! Deliveries: what waits, why, and how to end it.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use http::StatusCode;
 use postrider_model::delivery::{DeliveryState, Trigger};
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::ports::{Delivery, Explain, Wait};
+use postrider_model::ports::{Delivery, DeliveryFilter, Explain, Wait};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::filter::{self, FilterIn, OfParams};
+use crate::filter::{self, Listed, OfParams, PendingIn, Shown, StateParams};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::{Context, message, time};
 
@@ -124,13 +126,13 @@ impl DeliveryOut {
     }
 }
 
-/// Lists the deliveries that wait, and why they do
+/// Lists deliveries, and why they wait
 #[utoipa::path(
     get,
     path = "/app/{app_id}/delivery",
     operation_id = "v1.delivery.list",
     tag = "Delivery",
-    params(PageParams, TypeParams, TimeParams, OfParams),
+    params(PageParams, TypeParams, TimeParams, OfParams, StateParams),
     responses((status = 200, body = List<DeliveryOut>)),
 )]
 pub(crate) async fn list(
@@ -139,12 +141,65 @@ pub(crate) async fn list(
     Path(app): Path<String>,
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let query = PageQuery::read(&params, Cursor::Opaque, Order::Descending)?;
+    let shown = Shown::read(&params)?;
     let filter = filter::of_params(&context, &caller, &app, &params).await?;
+    page_of(&context, &params, shown.state, shown.onto(filter), None).await
+}
+
+/// Lists the deliveries of all applications of the tenant
+#[utoipa::path(
+    get,
+    path = "/delivery",
+    operation_id = "v1.delivery.list-all",
+    tag = "Delivery",
+    params(PageParams, TypeParams, TimeParams, StateParams),
+    responses((status = 200, body = List<DeliveryOut>)),
+)]
+pub(crate) async fn list_all(
+    State(context): State<Context>,
+    caller: Caller,
+    params: Params,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let apps = apps_of(&context, &caller)?;
+    let shown = Shown::read(&params)?;
+    page_of(&context, &params, shown.state, shown.onto(filter::of_tenant(&params)?), Some(apps)).await
+}
+
+/// The applications of the caller's tenant.
+pub(crate) fn apps_of(context: &Context, caller: &Caller) -> Result<HashSet<AppId>, ApiError> {
+    let org = caller.whole_org()?;
+    let mut apps = HashSet::new();
+    context.ports.configure.with_config(&mut |config| {
+        apps = config.apps().filter(|entry| entry.app.org == org).map(|entry| entry.app.id).collect();
+    });
+    Ok(apps)
+}
+
+/// A page of deliveries. The store knows no tenants, so those of other
+/// tenants are left out here; a page may become shorter by that, and still
+/// says where to go on.
+pub(crate) async fn page_of(
+    context: &Context,
+    params: &Params,
+    listed: Listed,
+    filter: DeliveryFilter,
+    only: Option<HashSet<AppId>>,
+) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
+    let query = PageQuery::read(params, Cursor::Opaque, Order::Descending)?;
     let request = query.request.clone();
-    let page = context.read(move |store| Ok(store.pending(&filter, &request)?)).await?;
+    let page = context.read(move |store| {
+        Ok(match listed {
+            Listed::Scheduled => store.pending(&filter, &request)?,
+            Listed::InFlight => store.in_flight(&filter, &request)?,
+            Listed::Dead => store.dead_letters(&filter, &request)?,
+        })
+    });
+    let mut page = page.await?;
+    if let Some(apps) = only {
+        page.items.retain(|found| apps.contains(&found.app));
+    }
     let explain = &*context.ports.explain;
-    Ok(axum::Json(query.answer(&page, |_| None, |delivery| DeliveryOut::new(delivery, explain))))
+    Ok(axum::Json(query.answer(&page, |found| Some(found.page_key()), |found| DeliveryOut::new(found, explain))))
 }
 
 /// Lists where a message stands with each of its endpoints, in one page
@@ -252,14 +307,14 @@ pub(crate) struct Cancelled {
     path = "/app/{app_id}/delivery/cancel",
     operation_id = "v1.delivery.cancel-where",
     tag = "Delivery",
-    request_body = FilterIn,
+    request_body = PendingIn,
     responses((status = 200, body = Cancelled)),
 )]
 pub(crate) async fn cancel_where(
     State(context): State<Context>,
     caller: Caller,
     Path(app): Path<String>,
-    Json(filter): Json<FilterIn>,
+    Json(filter): Json<PendingIn>,
 ) -> Result<axum::Json<Cancelled>, ApiError> {
     caller.whole_org()?;
     let filter = filter.resolve(&context, &caller, &app).await?;

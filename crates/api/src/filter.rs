@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::Params;
 use crate::input::{Field, Problems};
-use crate::schema::EventTypeName;
+use crate::schema::{EventTypeName, ListedState};
 use crate::{Context, message, time};
 
 /// What a list of deliveries is of.
@@ -23,6 +23,72 @@ pub(crate) struct OfParams {
     endpoint_id: Option<String>,
     /// Only those of this message: its id or event id.
     msg_id: Option<String>,
+}
+
+/// Which deliveries a list shows, by their state.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "this only describes what `Shown::read` reads")]
+pub(crate) struct StateParams {
+    /// `scheduled`: those that wait or are in flight; `in_flight`: of these the
+    /// ones that are being attempted now; `dead`: dead letters.
+    #[param(inline)]
+    state: Option<ListedState>,
+    /// Only those due before this time, by RFC 3339; not with `dead`.
+    #[param(value_type = Option<String>, format = DateTime)]
+    due_before: Option<String>,
+    /// Only those due after this time, by RFC 3339; not with `dead`.
+    #[param(value_type = Option<String>, format = DateTime)]
+    due_after: Option<String>,
+}
+
+/// What [`StateParams`] say.
+pub(crate) struct Shown {
+    pub(crate) state: Listed,
+    due_before: Option<UnixMs>,
+    due_after: Option<UnixMs>,
+}
+
+/// Which deliveries a list is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Listed {
+    #[default]
+    Scheduled,
+    InFlight,
+    Dead,
+}
+
+impl Shown {
+    pub(crate) fn read(params: &Params) -> Result<Self, ApiError> {
+        let state = params.parsed("state", "`scheduled`, `in_flight` or `dead`", |text| match text {
+            "scheduled" => Some(Listed::Scheduled),
+            "in_flight" => Some(Listed::InFlight),
+            "dead" => Some(Listed::Dead),
+            _ => None,
+        })?;
+        let due_before = params.parsed("due_before", "a time by RFC 3339", time::parse_before)?;
+        let due_after = params.parsed("due_after", "a time by RFC 3339", time::parse_after)?;
+        let state = state.unwrap_or_default();
+        if state == Listed::Dead {
+            for (name, given) in [("due_before", due_before), ("due_after", due_after)] {
+                if given.is_some() {
+                    return Err(ApiError::invalid("query", name, "a dead letter is never due".to_owned()));
+                }
+            }
+        }
+        Ok(Self { state, due_before, due_after })
+    }
+
+    /// The filter, with the due times besides.
+    pub(crate) fn onto(&self, filter: DeliveryFilter) -> DeliveryFilter {
+        DeliveryFilter { due_before: self.due_before, due_after: self.due_after, ..filter }
+    }
+}
+
+/// The filter that the parameters of a list of the whole tenant make.
+pub(crate) fn of_tenant(params: &Params) -> Result<DeliveryFilter, ApiError> {
+    let (event_types, before, after) = (params.event_types()?, params.before()?, params.after()?);
+    Ok(DeliveryFilter { event_types, before, after, ..DeliveryFilter::default() })
 }
 
 /// The filter that the parameters of a list make.
@@ -83,6 +149,50 @@ impl FilterIn {
     }
 }
 
+/// Which deliveries are to be cancelled. What is left out does not restrict.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = PendingFilterIn)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct PendingIn {
+    /// Its id or uid.
+    #[schema(value_type = Option<String>)]
+    endpoint_id: Field<String>,
+    /// Its id or event id.
+    #[schema(value_type = Option<String>)]
+    msg_id: Field<String>,
+    #[schema(value_type = Option<Vec<EventTypeName>>)]
+    event_types: Field<Vec<String>>,
+    /// Accepted before this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    before: Field<String>,
+    /// Accepted after this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    after: Field<String>,
+    /// Due before this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    due_before: Field<String>,
+    /// Due after this time; exclusive.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    due_after: Field<String>,
+}
+
+impl PendingIn {
+    pub(crate) async fn resolve(
+        self,
+        context: &Context,
+        caller: &Caller,
+        app: &str,
+    ) -> Result<DeliveryFilter, ApiError> {
+        let Self { endpoint_id, msg_id, event_types, before, after, due_before, due_after } = self;
+        let mut problems = Problems::default();
+        let due_before = bound("dueBefore", due_before, time::parse_before, &mut problems);
+        let due_after = bound("dueAfter", due_after, time::parse_after, &mut problems);
+        problems.finish()?;
+        let filter = FilterIn { endpoint_id, msg_id, event_types, before, after };
+        Ok(DeliveryFilter { due_before, due_after, ..filter.resolve(context, caller, app).await? })
+    }
+}
+
 fn bound(
     name: &'static str,
     text: Field<String>,
@@ -118,6 +228,6 @@ impl Names {
             None => None,
         };
         let Self { event_types, before, after, .. } = self;
-        Ok(DeliveryFilter { app: Some(id), endpoint, message, event_types, after, before })
+        Ok(DeliveryFilter { app: Some(id), endpoint, message, event_types, after, before, ..DeliveryFilter::default() })
     }
 }

@@ -55,6 +55,7 @@ fn tenant_routes() -> OpenApiRouter<Context> {
         .routes(routes!(event_type::get, event_type::put, event_type::patch, event_type::delete))
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
+        .routes(routes!(delivery::list_all))
         .routes(routes!(dead_letter::list_all))
         .routes(routes!(task::list))
         .routes(routes!(task::get))

@@ -54,6 +54,18 @@ impl PartialSchema for Ordering {
 
 impl ToSchema for Ordering {}
 
+/// Which deliveries a list shows.
+pub(crate) enum ListedState {}
+
+impl PartialSchema for ListedState {
+    fn schema() -> RefOr<Schema> {
+        let state = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(state.enum_values(Some(["scheduled", "in_flight", "dead"])).into())
+    }
+}
+
+impl ToSchema for ListedState {}
+
 /// The state of a task.
 pub(crate) enum TaskStatus {}
 

@@ -291,6 +291,13 @@ pub struct DeliveryFilter {
     pub after: Option<UnixMs>,
     /// Accepted, or for dead letters died, before this, exclusive.
     pub before: Option<UnixMs>,
+    /// Due after this, exclusive; a dead letter never is. Not recorded: tasks are
+    /// of dead letters.
+    #[serde(skip)]
+    pub due_after: Option<UnixMs>,
+    /// Due before this, exclusive; the same holds.
+    #[serde(skip)]
+    pub due_before: Option<UnixMs>,
 }
 
 /// A message with where it stands with one of its endpoints.
@@ -347,6 +354,23 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Why it waits although it is due, if something holds it.
     pub held: Option<Hold>,
+}
+
+impl Delivery {
+    /// Its place in a list of deliveries: lists go by endpoint, and for each by
+    /// the order in which the messages were accepted.
+    #[must_use]
+    pub fn page_key(&self) -> PageKey {
+        delivery_page_key(&self.key)
+    }
+}
+
+/// The [`Delivery::page_key`] of the delivery with this key.
+#[must_use]
+pub fn delivery_page_key(key: &DeliveryKey) -> PageKey {
+    let mut bytes = key.endpoint.as_bytes().to_vec();
+    bytes.extend_from_slice(&key.message.as_u64().to_be_bytes());
+    bytes
 }
 
 /// Reads messages, attempts and deliveries. The methods read from disk: call
@@ -416,7 +440,7 @@ pub trait Query: Send + Sync {
     /// They cannot be read.
     fn deliveries_of(&self, app: AppId, message: MessageId) -> Result<Vec<Delivery>, QueryError>;
 
-    /// Deliveries that wait. Page keys are opaque.
+    /// Deliveries that wait or are in flight. Page keys are [`Delivery::page_key`].
     ///
     /// # Errors
     /// They cannot be read.
@@ -429,7 +453,13 @@ pub trait Query: Send + Sync {
     fn dead_letter(&self, app: AppId, message: MessageId, endpoint: EndpointId)
     -> Result<Option<Delivery>, QueryError>;
 
-    /// Dead letters. Page keys are opaque.
+    /// Of those the ones that are in flight.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn in_flight(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError>;
+
+    /// Dead letters. Page keys are [`Delivery::page_key`].
     ///
     /// # Errors
     /// They cannot be read.

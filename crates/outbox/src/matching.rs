@@ -4,32 +4,78 @@ use std::ops::ControlFlow;
 
 use postrider_model::delivery::DeliveryState;
 use postrider_model::id::EndpointId;
-use postrider_model::ports::{DeliveryFilter, QueryError};
+use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
-use postrider_model::time::UnixMs;
 
 use crate::lookup::scan;
 use crate::record::{Accepted, DeliveryRef, Record};
 use crate::shared::Shared;
 
-/// The pending deliveries that match at this moment. Blocks: it reads the
-/// journal for those behind a window, and for a filter of event types.
-pub(crate) fn pending(shared: &Shared, filter: &DeliveryFilter) -> Result<Vec<DeliveryRef>, QueryError> {
-    let mut found = Vec::new();
-    for endpoint in lanes(shared, filter) {
-        // What moves into the window meanwhile is found there.
-        found.extend(behind(shared, endpoint, filter));
-        let window: Vec<_> = {
-            let state = shared.state.lock();
-            let lane = state.lanes.get(&endpoint);
-            let pending = lane.into_iter().flat_map(|lane| lane.pending_window().map(|live| (lane.app, live)));
-            pending.map(|(app, (sequence, live))| live.delivery(app, endpoint, *sequence)).collect()
-        };
-        found.extend(window.into_iter().filter(|delivery| matches(shared, filter, delivery, delivery.accepted())));
+/// Deliveries behind a window that are read at once.
+const AT_ONCE: usize = 1_000;
+
+/// The pending deliveries that match, in steps: so many are read at once, however
+/// many there are.
+pub(crate) struct Pending {
+    filter: DeliveryFilter,
+    lanes: Vec<EndpointId>,
+    /// The lane of which those behind the window are being read, and where to go on.
+    behind: Option<(EndpointId, Position)>,
+    /// What comes later was not there when this began.
+    end: Position,
+}
+
+impl Pending {
+    pub(crate) fn new(shared: &Shared, filter: DeliveryFilter) -> Self {
+        let lanes = lanes(shared, &filter);
+        Self { filter, lanes, behind: None, end: shared.state.lock().applied }
     }
-    found.sort_unstable_by_key(DeliveryRef::key);
-    found.dedup_by_key(|delivery| delivery.key());
-    Ok(found)
+
+    /// Some more of them; `None` if that was all. Blocks: it reads the journal for
+    /// those behind a window, and for a filter of event types.
+    pub(crate) fn next(&mut self, shared: &Shared) -> Option<Vec<DeliveryRef>> {
+        let (endpoint, from) = match self.behind.take() {
+            Some(begun) => begun,
+            None => {
+                let endpoint = self.lanes.pop()?;
+                let cursor = shared.state.lock().lanes.get(&endpoint).and_then(|lane| lane.cursor);
+                (endpoint, cursor.unwrap_or(self.end))
+            }
+        };
+        if from >= self.end {
+            // What has moved into the window meanwhile is found here.
+            return Some(self.window(shared, endpoint));
+        }
+        let mut read = Vec::new();
+        let next = read_on(shared, endpoint, from, AT_ONCE, &mut |meta, delivery| {
+            if one_of(&self.filter, &meta.event_type) {
+                read.push(delivery);
+            }
+        });
+        // Where reading fails, the rest of the lane cannot be read either.
+        self.behind = Some((endpoint, if next > from { next } else { self.end }));
+        let state = shared.state.lock();
+        read.retain(|delivery| match state.delivery(delivery) {
+            Some(now @ DeliveryState::Scheduled(_)) => matches_but_type(&self.filter, delivery, &now),
+            _ => false,
+        });
+        Some(read)
+    }
+
+    /// Those in the window of a lane.
+    fn window(&self, shared: &Shared, endpoint: EndpointId) -> Vec<DeliveryRef> {
+        let mut found: Vec<DeliveryRef> = {
+            let state = shared.state.lock();
+            let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+            let pending = lane.pending_window().filter_map(|(sequence, live)| {
+                let delivery = live.delivery(lane.app, endpoint, *sequence);
+                matches_but_type(&self.filter, &delivery, &lane.state(*sequence)?).then_some(delivery)
+            });
+            pending.collect()
+        };
+        found.retain(|delivery| delivery.sequence < self.end && type_matches(shared, &self.filter, delivery));
+        found
+    }
 }
 
 /// The endpoints that a filter names.
@@ -45,39 +91,34 @@ pub(crate) fn lanes(shared: &Shared, filter: &DeliveryFilter) -> Vec<EndpointId>
     endpoints
 }
 
-/// Whether a delivery is meant. `at` is the time that the filter looks at.
-pub(crate) fn matches(shared: &Shared, filter: &DeliveryFilter, delivery: &DeliveryRef, at: UnixMs) -> bool {
-    let rough = filter.message.is_none_or(|message| message == delivery.message)
-        && filter.after.is_none_or(|after| at > after)
-        && filter.before.is_none_or(|before| at < before);
-    if !rough {
-        return false;
-    }
-    let Some(types) = &filter.event_types else { return true };
-    match shared.message_at(delivery.sequence, delivery.position) {
-        Ok(Some(found)) => types.contains(&found.meta.event_type),
-        _ => false,
-    }
+/// Whether a delivery is meant.
+pub(crate) fn matches(shared: &Shared, filter: &DeliveryFilter, delivery: &DeliveryRef, state: &DeliveryState) -> bool {
+    matches_but_type(filter, delivery, state) && type_matches(shared, filter, delivery)
 }
 
-/// The matching deliveries of a lane that lie behind its window.
-fn behind(shared: &Shared, endpoint: EndpointId, filter: &DeliveryFilter) -> Vec<DeliveryRef> {
-    let cursor = shared.state.lock().lanes.get(&endpoint).and_then(|lane| lane.cursor);
-    let Some(cursor) = cursor else { return vec![] };
-    let mut read = Vec::new();
-    read_on(shared, endpoint, cursor, usize::MAX, &mut |meta, delivery| {
-        let at = delivery.accepted();
-        let wanted = filter.event_types.as_ref().is_none_or(|types| types.contains(&meta.event_type))
-            && filter.message.is_none_or(|message| message == delivery.message)
-            && filter.after.is_none_or(|after| at > after)
-            && filter.before.is_none_or(|before| at < before);
-        if wanted {
-            read.push(delivery);
-        }
-    });
-    let state = shared.state.lock();
-    read.retain(|delivery| matches!(state.delivery(delivery), Some(DeliveryState::Scheduled(_))));
-    read
+/// The same, whatever its event type.
+pub(crate) fn matches_but_type(filter: &DeliveryFilter, delivery: &DeliveryRef, state: &DeliveryState) -> bool {
+    let (at, due) = match state.without_resend() {
+        DeliveryState::Dead { at, .. } => (at, None),
+        _ => (delivery.accepted(), state.waits_for().map(|scheduled| scheduled.due)),
+    };
+    filter.message.is_none_or(|message| message == delivery.message)
+        && filter.after.is_none_or(|after| at > after)
+        && filter.before.is_none_or(|before| at < before)
+        && filter.due_after.is_none_or(|after| due.is_some_and(|due| due > after))
+        && filter.due_before.is_none_or(|before| due.is_some_and(|due| due < before))
+}
+
+fn type_matches(shared: &Shared, filter: &DeliveryFilter, delivery: &DeliveryRef) -> bool {
+    if filter.event_types.is_none() {
+        return true;
+    }
+    let found = shared.message_at(delivery.sequence, delivery.position);
+    matches!(found, Ok(Some(found)) if one_of(filter, &found.meta.event_type))
+}
+
+fn one_of(filter: &DeliveryFilter, event_type: &String) -> bool {
+    filter.event_types.as_ref().is_none_or(|types| types.contains(event_type))
 }
 
 /// Reads a lane's deliveries from the journal, from `cursor` on, at most

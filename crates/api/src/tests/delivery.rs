@@ -54,6 +54,10 @@ async fn what_waits_is_listed_with_its_reason() {
         ("endpoint_id=main".to_owned(), vec![&second, &first]),
         ("before=2000-01-01T00:00:00Z".to_owned(), vec![]),
         ("after=2000-01-01T00:00:00Z".to_owned(), vec![&second, &first]),
+        ("due_before=2000-01-01T00:00:00Z".to_owned(), vec![]),
+        ("due_after=2000-01-01T00:00:00Z".to_owned(), vec![&second, &first]),
+        ("state=scheduled&order=ascending".to_owned(), vec![&first, &second]),
+        ("state=dead".to_owned(), vec![]),
     ] {
         let list = world.get(&format!("/api/v1/app/shop/delivery?{query}")).await.is(StatusCode::OK);
         assert_eq!(messages(&list), expected, "{query}");
@@ -61,6 +65,21 @@ async fn what_waits_is_listed_with_its_reason() {
     let page = world.get("/api/v1/app/shop/delivery?limit=1").await.is(StatusCode::OK);
     let next = format!("/api/v1/app/shop/delivery?limit=1&iterator={}", page["iterator"].as_str().unwrap());
     assert_eq!(messages(&world.get(&next).await.is(StatusCode::OK)), [&first]);
+    let last = world.get(&next).await.is(StatusCode::OK);
+    let back = last["prevIterator"].as_str().unwrap();
+    let back = world.get(&format!("/api/v1/app/shop/delivery?limit=1&iterator={back}")).await.is(StatusCode::OK);
+    assert_eq!(messages(&back), [&second], "it goes back");
+    for (query, name) in [
+        ("state=waiting", "state"),
+        ("due_before=soon", "due_before"),
+        ("due_after=soon", "due_after"),
+        ("state=dead&due_before=2000-01-01T00:00:00Z", "due_before"),
+        ("state=dead&due_after=2000-01-01T00:00:00Z", "due_after"),
+    ] {
+        for path in ["/api/v1/app/shop/delivery", "/api/v1/delivery"] {
+            world.get(&format!("{path}?{query}")).await.is_invalid(&["query", name], query);
+        }
+    }
     world.get("/api/v1/app/shop/delivery?iterator=xyz").await.is_invalid(&["query", "iterator"], "xyz");
     world.get("/api/v1/app/shop/delivery?endpoint_id=no").await.is_error(StatusCode::NOT_FOUND, "not_found");
 }
@@ -113,8 +132,12 @@ async fn deliveries_are_cancelled_by_filter() {
         (r#"{"eventTypes": "a"}"#, &["body", "eventTypes"]),
         (r#"{"eventTypes": ["a b"]}"#, &["body", "eventTypes"]),
         (r#"{"before": "soon"}"#, &["body", "before"]),
+        (r#"{"dueBefore": "soon"}"#, &["body", "dueBefore"]),
+        (r#"{"dueAfter": "soon"}"#, &["body", "dueAfter"]),
     ];
     world.refuses(Method::POST, path, cases).await;
+    let past = json!({"dueBefore": "2000-01-01T00:00:00Z"});
+    assert_eq!(world.post(path, past).await.is(StatusCode::OK), json!({"cancelled": 0}));
     assert_eq!(world.post(path, json!({"eventTypes": ["a"]})).await.is(StatusCode::OK), json!({"cancelled": 1}));
     assert_eq!(world.post(path, json!({"endpointId": "main"})).await.is(StatusCode::OK), json!({"cancelled": 1}));
     assert_eq!(world.post(path, json!({})).await.is(StatusCode::OK), json!({"cancelled": 0}));
@@ -174,6 +197,24 @@ async fn a_dead_letter_is_shown_and_purged_by_name() {
     world.delete(&path).await.is_error(StatusCode::NOT_FOUND, "not_found");
     let of_message = world.get(&format!("/api/v1/app/shop/msg/{first}/delivery")).await.is(StatusCode::OK);
     assert_eq!(of_message["data"][0]["state"], "cancelled");
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_listed_for_the_whole_tenant() {
+    let (world, [first, second]) = two_messages().await;
+    {
+        let mut state = world.fake.state();
+        let key = state.deliveries[0].key;
+        state.waits.insert(key, Wait::InFlight);
+    }
+    for path in ["/api/v1/delivery", "/api/v1/app/shop/delivery"] {
+        let list = world.get(&format!("{path}?state=in_flight")).await.is(StatusCode::OK);
+        assert_eq!(messages(&list), [&first]);
+        assert_eq!(list["data"][0]["waits"], json!({"reason": "in_flight"}));
+        assert_eq!(messages(&world.get(path).await.is(StatusCode::OK)), [&second, &first]);
+    }
+    let stranger = world.with_token(token_of(org(2)));
+    assert_eq!(stranger.get("/api/v1/delivery").await.is(StatusCode::OK)["data"], json!([]));
 }
 
 #[tokio::test]

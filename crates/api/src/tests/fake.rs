@@ -251,6 +251,10 @@ fn matches(delivery: &Delivery, filter: &DeliveryFilter, at: UnixMs) -> bool {
         && filter.message.is_none_or(|message| message == delivery.message)
         && one_of(&delivery.event_type, filter.event_types.as_ref())
         && within(at, filter.before, filter.after)
+        && match delivery.state.waits_for() {
+            Some(scheduled) => within(scheduled.due, filter.due_before, filter.due_after),
+            None => filter.due_before.is_none() && filter.due_after.is_none(),
+        }
 }
 
 fn is_meant(found: &Message, filter: &MessageFilter) -> bool {
@@ -262,8 +266,9 @@ fn is_meant(found: &Message, filter: &MessageFilter) -> bool {
         && (!filter.unmatched || found.endpoints.is_empty())
 }
 
-fn delivery_key(delivery: &Delivery) -> Vec<u8> {
-    delivery.key.message.as_u64().to_be_bytes().to_vec()
+fn deliveries(mut items: Vec<&Delivery>, request: &PageRequest) -> Page<Delivery> {
+    items.sort_by_key(|delivery| delivery.page_key());
+    page(items, Delivery::page_key, request)
 }
 
 impl Query for Fake {
@@ -357,7 +362,15 @@ impl Query for Fake {
     fn pending(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
         let waits = |found: &&Delivery| found.state.is_pending() && matches(found, filter, found.accepted);
-        Ok(page(state.deliveries.iter().filter(waits).collect(), delivery_key, request))
+        Ok(deliveries(state.deliveries.iter().filter(waits).collect(), request))
+    }
+
+    fn in_flight(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        let state = self.state();
+        let flies = |found: &&Delivery| {
+            state.waits.get(&found.key) == Some(&Wait::InFlight) && matches(found, filter, found.accepted)
+        };
+        Ok(deliveries(state.deliveries.iter().filter(flies).collect(), request))
     }
 
     fn dead_letter(
@@ -379,7 +392,7 @@ impl Query for Fake {
     fn dead_letters(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
         let dead = |found: &&Delivery| matches!(found.state.without_resend(), DeliveryState::Dead { at, .. } if matches(found, filter, at));
-        Ok(page(state.deliveries.iter().filter(dead).collect(), delivery_key, request))
+        Ok(deliveries(state.deliveries.iter().filter(dead).collect(), request))
     }
 }
 

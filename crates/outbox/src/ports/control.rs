@@ -10,7 +10,7 @@ use postrider_model::task::{Task, TaskWork};
 use crate::Outbox;
 use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::lookup::Found;
-use crate::matching;
+use crate::matching::Pending;
 use crate::record::{DeliveryChange, DeliveryRef};
 use crate::shared::Shared;
 
@@ -41,13 +41,21 @@ impl Control for Outbox {
         // A retry after a crash between two batches cancels what is left.
         let outbox = self.without_key();
         Box::pin(async move {
-            let shared = Arc::clone(&outbox.shared);
-            let matching = blocking(move || matching::pending(&shared, &filter)).await??;
+            let mut pending = Pending::new(&outbox.shared, filter);
             let mut cancelled = 0;
-            for batch in matching.chunks(BATCH) {
-                cancelled += outbox.change(DeliveryChange::Cancelled, batch.to_vec()).await?;
+            loop {
+                let shared = Arc::clone(&outbox.shared);
+                let (rest, found) = blocking(move || {
+                    let found = pending.next(&shared);
+                    (pending, found)
+                })
+                .await?;
+                let Some(found) = found else { return Ok(cancelled) };
+                pending = rest;
+                for batch in found.chunks(BATCH) {
+                    cancelled += outbox.change(DeliveryChange::Cancelled, batch.to_vec()).await?;
+                }
             }
-            Ok(cancelled)
         })
     }
 

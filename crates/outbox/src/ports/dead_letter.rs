@@ -1,31 +1,13 @@
-//! Dead letters: one by name, and pages of them.
-
-use std::ops::Bound;
+//! One dead letter, by name.
 
 use postrider_model::delivery::DeliveryState;
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageRequest, QueryError};
+use postrider_model::ports::{Delivery, DeliveryFilter, QueryError};
 
 use crate::record::DeliveryRef;
 use crate::shared::Shared;
-use crate::state::Dead;
 
 impl Shared {
-    pub(super) fn dead_letters(
-        &self,
-        filter: &DeliveryFilter,
-        page: &PageRequest,
-    ) -> Result<Page<Delivery>, QueryError> {
-        self.deliveries(filter, page, &|shared, endpoint, after, limit| {
-            let state = shared.state.lock();
-            let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
-            let dead = lane.dead.range((after, Bound::Unbounded)).take(limit);
-            let state = |sequence, dead: &Dead| lane.state(sequence).unwrap_or_else(|| dead.state());
-            dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), state(*sequence, dead)))
-                .collect()
-        })
-    }
-
     pub(super) fn dead_letter(
         &self,
         app: AppId,

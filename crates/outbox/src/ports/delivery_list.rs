@@ -1,20 +1,66 @@
 //! Lists of deliveries that wait and of dead letters: over lanes, and in each
-//! over sequences, oldest first.
+//! over sequences, from the first to the last or back.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds as _};
 
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
 use postrider_model::id::{EndpointId, RawId};
-use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageKey, PageRequest, QueryError};
+use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageRequest, QueryError, delivery_page_key};
 use postrider_model::position::Position;
 
 use super::pager::PAGE_ROWS;
-use crate::matching::{self, read_on};
+use crate::lookup::query_error;
+use crate::matching;
 use crate::record::DeliveryRef;
 use crate::shared::Shared;
+use crate::state::LaneState;
 
-/// Gives the deliveries of an endpoint after a sequence, at most so many.
-type Lister<'a> = dyn Fn(&Shared, EndpointId, Bound<Position>, usize) -> Vec<(DeliveryRef, DeliveryState)> + 'a;
+/// Deliveries of a lane that are asked for at once, at least.
+const BATCH: usize = 64;
+
+/// Which deliveries of a lane are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    /// Those that come after this sequence in the order of the list.
+    after: Option<Position>,
+    descending: bool,
+    /// At most so many.
+    limit: usize,
+}
+
+/// A part of a lane, in the order of the list.
+pub(super) struct Part {
+    found: Vec<(DeliveryRef, DeliveryState)>,
+    /// Rows that were looked at for it.
+    rows: usize,
+    /// Where to go on, unless this was the end of the lane.
+    reached: Option<Position>,
+}
+
+impl Walk {
+    /// The sequences that are asked for.
+    fn range(&self) -> (Bound<Position>, Bound<Position>) {
+        let after = self.after.map_or(Bound::Unbounded, Bound::Excluded);
+        if self.descending { (Bound::Unbounded, after) } else { (after, Bound::Unbounded) }
+    }
+
+    /// The first so many of `all`, which are those of [`Walk::range`] in ascending order.
+    pub(super) fn part(&self, all: impl DoubleEndedIterator<Item = (DeliveryRef, DeliveryState)>) -> Part {
+        let limit = self.limit;
+        let found: Vec<_> = if self.descending { all.rev().take(limit).collect() } else { all.take(limit).collect() };
+        let last = found.last().map(|(delivery, _)| delivery.sequence);
+        let reached = if found.len() < limit { None } else { last };
+        Part { found, rows: 0, reached }
+    }
+
+    /// Whether `sequence` lies after `place` in the order of the list.
+    fn is_past(&self, sequence: Position, place: Position) -> bool {
+        if self.descending { sequence < place } else { sequence > place }
+    }
+}
+
+/// Gives the deliveries of an endpoint.
+type Lister<'a> = dyn Fn(&Shared, EndpointId, &Walk) -> Result<Part, QueryError> + 'a;
 
 impl Shared {
     pub(super) fn listed(&self, delivery: &DeliveryRef, event_type: &str, state: DeliveryState) -> Delivery {
@@ -32,38 +78,47 @@ impl Shared {
         }
     }
 
-    /// A page over lanes, and in each over sequences. Oldest first.
+    /// A page over lanes, and in each over sequences.
     pub(super) fn deliveries(
         &self,
         filter: &DeliveryFilter,
         page: &PageRequest,
         list: &Lister<'_>,
     ) -> Result<Page<Delivery>, QueryError> {
-        let after = page.after.as_deref().and_then(delivery_key);
+        let PageRequest { limit, descending, .. } = *page;
+        let mut last = page.after.as_deref().and_then(delivery_key);
         let mut items: Vec<Delivery> = Vec::new();
         let mut looked_at = 0;
-        let mut last = after;
-        for endpoint in matching::lanes(self, filter) {
-            if after.is_some_and(|after| endpoint < after.endpoint) {
-                continue;
-            }
-            let start = after.filter(|after| after.endpoint == endpoint);
-            let mut start = start.map_or(Bound::Unbounded, |after| Bound::Excluded(after.message));
+        let mut lanes = matching::lanes(self, filter);
+        if descending {
+            lanes.reverse();
+        }
+        if let Some(last) = last {
+            lanes.retain(|lane| *lane == last.endpoint || (*lane < last.endpoint) == descending);
+        }
+        for endpoint in lanes {
+            let after = last.filter(|last| last.endpoint == endpoint).map(|last| last.message);
+            let mut walk = Walk { after, descending, limit: limit.max(BATCH) };
             loop {
-                let batch = list(self, endpoint, start, page.limit.max(64));
-                let Some((newest, _)) = batch.last() else { break };
-                start = Bound::Excluded(newest.sequence);
-                for (delivery, state) in batch {
-                    if items.len() >= page.limit || looked_at >= PAGE_ROWS {
-                        return Ok(Page { items, next: last.map(|key| page_key(&key)), done: false });
+                let Part { found, rows, reached } = list(self, endpoint, &walk)?;
+                looked_at += rows;
+                for (delivery, state) in found {
+                    if items.len() >= limit || looked_at >= 2 * PAGE_ROWS {
+                        return Ok(Page { items, next: last.as_ref().map(delivery_page_key), done: false });
                     }
                     looked_at += 1;
                     last = Some(delivery.key());
                     items.extend(self.delivery_if(filter, &delivery, state)?);
                 }
+                let Some(reached) = reached else { break };
+                last = Some(DeliveryKey { endpoint, message: reached });
+                walk.after = Some(reached);
+                if looked_at >= PAGE_ROWS {
+                    return Ok(Page { items, next: last.as_ref().map(delivery_page_key), done: false });
+                }
             }
         }
-        Ok(Page { items, next: last.map(|key| page_key(&key)), done: true })
+        Ok(Page { items, next: last.as_ref().map(delivery_page_key), done: true })
     }
 
     pub(super) fn delivery_if(
@@ -72,9 +127,7 @@ impl Shared {
         delivery: &DeliveryRef,
         state: DeliveryState,
     ) -> Result<Option<Delivery>, QueryError> {
-        let at = if let DeliveryState::Dead { at, .. } = state.without_resend() { at } else { delivery.accepted() };
-        let rough = DeliveryFilter { event_types: None, ..filter.clone() };
-        if !matching::matches(self, &rough, delivery, at) {
+        if !matching::matches_but_type(filter, delivery, &state) {
             return Ok(None);
         }
         let found = match self.message_at(delivery.sequence, delivery.position) {
@@ -88,81 +141,106 @@ impl Shared {
         Ok(wanted.then(|| self.listed(delivery, &event_type, state)))
     }
 
-    /// The deliveries of a lane that wait, by sequence: those before the cursor
-    /// are in the window; after it, most are in the journal only.
-    pub(super) fn pending_after(
-        &self,
-        endpoint: EndpointId,
-        after: Bound<Position>,
-        limit: usize,
-    ) -> Vec<(DeliveryRef, DeliveryState)> {
-        let cursor = self.state.lock().lanes.get(&endpoint).and_then(|lane| lane.cursor);
-        let end = cursor.map_or(Bound::Unbounded, Bound::Excluded);
-        let in_order = !matches!((after, end), (Bound::Excluded(after), Bound::Excluded(end)) if after >= end);
-        let mut found = if in_order { self.in_window(endpoint, after, end, limit) } else { vec![] };
-        if let Some(cursor) = cursor
-            && found.len() < limit
-        {
-            found.extend(self.behind_after(endpoint, after, cursor, limit));
-            found.truncate(limit);
-        }
-        found
-    }
-
-    fn in_window(
-        &self,
-        endpoint: EndpointId,
-        after: Bound<Position>,
-        end: Bound<Position>,
-        limit: usize,
-    ) -> Vec<(DeliveryRef, DeliveryState)> {
+    /// The deliveries of a lane that wait. Those before the cursor are in the
+    /// window; from it on, most are in the journal only.
+    pub(super) fn pending_part(&self, endpoint: EndpointId, walk: &Walk) -> Result<Part, QueryError> {
+        let Behind { read, rows, reached } = self.behind(endpoint, walk)?;
         let state = self.state.lock();
-        let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
-        let listed = |(sequence, live): (&Position, &crate::state::Live)| {
-            let pending = lane.state(*sequence).filter(DeliveryState::is_pending);
-            Some((live.delivery(lane.app, endpoint, *sequence), pending?))
-        };
-        lane.window.range((after, end)).filter_map(listed).take(limit).collect()
-    }
-
-    /// What lies behind the cursor of a lane: read from the journal, merged with
-    /// what is in the window all the same.
-    fn behind_after(
-        &self,
-        endpoint: EndpointId,
-        after: Bound<Position>,
-        cursor: Position,
-        limit: usize,
-    ) -> Vec<(DeliveryRef, DeliveryState)> {
-        let after = match after {
-            Bound::Excluded(after) if after >= cursor => Bound::Excluded(after),
-            _ => Bound::Included(cursor),
-        };
-        let from = if let Bound::Excluded(after) = after { after } else { cursor };
-        let mut read = Vec::new();
-        let next = read_on(self, endpoint, from, limit + 1, &mut |_, delivery| read.push(delivery));
+        let Some(lane) = state.lanes.get(&endpoint) else { return Ok(Part { found: vec![], rows, reached: None }) };
+        // What has moved into the window since it was read is found there.
         let first = |delivery: &DeliveryRef| DeliveryState::Scheduled(Scheduled::first(delivery.accepted()));
-        let mut found: Vec<_> = {
-            let state = self.state.lock();
-            let lane = state.lanes.get(&endpoint);
-            let behind = read.iter().filter(|delivery| lane.is_some_and(|lane| lane.is_behind(delivery)));
-            let behind = behind.filter(|delivery| Bound::Excluded(delivery.sequence) != after);
-            behind.map(|delivery| (*delivery, first(delivery))).collect()
+        let behind = read.iter().filter(|delivery| lane.is_behind(delivery));
+        let mut found: Vec<_> = behind.map(|delivery| (*delivery, first(delivery))).collect();
+        let window = lane.window.range(walk.range()).filter_map(|(sequence, live)| {
+            let pending = lane.state(*sequence).filter(DeliveryState::is_pending)?;
+            Some((live.delivery(lane.app, endpoint, *sequence), pending))
+        });
+        let window = walk.part(window);
+        // Both parts are known up to here.
+        let known = match (reached, window.reached) {
+            (Some(one), Some(other)) => Some(if walk.is_past(one, other) { other } else { one }),
+            (one, other) => one.or(other),
         };
-        let end = if read.len() > limit { Bound::Excluded(next) } else { Bound::Unbounded };
-        found.extend(self.in_window(endpoint, after, end, limit));
+        found.extend(window.found);
+        found.retain(|(delivery, _)| known.is_none_or(|known| !walk.is_past(delivery.sequence, known)));
         found.sort_unstable_by_key(|(delivery, _)| delivery.sequence);
-        found
+        let part = walk.part(found.into_iter());
+        Ok(Part { rows, reached: part.reached.or(known), ..part })
+    }
+
+    /// What lies behind the window of a lane, by the index: at most [`PAGE_ROWS`]
+    /// messages are looked at, and at most as many deliveries read as are asked for.
+    fn behind(&self, endpoint: EndpointId, walk: &Walk) -> Result<Behind, QueryError> {
+        let lane = self.state.lock().lanes.get(&endpoint).and_then(|lane| Some((lane.app, lane.cursor?)));
+        let mut behind = Behind { read: vec![], rows: 0, reached: None };
+        let Some((app, cursor)) = lane else { return Ok(behind) };
+        let before_cursor = Position::from_u64(cursor.as_u64().saturating_sub(1));
+        let after = if walk.descending { walk.after } else { walk.after.max(Some(before_cursor)) };
+        let mut error = None;
+        let scanned = self.index.messages(app, after, walk.descending, PAGE_ROWS, &mut |row| {
+            if row.sequence < cursor {
+                return false;
+            }
+            behind.rows += 1;
+            let is_behind = |lane: &LaneState| lane.would_be_behind(row.sequence);
+            if row.endpoints.may_hold(endpoint) && self.state.lock().lanes.get(&endpoint).is_some_and(is_behind) {
+                match self.message_at(row.sequence, row.position) {
+                    Ok(Some(found)) if found.meta.endpoints.contains(&endpoint) => {
+                        behind.read.push(found.delivery(endpoint));
+                    }
+                    // A lane does not reach what is damaged.
+                    Ok(_) | Err(QueryError::Damaged { .. }) => {}
+                    Err(failed) => error = Some(failed),
+                }
+            }
+            let is_full = behind.rows >= PAGE_ROWS || behind.read.len() >= walk.limit;
+            if is_full {
+                behind.reached = Some(row.sequence);
+            }
+            !is_full && error.is_none()
+        });
+        scanned.map_err(query_error)?;
+        error.map_or(Ok(behind), Err)
+    }
+
+    /// The deliveries of a lane that are in flight, of those that wait.
+    pub(super) fn in_flight_part(&self, endpoint: EndpointId, walk: &Walk) -> Part {
+        let state = self.state.lock();
+        let Some(lane) = state.lanes.get(&endpoint) else { return walk.part(std::iter::empty()) };
+        let range = walk.range();
+        let mut flying: Vec<Position> = {
+            let in_flight = self.in_flight.lock();
+            let theirs = in_flight.keys().filter(|key| key.endpoint == endpoint && range.contains(&key.message));
+            theirs.map(|key| key.message).collect()
+        };
+        flying.sort_unstable();
+        walk.part(flying.into_iter().filter_map(|sequence| {
+            let pending = lane.state(sequence).filter(DeliveryState::is_pending)?;
+            let live = lane.window.get(&sequence)?;
+            Some((live.delivery(lane.app, endpoint, sequence), pending))
+        }))
+    }
+
+    /// The dead letters of a lane.
+    pub(super) fn dead_part(&self, endpoint: EndpointId, walk: &Walk) -> Part {
+        let state = self.state.lock();
+        let Some(lane) = state.lanes.get(&endpoint) else { return walk.part(std::iter::empty()) };
+        walk.part(lane.dead.range(walk.range()).map(|(sequence, dead)| {
+            let state = lane.state(*sequence).unwrap_or_else(|| dead.state());
+            (dead.delivery(lane.app, endpoint, *sequence), state)
+        }))
     }
 }
 
-/// A delivery's key as a page key: the endpoint's id and the message's sequence.
-fn page_key(key: &DeliveryKey) -> PageKey {
-    let mut bytes = key.endpoint.as_bytes().to_vec();
-    bytes.extend_from_slice(&key.message.as_u64().to_be_bytes());
-    bytes
+/// What was read of the deliveries behind a window.
+struct Behind {
+    read: Vec<DeliveryRef>,
+    rows: usize,
+    /// Where to go on, unless that is all of them.
+    reached: Option<Position>,
 }
 
+/// The delivery that a page key names.
 fn delivery_key(bytes: &[u8]) -> Option<DeliveryKey> {
     let (endpoint, message) = bytes.split_first_chunk::<20>()?;
     let message = u64::from_be_bytes(message.try_into().ok()?);

@@ -126,8 +126,11 @@ impl Query for Outbox {
     }
 
     fn pending(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
-        self.shared
-            .deliveries(filter, page, &|shared, endpoint, after, limit| shared.pending_after(endpoint, after, limit))
+        self.shared.deliveries(filter, page, &Shared::pending_part)
+    }
+
+    fn in_flight(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
+        self.shared.deliveries(filter, page, &|shared, endpoint, walk| Ok(shared.in_flight_part(endpoint, walk)))
     }
 
     fn dead_letter(
@@ -140,7 +143,7 @@ impl Query for Outbox {
     }
 
     fn dead_letters(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
-        self.shared.dead_letters(filter, page)
+        self.shared.deliveries(filter, page, &|shared, endpoint, walk| Ok(shared.dead_part(endpoint, walk)))
     }
 }
 

@@ -6,7 +6,7 @@ mod lane;
 mod task;
 
 pub(crate) use expunging::Expunging;
-pub(crate) use lane::{Dead, LaneState, Live};
+pub(crate) use lane::{LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -182,7 +182,8 @@ fn the_neighbours_of_a_damaged_record_are_salvaged_whole() {
         let mut stepper = start().expect("it was salvaged");
         let app = stepper.app_id("shop").expect("the configuration is there");
         let outbox = stepper.outbox.clone();
-        let list = outbox.pending(&DeliveryFilter::default(), &PageRequest::default()).expect("they are listed");
+        let oldest_first = PageRequest { descending: false, ..PageRequest::default() };
+        let list = outbox.pending(&DeliveryFilter::default(), &oldest_first).expect("they are listed");
         assert_eq!(list.items.iter().map(|delivery| delivery.message).collect::<Vec<_>>(), [one, three, four]);
         let listed = outbox.messages(app, &MessageFilter::default(), &PageRequest::default()).expect("they are listed");
         assert_eq!(listed.items.iter().map(|message| message.id).collect::<Vec<_>>(), [four, three, one]);

@@ -139,12 +139,15 @@ fn a_lane_reads_on_behind_its_window() {
     let sent: Vec<_> = (0..20).map(|n| running.send("shop", "order.paid", &n.to_string()).id).collect();
     assert_eq!(running.waiting().len(), 4);
     let filter = DeliveryFilter { endpoint: Some(endpoint.id), ..DeliveryFilter::default() };
-    let page = PageRequest { limit: 7, ..PageRequest::default() };
-    let first = running.outbox.pending(&filter, &page).expect("they can be read");
-    let rest = PageRequest { limit: 50, after: first.next.clone(), ..PageRequest::default() };
-    let rest = running.outbox.pending(&filter, &rest).expect("they can be read");
-    let listed: Vec<_> = first.items.iter().chain(&rest.items).map(|delivery| delivery.message).collect();
-    assert_eq!(listed, sent, "the list looks behind the window");
+    for descending in [false, true] {
+        let page = PageRequest { limit: 7, descending, after: None };
+        let first = running.outbox.pending(&filter, &page).expect("they can be read");
+        let rest = PageRequest { limit: 50, descending, after: first.next.clone() };
+        let rest = running.outbox.pending(&filter, &rest).expect("they can be read");
+        let listed: Vec<_> = first.items.iter().chain(&rest.items).map(|delivery| delivery.message).collect();
+        let expected: Vec<_> = if descending { sent.iter().rev().copied().collect() } else { sent.clone() };
+        assert_eq!(listed, expected, "the list looks behind the window");
+    }
 
     let mut delivered = vec![];
     loop {

@@ -379,6 +379,9 @@ impl Machine {
         };
         assert_eq!(listed(pages(page, |page| outbox.pending(&all, page))), pending, "pending, {page} a page");
         assert_eq!(listed(pages(page, |page| outbox.dead_letters(&all, page))), dead, "dead letters, {page} a page");
+        let flying = self.in_flight.iter().map(|job| job.key).filter(|key| pending.iter().any(|(of, _)| of == key));
+        let listed: Vec<_> = pages(page, |page| outbox.in_flight(&all, page)).iter().map(|found| found.key).collect();
+        assert_eq!(listed, flying.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), "in flight");
         let stats = outbox.stats();
         let waits = self.model.values().filter(|known| known.waits()).count();
         assert_eq!((stats.pending, stats.dead_letters), (waits as u64, dead.len() as u64));
@@ -415,9 +418,21 @@ impl Machine {
 }
 
 /// All pages of a list, one after the other.
+/// All that a list shows, which is the same both ways.
 fn pages(limit: usize, list: impl Fn(&PageRequest) -> Result<Page<Delivery>, QueryError>) -> Vec<Delivery> {
+    let [forward, mut back] = [false, true].map(|descending| one_way(limit, descending, &list));
+    back.reverse();
+    assert_eq!(forward, back, "{limit} a page");
+    forward
+}
+
+fn one_way(
+    limit: usize,
+    descending: bool,
+    list: impl Fn(&PageRequest) -> Result<Page<Delivery>, QueryError>,
+) -> Vec<Delivery> {
     let mut all = vec![];
-    let mut request = PageRequest { limit, ..PageRequest::default() };
+    let mut request = PageRequest { limit, descending, after: None };
     loop {
         let page = list(&request).expect("they can be listed");
         assert!(page.items.len() <= limit);

@@ -259,8 +259,9 @@ fn body(n: usize) -> String {
     format!("{n} {}", "x".repeat(5_000))
 }
 
+/// What waits, oldest first.
 fn pending(stepper: &Stepper) -> Vec<Delivery> {
-    let page = PageRequest { limit: 1_000, ..PageRequest::default() };
+    let page = PageRequest { limit: 1_000, after: None, descending: false };
     stepper.outbox.pending(&DeliveryFilter::default(), &page).expect("they are listed").items
 }
 

@@ -3,6 +3,7 @@
 
 use std::ops::Bound;
 
+use postrider_model::delivery::DeliveryState;
 use postrider_model::id::{EndpointId, TaskId};
 use postrider_model::position::Position;
 use postrider_model::task::TaskWork;
@@ -30,7 +31,7 @@ impl Keeper {
                 continue;
             }
             let cursor = last.key();
-            let wanted = looked_at.iter().filter(|(letter, died)| means(&self.shared, &task.work, letter, *died));
+            let wanted = looked_at.iter().filter(|(letter, state)| means(&self.shared, &task.work, letter, state));
             let deliveries = wanted.map(|(letter, _)| (*letter, 0)).collect();
             match self.record(id, Batch { deliveries, cursor }) {
                 Progress::Waits => progress = Progress::Waits,
@@ -44,21 +45,20 @@ impl Keeper {
         progress
     }
 
-    /// The next dead letters of a lane that have a payload to send, with the
-    /// times of their deaths.
+    /// The next dead letters of a lane that have a payload to send.
     fn dead_of(
         &self,
         endpoint: EndpointId,
         after: Option<Position>,
         died_until: UnixMs,
         limit: usize,
-    ) -> Vec<(DeliveryRef, UnixMs)> {
+    ) -> Vec<(DeliveryRef, DeliveryState)> {
         let state = self.shared.state.lock();
         let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let dead = lane.dead.range((start, Bound::Unbounded));
         let dead = dead.filter(|(_, dead)| dead.died <= died_until && dead.has_payload()).take(limit);
-        dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), dead.died)).collect()
+        dead.map(|(sequence, dead)| (dead.delivery(lane.app, endpoint, *sequence), dead.state())).collect()
     }
 }
 
@@ -69,9 +69,9 @@ fn lanes(shared: &Shared, work: &TaskWork) -> Vec<EndpointId> {
     }
 }
 
-fn means(shared: &Shared, work: &TaskWork, letter: &DeliveryRef, died: UnixMs) -> bool {
+fn means(shared: &Shared, work: &TaskWork, letter: &DeliveryRef, state: &DeliveryState) -> bool {
     match work {
-        TaskWork::ReplayDeadLetters(filter) => matching::matches(shared, filter, letter, died),
+        TaskWork::ReplayDeadLetters(filter) => matching::matches(shared, filter, letter, state),
         TaskWork::Recover(span) => span.holds(letter.accepted()),
     }
 }
