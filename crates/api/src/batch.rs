@@ -221,6 +221,7 @@ fn is_passing(error: &ApiError) -> bool {
 /// The body as it is described.
 #[derive(ToSchema)]
 #[schema(as = MessageBatchIn)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "this only describes what `read` reads")]
 struct BatchDescribed {
     /// Up to 1,000 messages.

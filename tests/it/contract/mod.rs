@@ -4,6 +4,7 @@
 mod bodies;
 mod document;
 mod fields;
+mod lookups;
 mod names;
 mod shop;
 mod values;

@@ -72,7 +72,7 @@ fn makes_its_own(operation: &Operation, name: &str) -> bool {
 }
 
 /// An id of the same kind that was never given to anything.
-fn nobodys(id: &str) -> String {
+pub(super) fn nobodys(id: &str) -> String {
     let (prefix, digits) = id.split_once('_').unwrap_or(("", id));
     match prefix {
         "" => format!("never.{digits}"),

@@ -12,6 +12,8 @@ pub(super) struct Shop {
     _receiver: Receiver,
     /// Speaks for another tenant.
     stranger: Api,
+    /// Speaks for the first application.
+    owner: Api,
     pub(super) own: Names,
     /// Names of another application of the tenant.
     pub(super) other: Names,
@@ -55,12 +57,19 @@ impl Shop {
         let own = stock(&api, "shop", &receiver).await;
         let other = stock(&api, "other", &receiver).await;
         let strange = stock(&stranger, "strange", &receiver).await;
-        Self { server, _receiver: receiver, stranger, own, other, strange }
+        let token = server.run(&["token", "create", "--app", own.get("app_id")]).json();
+        let owner = server.api_over_tcp(token["token"].as_str());
+        Self { server, _receiver: receiver, stranger, owner, own, other, strange }
     }
 
     /// The owner's client.
     pub(super) fn api(&self) -> Api {
         self.server.api()
+    }
+
+    /// The client of who owns the first application.
+    pub(super) fn owner(&self) -> &Api {
+        &self.owner
     }
 
     pub(super) fn without_token(&self) -> Api {

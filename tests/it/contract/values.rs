@@ -9,7 +9,7 @@ const NOT_UTF8: &str = "NOT-UTF-8";
 const BYTES_THAT_ARE_NOT_UTF8: &[u8] = b"\xf0\x28\x8c\x28";
 /// Longer than any text that has no limit of its own may be, because the whole
 /// that it belongs to has one.
-const VERY_LONG: usize = 5_000;
+pub(super) const VERY_LONG: usize = 5_000;
 
 /// A value, and what is wrong with it.
 pub(super) struct Bad {
@@ -129,6 +129,15 @@ fn bad_objects(schema: &Schema) -> Vec<Bad> {
     }
     for (name, field) in schema.fields() {
         all.extend(bad_in_body(&field).into_iter().map(|found| within(schema, &name, found)));
+    }
+    if schema.rules["additionalProperties"] == false {
+        let mut fields = good_fields(schema);
+        fields.insert("nonsense".to_owned(), json!(1));
+        all.push(Bad {
+            why: "an unknown field".to_owned(),
+            value: Value::Object(fields),
+            within: vec!["nonsense".to_owned()],
+        });
     }
     for name in schema.required() {
         let mut fields = good_fields(schema);
