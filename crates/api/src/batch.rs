@@ -21,7 +21,7 @@ use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorOut};
 use crate::extract::{self, BatchBody, Path};
-use crate::input::{Field, Problems};
+use crate::input::{Field, Object, Problems};
 use crate::message::MessageIn;
 use crate::{Context, time};
 
@@ -88,8 +88,8 @@ fn read(body: &Bytes, org: OrgId, app: &str) -> Result<Vec<Asked>, ApiError> {
         Ok((message, application))
     };
     extract::refuse_all_but_objects(body)?;
-    let asked: Vec<Asked> = match serde_json::from_slice::<BatchIn<MessageIn<'_>>>(body) {
-        Ok(batch) => batch.messages()?.into_iter().map(message).collect(),
+    let asked: Vec<Asked> = match serde_json::from_slice::<BatchIn<Object<MessageIn<'_>>>>(body) {
+        Ok(batch) => batch.messages()?.into_iter().map(|Object(input)| message(input)).collect(),
         Err(_) => {
             let Ok(batch) = extract::parse::<BatchIn<&RawValue>>(body) else {
                 // It is no batch; with the fields of messages it is known where.

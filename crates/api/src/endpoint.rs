@@ -19,7 +19,7 @@ use crate::auth::Caller;
 use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
-use crate::input::{Field, Problems, set, throttle};
+use crate::input::{Field, Object, Problems, set, throttle};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::policy::PolicyIn;
 use crate::schema::{Channel, EventTypeName, derived_body};
@@ -64,7 +64,7 @@ pub(crate) struct EndpointIn {
     timeout_ms: Field<u32>,
     /// Its own rules of delivery: retries, pace, order. `PATCH` changes the members that are named.
     #[schema(value_type = Option<PolicyIn>)]
-    policy: Field<PolicyIn>,
+    policy: Field<Object<PolicyIn>>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -159,7 +159,7 @@ impl EndpointIn {
             match policy {
                 None => {}
                 Some(None) => fields.policy = Policy::default(),
-                Some(Some(policy)) => policy.onto(&mut fields.policy),
+                Some(Some(Object(policy))) => policy.onto(&mut fields.policy),
             }
         });
         Ok(Asked { edit, disabled, secret: None, event_types_name })
@@ -180,9 +180,9 @@ impl EndpointIn {
 }
 
 /// The policy that a request gives as a whole.
-fn whole_policy(given: Option<PolicyIn>) -> Policy {
+fn whole_policy(given: Option<Object<PolicyIn>>) -> Policy {
     let mut policy = Policy::default();
-    if let Some(given) = given {
+    if let Some(Object(given)) = given {
         given.onto(&mut policy);
     }
     policy

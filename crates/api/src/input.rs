@@ -1,7 +1,12 @@
 //! The fields of a request's body: given, given as `null`, or left out. All
 //! problems of a body are gathered and answered at once.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use postrider_model::validate;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, Item};
@@ -85,6 +90,29 @@ impl<T> Field<T> {
 
     pub(crate) const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+}
+
+/// An object within a body. The derived readers would take an array of its fields
+/// for it, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
     }
 }
 

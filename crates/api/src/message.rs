@@ -22,7 +22,7 @@ use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{self, Params, Path, RawBody};
-use crate::input::{Field, Problems};
+use crate::input::{Field, Object, Problems};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::schema::{Channel, EventTypeName, WithContent};
 use crate::{Context, once, time};
@@ -59,7 +59,7 @@ pub(crate) struct MessageIn<'a> {
     order_key: Field<String>,
     /// The application to make if there is none; its uid is the one in the path.
     #[schema(value_type = Option<ApplicationIn>)]
-    application: Field<ApplicationIn>,
+    application: Field<Object<ApplicationIn>>,
     /// For how long from acceptance the payload is shown and sent, in days.
     #[schema(value_type = Option<i64>, minimum = 5, maximum = 90)]
     payload_retention_period: Field<i64>,
@@ -103,7 +103,7 @@ impl MessageIn<'_> {
         message.payload_retention =
             payload_retention(self.payload_retention_period, self.payload_retention_hours, &mut problems);
         problems.finish()?;
-        Ok((message, self.application.nullable()))
+        Ok((message, self.application.nullable().map(|Object(application)| application)))
     }
 }
 

@@ -9,7 +9,7 @@ use postrider_model::status_pattern::StatusPattern;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::input::{Field, set};
+use crate::input::{Field, Object, set};
 
 /// An endpoint's own rules of delivery. What is left out or `null` is as the server is configured.
 #[derive(Clone, Default, Deserialize, ToSchema)]
@@ -32,13 +32,13 @@ pub(crate) struct PolicyIn {
     final_statuses: Field<BTreeSet<StatusPattern>>,
     /// How many attempts may start in what time; in place of `throttleRate`, not beside it.
     #[schema(value_type = Option<RateIn>)]
-    rate: Field<Rate>,
+    rate: Field<Object<Rate>>,
     /// Requests in flight at most. How many there are below that depends on how the endpoint answers.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 4_096)]
     max_in_flight: Field<u32>,
     /// When the endpoint is left alone for a while.
     #[schema(value_type = Option<BreakerIn>)]
-    breaker: Field<BreakerRule>,
+    breaker: Field<Object<BreakerRule>>,
     /// After so many seconds of nothing but failure the endpoint is disabled, 60 to 31,536,000; 0 is never.
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 31_536_000)]
     disable_after_s: Field<u32>,
@@ -114,9 +114,9 @@ impl PolicyIn {
         set(&mut policy.retry_jitter_percent, self.retry_jitter_percent.change());
         set(&mut policy.max_age_s, self.max_age_s.change());
         set(&mut policy.final_statuses, self.final_statuses.change());
-        set(&mut policy.rate, self.rate.change());
+        set(&mut policy.rate, self.rate.change().map(|rate| rate.map(|Object(rate)| rate)));
         set(&mut policy.max_in_flight, self.max_in_flight.change());
-        set(&mut policy.breaker, self.breaker.change());
+        set(&mut policy.breaker, self.breaker.change().map(|rule| rule.map(|Object(rule)| rule)));
         set(&mut policy.disable_after_s, self.disable_after_s.change());
     }
 }

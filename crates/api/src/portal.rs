@@ -18,7 +18,7 @@ use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Path};
-use crate::input::{Field, Problems};
+use crate::input::{Field, Object, Problems};
 use crate::schema::EventTypeName;
 use crate::{Context, token};
 
@@ -33,7 +33,7 @@ const EXPIRY_S: std::ops::RangeInclusive<u64> = 3_600..=604_800;
 pub(crate) struct PortalAccessIn {
     /// The application to make if there is none; its uid is the one in the path.
     #[schema(value_type = Option<ApplicationIn>)]
-    application: Field<ApplicationIn>,
+    application: Field<Object<ApplicationIn>>,
     /// Without effect: event types with such a flag are shown to everybody.
     #[schema(value_type = Option<Vec<EventTypeName>>)]
     feature_flags: Field<Vec<String>>,
@@ -78,7 +78,7 @@ impl PortalAccessIn {
             problems.check("capabilities", cannot());
         }
         problems.finish()?;
-        Ok((Duration::from_secs(expiry), self.application.nullable()))
+        Ok((Duration::from_secs(expiry), self.application.nullable().map(|Object(application)| application)))
     }
 }
 

@@ -105,8 +105,10 @@ impl Policy {
         if let Some(rule) = self.breaker {
             range("policy.breaker.failures", Some(rule.failures), &BREAKER_FAILURES_RANGE);
             range("policy.breaker.pauseMinMs", Some(rule.pause_min_ms), &BREAKER_PAUSE_RANGE_MS);
-            let at_least_min = rule.pause_min_ms.min(*BREAKER_PAUSE_RANGE_MS.end())..=*BREAKER_PAUSE_RANGE_MS.end();
-            range("policy.breaker.pauseMaxMs", Some(rule.pause_max_ms), &at_least_min);
+            // A shortest pause that is not allowed says nothing of the longest.
+            let (shortest, longest) = BREAKER_PAUSE_RANGE_MS.into_inner();
+            let min = Some(rule.pause_min_ms).filter(|min| BREAKER_PAUSE_RANGE_MS.contains(min)).unwrap_or(shortest);
+            range("policy.breaker.pauseMaxMs", Some(rule.pause_max_ms), &(min..=longest));
         }
         if let Some(rate) = self.rate {
             range("policy.rate.count", Some(rate.count), &rate.per.count_range());

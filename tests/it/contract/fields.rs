@@ -44,7 +44,10 @@ async fn refusal(
             let items = said["detail"].as_array().cloned().unwrap_or_default();
             let leads = |item: &Value| {
                 let loc: Vec<&str> = item["loc"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                loc.starts_with(place) && item["msg"].is_string() && item["type"].is_string()
+                let msg = item["msg"].as_str().unwrap_or_default();
+                // What an inner object lacks may be named by the message.
+                let is_lacking = matches!(place, [outer @ .., name] if loc == outer && msg.contains(&format!("missing field `{name}`")));
+                (loc.starts_with(place) || is_lacking) && !msg.is_empty() && item["type"].is_string()
             };
             (items.is_empty() || !items.iter().all(leads)).then(|| format!("does not name {place:?} alone: {said}"))
         }

@@ -62,7 +62,12 @@ fn wrong_types(schema: &Schema) -> Vec<Bad> {
         ("object", json!({ "x": [] })),
     ];
     let others = others.into_iter().filter(|(kind, _)| *kind != schema.kind);
-    others.map(|(kind, value)| bad(format!("a {kind}"), value)).collect()
+    let mut all: Vec<Bad> = others.map(|(kind, value)| bad(format!("a {kind}"), value)).collect();
+    if schema.kind == "object" {
+        // What its fields may be, without their names.
+        all.push(bad("an array of values", good_fields(schema).into_iter().map(|(_, value)| value).collect()));
+    }
+    all
 }
 
 /// Texts that are not allowed, for a body or a parameter.
