@@ -186,6 +186,53 @@ async fn retry_after_with_429_pauses_the_whole_lane() {
 }
 
 #[tokio::test]
+async fn a_429_means_fewer_at_once_and_the_next_attempt_by_the_schedule() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0,1000").start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    let flow = format!("/app/shop/endpoint/{}/flow", endpoint.id);
+    for _ in 0..3 {
+        let message = api.send("shop", "order.paid", json!({})).await;
+        api.until_state(&endpoint, &message, "delivered").await;
+    }
+    let allowed = async |count: u32| {
+        until(format!("{count} at once"), async || {
+            let shown = api.get(&flow).await;
+            (shown["allowedInFlight"] == count).then_some(())
+        })
+        .await;
+    };
+    allowed(3).await;
+    receiver.next([Reply::Status(429)]);
+    let message = api.send("shop", "order.paid", json!({})).await;
+    let delivery = api.until_waits(&endpoint, &message, "not_due").await;
+    let [attempt] = &api.attempts("shop", &message).await[..] else { panic!("one attempt was made") };
+    assert!(ms(&delivery["dueAt"]) >= ms(&attempt["timestamp"]) + 900_000, "{delivery} after {attempt}");
+    allowed(1).await;
+}
+
+#[tokio::test]
+async fn a_throttle_rate_is_never_exceeded() {
+    let (server, receiver) = (Setup::new().start().await, Receiver::start().await);
+    let api = server.api();
+    api.app("shop").await;
+    let endpoint = api.endpoint("shop", &receiver, json!({ "throttleRate": 2 })).await;
+    let mut started = vec![];
+    let mut sent = vec![];
+    for _ in 0..5 {
+        sent.push(api.send("shop", "order.paid", json!({})).await);
+    }
+    for message in &sent {
+        api.until_state(&endpoint, message, "delivered").await;
+        started.push(ms(&api.attempts("shop", message).await[0]["timestamp"]));
+    }
+    started.sort_unstable();
+    let span_ms = started.last().zip(started.first()).map(|(last, first)| last - first);
+    // Four intervals of half a second, less what the first may be late in starting.
+    assert!(span_ms >= Some(1_000), "two a second: {started:?}");
+}
+
+#[tokio::test]
 async fn retry_after_is_read_in_every_form_and_hostile_ones_are_survived() {
     let (server, receiver) = (Setup::new().set("retry.schedule", "0,1000").start().await, Receiver::start().await);
     let api = server.api();

@@ -107,6 +107,8 @@ fn check_gone(running: &Running, endpoints: &[Arc<Endpoint>], sent: &Accepted) {
         assert_eq!(wait(running.outbox.job(key)).map(|job| job.key), Err(JobError::NotLive));
         let replayed = wait(running.outbox.replay(app, sent.id, endpoint.id));
         assert_eq!(replayed, Err(ControlError::Transition(TransitionError::NoPayload)));
+        let resent = wait(running.outbox.resend(app, sent.id, endpoint.id));
+        assert_eq!(resent, Err(ControlError::Transition(TransitionError::NoPayload)));
     }
 }
 
