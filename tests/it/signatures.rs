@@ -1,8 +1,8 @@
-//! What requests are signed with, and what is never shown of it.
+//! What requests are signed with and carry for the endpoint, and what is never shown of it.
 
 use serde_json::{Value, json};
 
-use crate::support::{Endpoint, Receiver, Server, Setup};
+use crate::support::{Endpoint, Receiver, Reply, Server, Setup, until};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
@@ -63,4 +63,42 @@ async fn new_secrets_and_headers_are_of_the_configured_kind() {
     for part in ["id", "timestamp", "signature"] {
         assert_eq!(arrival.header(&format!("svix-{part}")), arrival.header(&format!("webhook-{part}")));
     }
+}
+
+#[tokio::test]
+async fn user_name_and_password_of_a_url_are_sent_as_basic_auth_and_shown_nowhere() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let api = server.api();
+    api.app("shop").await;
+    let with_both = receiver.url().replace("://", "://shop:hunter2%40home@");
+    let endpoint = api.endpoint("shop", &receiver, json!({ "url": with_both })).await;
+    // The attempt that fails is the one that says most.
+    receiver.next([Reply::Status(500)]);
+    let id = api.send("shop", "order.paid", json!({})).await;
+    let [arrival] = &receiver.expect(1).await[..] else { panic!("one event, one request") };
+    // RFC 7617, section 2: base64 of `shop:hunter2@home`.
+    assert_eq!(arrival.header("authorization"), "Basic c2hvcDpodW50ZXIyQGhvbWU=");
+    let attempts =
+        until("its attempt is on record", async || Some(api.attempts("shop", &id).await).filter(|all| !all.is_empty()))
+            .await;
+    assert_eq!(attempts[0]["url"], receiver.url());
+
+    let path = format!("/app/shop/endpoint/{}", endpoint.id);
+    let shown = [
+        api.get(&path).await,
+        api.get("/app/shop/endpoint").await,
+        api.get(&format!("/app/shop/msg/{id}/endpoint")).await,
+        Value::Array(attempts),
+    ];
+    let told = server.run(&["endpoint", "get", "--app", "shop", &endpoint.id]).stdout;
+    for text in [json!(shown).to_string(), told, server.log()] {
+        assert!(!text.contains("hunter2") && !text.contains("c2hvcDpodW50ZXIyQGhvbWU"), "{text}");
+    }
+
+    // A header of the owner's takes their place; both do not go out.
+    let headers = json!({"headers": {"authorization": "Bearer mine"}});
+    assert!(api.call("PUT", &format!("{path}/headers"), &headers).await.status == 204);
+    api.send("shop", "order.paid", json!({})).await;
+    let arrivals = receiver.expect(2).await;
+    assert_eq!(arrivals[1].header("authorization"), "Bearer mine");
 }

@@ -31,10 +31,10 @@ pub(crate) struct ApplicationIn {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "shop")]
     uid: Field<String>,
     /// Messages per second to all of its endpoints together.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
     throttle_rate: Field<u32>,
     /// The older name of `throttleRate`.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
     rate_limit: Field<u32>,
     /// Your own texts; keys and values together have at most 4,096 bytes.
     #[schema(value_type = BTreeMap<String, String>)]

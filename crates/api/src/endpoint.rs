@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
+use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
@@ -29,8 +30,9 @@ use crate::{Context, UrlGuard, time};
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct EndpointIn {
-    /// Where to deliver: `https` or `http`, without a fragment.
-    #[schema(value_type = String, required, format = "uri", min_length = 1, max_length = 2_048, example = "https://example.com/hook")]
+    /// Where to deliver: `https` or `http`, without a fragment. User name and password are sent as `authorization:
+    /// Basic`; `***` in their place keeps those that are there, as long as scheme, host and port stay.
+    #[schema(value_type = String, required, format = "uri", min_length = 1, max_length = 8_000, example = "https://example.com/hook")]
     url: Field<String>,
     /// Your own name for it, by which paths find it, too. Must not begin with `ep_`.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "main")]
@@ -48,10 +50,10 @@ pub(crate) struct EndpointIn {
     #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 10)]
     channels: Field<BTreeSet<String>>,
     /// Messages per second.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
     throttle_rate: Field<u32>,
     /// The older name of `throttleRate`.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000)]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
     rate_limit: Field<u32>,
     /// Your own texts; keys and values together have at most 4,096 bytes.
     #[schema(value_type = BTreeMap<String, String>)]
@@ -110,6 +112,7 @@ impl EndpointIn {
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
+            let url = credentials::kept(url, &fields.url);
             *fields = EndpointFields {
                 url,
                 description,
@@ -147,6 +150,7 @@ impl EndpointIn {
         let policy = self.policy.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
+            let url = url.map(|url| credentials::kept(url, &fields.url));
             set(&mut fields.url, url);
             set(&mut fields.description, description);
             set(&mut fields.metadata, metadata);
@@ -203,6 +207,7 @@ pub(crate) struct EndpointOut {
     #[schema(value_type = String, example = "ep_0ERdjjOCvwLrdBodjus57LGrMBo")]
     id: EndpointId,
     uid: Option<String>,
+    /// With `***` in the place of user name and password.
     url: String,
     description: String,
     event_types: Option<BTreeSet<String>>,
@@ -232,7 +237,7 @@ impl From<&Endpoint> for EndpointOut {
         Self {
             id: endpoint.id,
             uid: fields.uid,
-            url: fields.url,
+            url: credentials::masked(&fields.url),
             description: fields.description,
             filter_types: fields.event_types.clone(),
             event_types: fields.event_types,

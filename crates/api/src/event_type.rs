@@ -1,10 +1,13 @@
 //! Event types.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::event_type::{EventType, EventTypeFields};
+use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -38,7 +41,10 @@ pub(crate) struct EventTypeIn {
     #[schema(value_type = Option<BTreeMap<String, Object>>, example = json!({"1": {"type": "object"}}))]
     schemas: Field<Map<String, Value>>,
     /// Shown, and without effect.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
+    #[schema(value_type = Option<Vec<EventTypeName>>, max_items = 10, example = json!(["beta"]))]
+    feature_flags: Field<BTreeSet<String>>,
+    /// The older form of `featureFlags`, for one.
+    #[schema(value_type = Option<EventTypeName>)]
     feature_flag: Field<String>,
     /// Shown, and without effect.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$")]
@@ -54,12 +60,13 @@ impl EventTypeIn {
     /// The whole of its fields, for an event type that is made or replaced.
     fn whole(self, problems: &mut Problems) -> Edit {
         check_schemas(&self.schemas, problems);
+        let feature_flags = flags(self.feature_flags, self.feature_flag, problems).nullable();
         let fields = EventTypeFields {
             description: self.description.required("description", problems),
             archived: self.archived.given("archived", problems).unwrap_or_default(),
             deprecated: self.deprecated.given("deprecated", problems).unwrap_or_default(),
             schemas: self.schemas.nullable().map(Value::Object),
-            feature_flag: self.feature_flag.nullable(),
+            feature_flags: feature_flags.unwrap_or_default(),
             group_name: self.group_name.nullable(),
         };
         Box::new(move |present| *present = fields)
@@ -72,17 +79,32 @@ impl EventTypeIn {
         let archived = self.archived.given("archived", problems);
         let deprecated = self.deprecated.given("deprecated", problems);
         let schemas = self.schemas.change().map(|schemas| schemas.map(Value::Object));
-        let feature_flag = self.feature_flag.change();
+        let feature_flags = flags(self.feature_flags, self.feature_flag, problems).change();
         let group_name = self.group_name.change();
         Box::new(move |fields| {
             set(&mut fields.description, description);
             set(&mut fields.archived, archived);
             set(&mut fields.deprecated, deprecated);
             set(&mut fields.schemas, schemas);
-            set(&mut fields.feature_flag, feature_flag);
+            set(&mut fields.feature_flags, feature_flags.map(Option::unwrap_or_default));
             set(&mut fields.group_name, group_name);
         })
     }
+}
+
+/// The flags, whichever way they came. Of the older form the name is checked
+/// here, so that its own place is answered.
+fn flags(flags: Field<BTreeSet<String>>, older: Field<String>, problems: &mut Problems) -> Field<BTreeSet<String>> {
+    if flags.is_absent()
+        && let Field::Value(flag) = &older
+    {
+        problems.check("featureFlag", validate::event_type(flag));
+    }
+    flags.or(match older {
+        Field::Absent => Field::Absent,
+        Field::Null => Field::Null,
+        Field::Value(flag) => Field::Value([flag].into()),
+    })
 }
 
 /// Each version of a schema is an object.
@@ -103,6 +125,8 @@ pub(crate) struct EventTypeOut {
     deprecated: bool,
     #[schema(value_type = Option<BTreeMap<String, Object>>)]
     schemas: Option<Value>,
+    feature_flags: Option<BTreeSet<String>>,
+    /// The first of them; kept for clients that ask for it.
     feature_flag: Option<String>,
     group_name: Option<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -120,7 +144,8 @@ impl EventTypeOut {
             archived: fields.archived,
             deprecated: fields.deprecated,
             schemas: fields.schemas.clone().filter(|_| with_content),
-            feature_flag: fields.feature_flag.clone(),
+            feature_flags: Some(fields.feature_flags.clone()).filter(|flags| !flags.is_empty()),
+            feature_flag: fields.feature_flags.first().cloned(),
             group_name: fields.group_name.clone(),
             created_at: time::text(event_type.created),
             updated_at: time::text(event_type.updated),

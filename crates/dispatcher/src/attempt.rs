@@ -7,6 +7,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
+use postrider_model::credentials;
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
 use postrider_model::time::Clock;
 
@@ -69,7 +70,7 @@ impl Dispatcher {
     pub async fn attempt(&self, job: Job) -> Outcome {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
-        let url = request::public_url(&job.target.url);
+        let url = credentials::without(&job.target.url);
         let result = match request::build(&job, &url, self.signature_headers, started) {
             Ok(request) => self.exchange_in_time(request, &job).await,
             Err(failure) => failure.into(),

@@ -49,15 +49,6 @@ const FRAMING: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// A URL without user name and password, as it is asked for and recorded.
-pub(crate) fn public_url(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Only a URL without a host can refuse, and it has no user either.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
-}
-
 /// Puts the request together and signs it as of `at` (W7: same id and body in
 /// every attempt, timestamp and signature made anew). `public_url` is the
 /// target's without user name and password. The body is shared, not copied.
@@ -152,6 +143,7 @@ fn basic_auth(url: &Url) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_model::credentials;
     use postrider_model::validate::endpoint_url;
     use proptest::prelude::*;
 
@@ -168,7 +160,7 @@ mod tests {
             let header = basic_auth(&url);
             assert_eq!(header.as_ref().and_then(|value| value.to_str().ok()), expected.as_deref(), "{text}");
             assert!(header.is_none_or(|value| value.is_sensitive()));
-            assert_eq!(public_url(&url).as_str(), public);
+            assert_eq!(credentials::without(&url).as_str(), public);
         }
     }
 
@@ -177,7 +169,7 @@ mod tests {
         #[test]
         fn every_endpoint_url_can_be_asked_for(rest in "(/[!-~é]{0,20}){0,3}(\\?[!-~ö]{0,30})?") {
             let Ok(url) = endpoint_url(&format!("https://user:pass@example.com:8443{rest}")) else { return Ok(()) };
-            let url = public_url(&url);
+            let url = credentials::without(&url);
             let uri: Uri = url.as_str().parse().map_err(|error| TestCaseError::fail(format!("{url}: {error}")))?;
             prop_assert_eq!(uri.path(), url.path());
             prop_assert_eq!(uri.query(), url.query());

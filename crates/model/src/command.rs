@@ -369,11 +369,10 @@ fn rotate_secret(
     let secret = secret.unwrap_or_else(|| env.new_secret());
     let mut secrets = vec![EndpointSecret { sealed: env.seal(&secret), expires: None }];
     let until = now + keep_old;
-    let old = found.secrets.iter().filter(|old| old.expires.is_none_or(|at| at > now));
-    secrets.extend(old.map(|old| EndpointSecret {
-        sealed: old.sealed.clone(),
-        expires: Some(old.expires.map_or(until, |at| at.min(until))),
-    }));
+    // What ends at once counts no more, so that all old ones can be ended however many there are.
+    let old = found.secrets.iter().map(|old| (old, old.expires.map_or(until, |at| at.min(until))));
+    let signing = old.filter(|(_, expires)| *expires > now);
+    secrets.extend(signing.map(|(old, expires)| EndpointSecret { sealed: old.sealed.clone(), expires: Some(expires) }));
     if secrets.len() > MAX_SECRETS {
         return Err(CommandError::Limit { what: "secrets that sign at once", limit: MAX_SECRETS });
     }

@@ -1,5 +1,7 @@
 //! An event type: what kind of thing happened, such as `order.paid`.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::OrgId;
@@ -33,8 +35,8 @@ pub struct EventTypeFields {
     pub deprecated: bool,
     /// JSON Schemas by version, kept as they came.
     pub schemas: Option<serde_json::Value>,
-    /// Shown only to those who have this flag.
-    pub feature_flag: Option<String>,
+    /// Shown only to those who have one of these flags; to all if there is none.
+    pub feature_flags: BTreeSet<String>,
     /// A heading to show it under.
     pub group_name: Option<String>,
 }
@@ -47,7 +49,7 @@ impl EventTypeFields {
     pub fn validate(&self) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::default();
         errors.check("description", validate::description(&self.description));
-        errors.check("featureFlag", validate::optional_event_type(self.feature_flag.as_deref()));
+        errors.check("featureFlags", validate::feature_flags(&self.feature_flags));
         errors.check("groupName", validate::optional_event_type(self.group_name.as_deref()));
         errors.finish()
     }

@@ -11,6 +11,7 @@ pub mod application;
 pub mod attempt;
 pub mod command;
 pub mod config;
+pub mod credentials;
 pub mod delivery;
 pub mod endpoint;
 pub mod event_type;

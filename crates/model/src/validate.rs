@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::{Host, Url};
 
+use crate::credentials;
 use crate::endpoint::TIMEOUT_RANGE_MS;
 
 /// Characters of a name.
@@ -19,8 +20,9 @@ pub const MAX_EVENT_TYPE_CHARS: usize = 256;
 pub const MAX_CHANNEL_CHARS: usize = 128;
 /// Channels of one message or endpoint.
 pub const MAX_CHANNELS: usize = 10;
-/// Bytes of an endpoint's URL.
-pub const MAX_URL_BYTES: usize = 2_048;
+/// Bytes of an endpoint's URL: what everybody on the way must be able to take
+/// (RFC 9110, section 4.1).
+pub const MAX_URL_BYTES: usize = 8_000;
 /// Headers of an endpoint.
 pub const MAX_HEADERS: usize = 32;
 /// Bytes of one header name.
@@ -29,26 +31,29 @@ pub const MAX_HEADER_NAME_BYTES: usize = 256;
 pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
 /// Bytes of an object's metadata, keys and values together.
 pub const MAX_METADATA_BYTES: usize = 4_096;
+/// Messages per second of a throttle; Svix has it in 16 bits.
+pub const MAX_RATE: u32 = 65_535;
+/// Feature flags of an event type.
+pub const MAX_FEATURE_FLAGS: usize = 10;
 /// Characters of an idempotency key or event id.
 pub const MAX_KEY_CHARS: usize = 256;
 
 /// Headers that belong to the request itself; an endpoint may not set them.
-const FORBIDDEN_HEADERS: [&str; 26] = [
+const FORBIDDEN_HEADERS: [&str; 24] = [
     "accept-encoding",
+    "age",
     "cache-control",
+    "clear-site-data",
     "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
     "cookie",
     "date",
     "expect",
+    "expires",
     "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
+    "pragma",
     "server",
     "set-cookie",
     "te",
@@ -58,13 +63,14 @@ const FORBIDDEN_HEADERS: [&str; 26] = [
     "upgrade",
     "user-agent",
     "via",
-    "content-range",
-    "http2-settings",
+    "warning",
 ];
-const FORBIDDEN_HEADER_PREFIXES: [&str; 12] = [
+const FORBIDDEN_HEADER_PREFIXES: [&str; 14] = [
     "webhook-",
     "svix-",
     "x-svix-",
+    "content-",
+    "proxy-",
     "x-amz-",
     "x-amzn-",
     "x-google",
@@ -194,6 +200,17 @@ pub fn optional_event_type(text: Option<&str>) -> Result<(), Problem> {
     text.map_or(Ok(()), event_type)
 }
 
+/// The feature flags of an event type.
+///
+/// # Errors
+/// There are too many, or one has another form than an event type.
+pub fn feature_flags(flags: &BTreeSet<String>) -> Result<(), Problem> {
+    if flags.len() > MAX_FEATURE_FLAGS {
+        return Err(format!("has {} members, at most {MAX_FEATURE_FLAGS} are allowed", flags.len()));
+    }
+    flags.iter().try_for_each(|flag| event_type(flag).map_err(|problem| format!("`{flag}` {problem}")))
+}
+
 /// An endpoint's filter: `None` for all, or at least one event type.
 ///
 /// # Errors
@@ -242,10 +259,10 @@ pub fn key(text: &str) -> Result<(), Problem> {
 /// Messages per second.
 ///
 /// # Errors
-/// It is zero or above 10,000.
+/// It is zero or above [`MAX_RATE`].
 pub fn rate(per_second: Option<u32>) -> Result<(), Problem> {
     match per_second {
-        Some(rate) if !(1..=10_000).contains(&rate) => Err(format!("is {rate}, 1 to 10000 are allowed")),
+        Some(rate) if !(1..=MAX_RATE).contains(&rate) => Err(format!("is {rate}, 1 to {MAX_RATE} are allowed")),
         _ => Ok(()),
     }
 }
@@ -278,7 +295,7 @@ pub fn metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
 /// may be reached is the guard's decision, made again at each attempt.
 ///
 /// # Errors
-/// It is no such URL, is too long, or has a fragment or the port 0.
+/// It is no such URL, is too long, has a fragment or the port 0, or the mask of [`credentials`].
 pub fn endpoint_url(text: &str) -> Result<Url, Problem> {
     if text.len() > MAX_URL_BYTES {
         return Err(format!("has {} bytes, at most {MAX_URL_BYTES} are allowed", text.len()));
@@ -302,6 +319,13 @@ pub fn endpoint_url(text: &str) -> Result<Url, Problem> {
         None => return Err("has no host".into()),
         Some(Host::Domain(name)) if name.trim_end_matches('.').is_empty() => return Err("has no host".into()),
         Some(_) => {}
+    }
+    if credentials::is_masked(&url) {
+        return Err(format!(
+            "has `{}` in the place of user name and password, which are not shown: for another scheme, host or port \
+             give them anew",
+            credentials::MASK
+        ));
     }
     if url.port() == Some(0) {
         return Err("has the port 0, to which nothing can connect".into());

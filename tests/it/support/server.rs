@@ -290,6 +290,11 @@ impl Server {
         run(self.setup.data_dir(), arguments)
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Asks it to end and waits until it has; the exit code must be 0.
     pub(crate) async fn stop(mut self) -> Setup {
         self.process.signal(Signal::TERM);

@@ -2,6 +2,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::client::{ENDPOINT, LIST, World, has_shape};
+use super::fake::org;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const PAIR: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==";
@@ -20,7 +21,7 @@ async fn an_endpoint_is_created_read_changed_and_deleted() {
     has_shape(&made, ENDPOINT);
     assert_eq!(made["filterTypes"], json!(["order.paid"]));
     assert_eq!((&made["rateLimit"], &made["version"], &made["disabled"]), (&json!(3), &json!(1), &json!(true)));
-    assert_eq!(made["url"], "https://user:pass@example.com/hook");
+    assert_eq!(made["url"], "https://***@example.com/hook");
     let id = made["id"].as_str().unwrap();
     for name in ["main", id] {
         assert_eq!(world.get(&format!("/api/v1/app/shop/endpoint/{name}")).await.is(StatusCode::OK), made);
@@ -61,6 +62,39 @@ async fn put_creates_an_endpoint_under_its_uid() {
 }
 
 #[tokio::test]
+async fn user_name_and_password_of_a_url_are_never_shown_and_stay_while_their_place_does() {
+    let world = World::new();
+    world.app("shop").await;
+    let (list, path) = ("/api/v1/app/shop/endpoint", "/api/v1/app/shop/endpoint/main");
+    let stored = || {
+        let state = world.fake.state();
+        let app = state.config.find_app(org(1), "shop").expect("it is there");
+        app.find_endpoint("main").expect("it is there").fields.url.clone()
+    };
+    let body = json!({"url": "https://us%2Fer:p%40ss@example.com/hook", "uid": "main"});
+    let made = world.post(list, body).await.is(StatusCode::CREATED);
+    assert_eq!(made["url"], "https://***@example.com/hook");
+    assert_eq!(world.get(path).await.is(StatusCode::OK)["url"], made["url"]);
+    assert_eq!(world.get(list).await.is(StatusCode::OK)["data"][0]["url"], made["url"]);
+
+    // What was shown may be written back.
+    assert_eq!(world.put(path, json!({"url": made["url"]})).await.is(StatusCode::OK)["url"], made["url"]);
+    assert_eq!(stored(), "https://us%2Fer:p%40ss@example.com/hook");
+    world.patch(path, json!({"url": "https://***@example.com/other"})).await.is(StatusCode::OK);
+    assert_eq!(stored(), "https://us%2Fer:p%40ss@example.com/other");
+    // To another place they do not go along.
+    for url in ["https://***@example.net/", "https://***@example.com:8443/", "http://***@example.com/"] {
+        let body = json!({ "url": url }).to_string();
+        let cases: &[(&str, &[&str])] = &[(&body, &["body", "url"])];
+        world.refuses(Method::PATCH, path, cases).await;
+        world.refuses(Method::PUT, path, cases).await;
+    }
+    // Without the mask there are none any more.
+    world.patch(path, json!({"url": "https://example.com/other"})).await.is(StatusCode::OK);
+    assert_eq!(stored(), "https://example.com/other");
+}
+
+#[tokio::test]
 async fn a_secret_is_shown_and_rotated() {
     let world = World::new();
     world.app("shop").await;
@@ -97,6 +131,35 @@ async fn a_secret_is_shown_and_rotated() {
 }
 
 #[tokio::test]
+async fn at_most_ten_old_secrets_sign_at_once() {
+    let world = World::new();
+    world.app("shop").await;
+    world.endpoint("shop", "main").await;
+    let path = "/api/v1/app/shop/endpoint/main/secret";
+    for _ in 0..10 {
+        world.post(&format!("{path}/rotate"), json!({})).await.is(StatusCode::OK);
+    }
+    let last = world.get(path).await.is(StatusCode::OK);
+    world.post(&format!("{path}/rotate"), json!({})).await.is_error(StatusCode::CONFLICT, "limit_reached");
+    assert_eq!(world.get(path).await.is(StatusCode::OK), last);
+    // Without a grace period all old ones end, so there is always a way out.
+    world.post(&format!("{path}/rotate"), json!({"gracePeriodSeconds": 0})).await.is(StatusCode::OK);
+    world.post(&format!("{path}/rotate"), json!({})).await.is(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_taken_and_a_uid_that_looks_like_an_id_is_not() {
+    let world = World::new();
+    world.app("shop").await;
+    let list = "/api/v1/app/shop/endpoint";
+    world.post(list, json!({"url": "https://nowhere.invalid/hook"})).await.is(StatusCode::CREATED);
+    let cases: &[(&str, &[&str])] = &[(r#"{"url": "https://nowhere.invalid/", "uid": "ep_mine"}"#, &["body", "uid"])];
+    world.refuses(Method::POST, list, cases).await;
+    let cases: &[(&str, &[&str])] = &[(r#"{"name": "shop", "uid": "app_mine"}"#, &["body", "uid"])];
+    world.refuses(Method::POST, "/api/v1/app", cases).await;
+}
+
+#[tokio::test]
 async fn headers_are_set_merged_and_shown_without_credentials() {
     let world = World::new();
     world.app("shop").await;
@@ -128,7 +191,7 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
         (with(r#""eventTypes": ["a b"]"#), "eventTypes"),
         (with(r#""filterTypes": []"#), "filterTypes"),
         (with(r#""channels": []"#), "channels"),
-        (with(r#""throttleRate": 10001"#), "throttleRate"),
+        (with(r#""throttleRate": 65536"#), "throttleRate"),
         (with(r#""uid": "ep_x""#), "uid"),
         (with(r#""headers": {"content-length": "1"}"#), "headers"),
         (with(r#""timeoutMs": 999"#), "timeoutMs"),
@@ -138,6 +201,7 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
         (r#"{"url": "http:///x"}"#.to_owned(), "url"),
         (r#"{"url": "http://example.com:0/"}"#.to_owned(), "url"),
         (r#"{"url": "example.com"}"#.to_owned(), "url"),
+        (r#"{"url": "https://***@example.com/"}"#.to_owned(), "url"),
         (r#"{"url": ""}"#.to_owned(), "url"),
         (r#"{}"#.to_owned(), "url"),
     ];

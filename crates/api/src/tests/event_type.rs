@@ -17,8 +17,12 @@ async fn an_event_type_is_created_archived_and_made_anew() {
 
     let path = "/api/v1/event-type/order.paid";
     assert_eq!(world.get(path).await.is(StatusCode::OK), made);
+    assert_eq!(made["featureFlags"], json!(["beta"]));
+    let patched = world.patch(path, json!({"featureFlags": ["b", "a"]})).await.is(StatusCode::OK);
+    assert_eq!((&patched["featureFlag"], &patched["featureFlags"]), (&json!("a"), &json!(["a", "b"])));
     let patched = world.patch(path, json!({"featureFlag": null, "deprecated": true})).await.is(StatusCode::OK);
     assert_eq!((&patched["featureFlag"], &patched["deprecated"]), (&json!(null), &json!(true)));
+    assert_eq!(patched["featureFlags"], json!(null));
     assert_eq!((&patched["description"], &patched["schemas"]), (&made["description"], &made["schemas"]));
 
     world.delete(path).await.is_empty();
@@ -79,6 +83,8 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
         (r#"{"name": "a", "description": "d", "schemas": []}"#, &["body", "schemas"]),
         (r#"{"name": "a", "description": "d", "schemas": {"1": 2}}"#, &["body", "schemas", "1"]),
         (r#"{"name": "a", "description": "d", "featureFlag": "a b"}"#, &["body", "featureFlag"]),
+        (r#"{"name": "a", "description": "d", "featureFlags": ["a b"]}"#, &["body", "featureFlags"]),
+        (r#"{"name": "a", "description": "d", "featureFlags": "a"}"#, &["body", "featureFlags"]),
     ];
     world.refuses(Method::POST, "/api/v1/event-type", cases).await;
 }

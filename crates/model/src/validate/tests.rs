@@ -32,6 +32,8 @@ fn urls_that_are_no_plain_http_urls_are_refused() {
     ] {
         assert!(endpoint_url(text).is_err(), "{text:?}");
     }
+    let masked = endpoint_url("https://***@example.com/");
+    assert!(masked.is_err_and(|problem| problem.contains("user name and password")));
     for text in ["https://example.com/in?x=1", "http://user:pass@example.com:8080/", "HTTPS://EXAMPLE.com"] {
         assert!(endpoint_url(text).is_ok(), "{text:?}");
     }
@@ -41,7 +43,9 @@ fn urls_that_are_no_plain_http_urls_are_refused() {
 #[test]
 fn forbidden_and_malformed_headers_are_refused() {
     let one = |name: &str, value: &str| headers(&BTreeMap::from([(name.to_owned(), value.to_owned())]));
-    for name in ["Host", "Content-Length", "webhook-id", "Svix-Signature", "x-amz-date", "a b", "", "a:b", "é"] {
+    for name in
+        ["Host", "Content-Length", "webhook-id", "Svix-Signature", "x-amz-date", "content-md5", "a b", "", "a:b", "é"]
+    {
         assert!(one(name, "v").is_err(), "{name:?}");
     }
     for value in ["a\r\nb: c", "tab\there", "nul\0", "é", &"v".repeat(MAX_HEADER_VALUE_BYTES + 1)] {
@@ -81,6 +85,11 @@ fn identifiers_are_checked() {
     assert!(uid(Some("app_x"), "app_").is_err());
     assert_eq!(uid(Some("shop-1"), "app_"), Ok(()));
     assert_eq!(uid(None, "app_"), Ok(()));
+    let flags = |n: usize| feature_flags(&(0..n).map(|i| format!("flag-{i}")).collect());
+    assert_eq!((flags(0), flags(MAX_FEATURE_FLAGS)), (Ok(()), Ok(())));
+    assert!(flags(MAX_FEATURE_FLAGS + 1).is_err() && feature_flags(&["a b".to_owned()].into()).is_err());
+    assert_eq!((rate(Some(1)), rate(Some(MAX_RATE))), (Ok(()), Ok(())));
+    assert!(rate(Some(0)).is_err() && rate(Some(MAX_RATE + 1)).is_err());
     assert!(key("a\nb").is_err());
     assert!(name("").is_err());
 }
