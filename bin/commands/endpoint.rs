@@ -80,6 +80,11 @@ pub(crate) enum EndpointCommand {
     /// Sends an endpoint its dead letters of a span of time again
     #[command(after_help = "Example:\n  postrider endpoint recover --app shop main --since 2026-01-31T12:00:00Z")]
     Recover(endpoint_replay::Recover),
+    /// Sends an endpoint the messages of a span of time that its filters let through and that never went to it
+    #[command(
+        after_help = "Example:\n  postrider endpoint replay-missing --app shop main --since 2026-01-31T12:00:00Z"
+    )]
+    ReplayMissing(endpoint_replay::ReplayMissing),
     /// Counts an endpoint's deliveries by their state
     #[command(after_help = "Example:\n  postrider endpoint stats --app shop main --since 2026-01-31T12:00:00Z")]
     Stats(endpoint_stats::Stats),
@@ -240,6 +245,7 @@ impl EndpointCommand {
                 context.output.answer(&answer, |answer| format!("{}\n", field(answer, "key")))
             }
             Self::Recover(command) => command.run(context, &client).await,
+            Self::ReplayMissing(command) => command.run(context, &client).await,
             Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, show_flow),
             Self::Stats(command) => command.run(context, &client).await,
             Self::SendExample(command) => command.run(context, &client).await,

@@ -58,3 +58,20 @@ impl Recover {
         self.span.begin(context, client, "recover", self.span.body()).await
     }
 }
+
+/// Which messages.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayMissing {
+    #[command(flatten)]
+    span: Span,
+}
+
+impl ReplayMissing {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server is not there, or refuses.
+    pub(super) async fn run(self, context: &Context, client: &Client) -> Result<(), Failure> {
+        self.span.begin(context, client, "replay-missing", self.span.body()).await
+    }
+}

@@ -77,6 +77,33 @@ async fn recover_sends_the_dead_letters_of_a_span_of_time_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn replay_missing_sends_an_endpoint_what_it_asks_for_and_never_got() {
+    let (server, receiver) = (Setup::new().start().await, Receiver::start().await);
+    let api = server.api();
+    api.app("shop").await;
+    let mut before = vec![];
+    for event_type in ["order.paid", "order.paid", "order.sent", "order.paid"] {
+        before.push(api.send("shop", event_type, json!({})).await);
+    }
+    let endpoint = api.endpoint("shop", &receiver, json!({ "eventTypes": ["order.paid"] })).await;
+    let after = api.send("shop", "order.paid", json!({})).await;
+    api.until_state(&endpoint, &after, "delivered").await;
+    let since = accepted(&api, &before[1]).await;
+    let arguments = ["endpoint", "replay-missing", "--app", "shop", &endpoint.id, "--since", &since];
+    let task = server.run(&arguments).json();
+    assert_eq!((&task["task"], &task["status"]), (&json!("endpoint.replay"), &json!("finished")));
+    assert_eq!(task["data"]["messagesSent"], 2);
+    for message in [&before[1], &before[3]] {
+        api.until_state(&endpoint, message, "delivered").await;
+    }
+    let again = server.run(&arguments).json();
+    assert_eq!((&again["status"], &again["data"]["messagesSent"]), (&json!("finished"), &json!(0)));
+    let mut got: Vec<_> = receiver.arrivals().iter().map(|arrival| arrival.id().to_owned()).collect();
+    got.sort();
+    assert_eq!(got, [&before[1], &before[3], &after].map(String::clone), "each once");
+}
+
+#[tokio::test]
 async fn recover_goes_on_after_a_kill_and_has_no_cap() {
     let fails = Arc::new(AtomicBool::new(true));
     let (seen, mut recovered) = watch::channel(BTreeSet::new());

@@ -94,3 +94,27 @@ pub(crate) async fn recover(
     problems.finish()?;
     task::start(&context, TaskWork::Recover(span(&context, &caller, &path, times)?)).await
 }
+
+/// Sends an endpoint the messages of a span of time that never went to it
+///
+/// Those that its filters let through as they are now; Svix names the task
+/// `endpoint.replay`.
+#[utoipa::path(
+    post,
+    path = "/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
+    operation_id = "v1.endpoint.replay-missing",
+    tag = "Endpoint",
+    request_body = SpanIn,
+    responses((status = 202, body = TaskOut)),
+)]
+pub(crate) async fn replay_missing(
+    State(context): State<Context>,
+    caller: Caller,
+    Path(path): Path<(String, String)>,
+    Json(input): Json<SpanIn>,
+) -> Started {
+    let mut problems = Problems::default();
+    let times = Times::read(input.since, input.until, context.clock.now(), &mut problems);
+    problems.finish()?;
+    task::start(&context, TaskWork::ReplayMissing(span(&context, &caller, &path, times)?)).await
+}

@@ -106,6 +106,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(flow::get))
         .routes(routes!(example::send))
         .routes(routes!(endpoint_replay::recover))
+        .routes(routes!(endpoint_replay::replay_missing))
         .routes(routes!(endpoint::pause))
         .routes(routes!(endpoint::resume))
 }

@@ -38,6 +38,9 @@ pub enum TaskWork {
     /// Schedules an endpoint's dead letters again whose messages were accepted
     /// in a span of time.
     Recover(EndpointSpan),
+    /// Schedules the messages of a span of time that an endpoint's filters let
+    /// through, as they are at that moment, and that never went to it.
+    ReplayMissing(EndpointSpan),
 }
 
 /// The messages for one endpoint that were accepted in a span of time.
@@ -68,11 +71,13 @@ pub enum TaskKind {
     ReplayDeadLetters,
     /// [`TaskWork::Recover`].
     Recover,
+    /// [`TaskWork::ReplayMissing`].
+    ReplayMissing,
 }
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::ReplayDeadLetters, Self::Recover];
+    pub const ALL: [Self; 3] = [Self::ReplayDeadLetters, Self::Recover, Self::ReplayMissing];
 
     /// The kind as the API spells it.
     #[must_use]
@@ -80,6 +85,7 @@ impl TaskKind {
         match self {
             Self::ReplayDeadLetters => "dead_letter.replay",
             Self::Recover => "endpoint.recover",
+            Self::ReplayMissing => "endpoint.replay",
         }
     }
 }
@@ -97,6 +103,7 @@ impl TaskWork {
         match self {
             Self::ReplayDeadLetters(_) => TaskKind::ReplayDeadLetters,
             Self::Recover(_) => TaskKind::Recover,
+            Self::ReplayMissing(_) => TaskKind::ReplayMissing,
         }
     }
 
@@ -105,7 +112,7 @@ impl TaskWork {
     pub const fn app(&self) -> Option<AppId> {
         match self {
             Self::ReplayDeadLetters(filter) => filter.app,
-            Self::Recover(span) => Some(span.app),
+            Self::Recover(span) | Self::ReplayMissing(span) => Some(span.app),
         }
     }
 
@@ -114,7 +121,7 @@ impl TaskWork {
     pub const fn endpoint(&self) -> Option<EndpointId> {
         match self {
             Self::ReplayDeadLetters(filter) => filter.endpoint,
-            Self::Recover(span) => Some(span.endpoint),
+            Self::Recover(span) | Self::ReplayMissing(span) => Some(span.endpoint),
         }
     }
 }

@@ -82,6 +82,7 @@ fn posts() -> Vec<(&'static str, Value, u16)> {
         ("/app/{app_id}/endpoint/{endpoint_id}/pause", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/resume", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/recover", json!({"since": "2027-01-01T00:00:00Z"}), 202),
+        ("/app/{app_id}/endpoint/{endpoint_id}/replay-missing", json!({"since": "2027-01-01T00:00:00Z"}), 202),
         ("/app/{app_id}/endpoint/{endpoint_id}/send-example", example, 200),
         ("/app/{app_id}/msg", message, 202),
         ("/app/{app_id}/msg/batch", batch, 202),
@@ -123,7 +124,10 @@ async fn a_retry_gets_the_same_answer_byte_for_byte_and_changes_nothing() {
         post(world, &named, &other).await.is_invalid(&["header", "idempotency-key"], path);
         assert_eq!(world.writes(), writes, "{path}");
         let unkeyed = world.raw(Method::POST, &named, &[], body).await;
-        let makes_one = matches!(status, 201) || path.contains("/msg/batch") || path.contains("/recover");
+        let makes_one = matches!(status, 201)
+            || path.contains("/msg/batch")
+            || path.contains("/recover")
+            || path.contains("/replay-");
         assert!(!makes_one || unkeyed.body != first.body, "{path}: without the key it is another request");
     }
     let all = operations().into_keys().filter(|operation| operation.starts_with("POST "));

@@ -9,6 +9,9 @@ use super::fake::{START, org};
 
 const TASK: &str = "id!string status!string task!string data!object createdAt!date-time updatedAt!date-time";
 
+/// What begins a task over a span of time and takes no more than that.
+const SPANS: [&str; 2] = ["recover", "replay-missing"];
+
 async fn shop() -> World {
     let world = World::new();
     world.app("shop").await;
@@ -45,6 +48,19 @@ async fn a_recover_is_a_task_over_a_span_of_time() {
 }
 
 #[tokio::test]
+async fn what_is_missing_is_replayed_over_a_span_of_time() {
+    let world = shop().await;
+    let path = "/api/v1/app/shop/endpoint/main/replay-missing";
+    let body = json!({"since": "2027-01-15T07:00:00Z", "until": null});
+    let task = world.post(path, body).await.is(StatusCode::ACCEPTED);
+    has_shape(&task, TASK);
+    assert_eq!(task["task"], "endpoint.replay", "Svix's name for it");
+    let from = UnixMs(START.as_u64() - 3_600_000);
+    let work = world.fake.state().tasks[0].work.clone();
+    assert_eq!(work, TaskWork::ReplayMissing(span(&world, from, None)));
+}
+
+#[tokio::test]
 async fn a_span_of_time_that_makes_no_sense_is_refused() {
     let world = shop().await;
     let cases: &[(&str, &[&str])] = &[
@@ -58,7 +74,9 @@ async fn a_span_of_time_that_makes_no_sense_is_refused() {
         (r#"{"since": "2027-01-15T07:00:00Z", "until": "then"}"#, &["body", "until"]),
         (r#"{"since": "2027-01-15T07:00:00Z", "eventTypes": []}"#, &["body", "eventTypes"]),
     ];
-    world.refuses(Method::POST, "/api/v1/app/shop/endpoint/main/recover", cases).await;
+    for operation in SPANS {
+        world.refuses(Method::POST, &format!("/api/v1/app/shop/endpoint/main/{operation}"), cases).await;
+    }
 }
 
 #[tokio::test]
@@ -73,8 +91,10 @@ async fn a_span_is_of_an_endpoint_that_the_caller_may_reach() {
         (&world, "other", endpoint.to_string()),
         (&stranger, "shop", endpoint.to_string()),
     ] {
-        let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/recover");
-        caller.post(&path, body.clone()).await.is_error(StatusCode::NOT_FOUND, "not_found");
+        for operation in SPANS {
+            let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/{operation}");
+            caller.post(&path, body.clone()).await.is_error(StatusCode::NOT_FOUND, "not_found");
+        }
     }
 }
 

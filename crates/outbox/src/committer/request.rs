@@ -121,16 +121,25 @@ pub(crate) struct DeliveriesRequest {
     pub(crate) reply: ReplyTo<u64>,
 }
 
-/// A part of a task: deliveries to one endpoint that it schedules again. Those
-/// that are not any more what the task means are left out.
+/// A part of a task: deliveries to one endpoint that it schedules. Those that
+/// are not any more what the task has seen are left out.
 pub(crate) struct TaskBatch {
     pub(crate) task: TaskId,
     /// The last delivery that was looked at.
     pub(crate) cursor: DeliveryKey,
-    /// Each with the number of its last attempt, 0 for a dead letter, whose state tells.
-    pub(crate) deliveries: Vec<(DeliveryRef, u16)>,
+    pub(crate) deliveries: Vec<Meant>,
     /// Dropped if the batch was not recorded.
     pub(crate) reply: oneshot::Sender<Batched>,
+}
+
+/// A delivery that a task schedules, as it was when the task looked at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meant {
+    pub(crate) delivery: DeliveryRef,
+    /// The dead letter that it is; `None` if it is neither that nor live.
+    pub(crate) known: Option<DeliveryState>,
+    /// The number of its last attempt, where nothing is known.
+    pub(crate) attempts_made: u16,
 }
 
 /// What became of a part of a task.
@@ -225,7 +234,7 @@ impl FrameBound for Urgent {
 fn work_bytes(work: &TaskWork) -> usize {
     let types = match work {
         TaskWork::ReplayDeadLetters(filter) => filter.event_types.as_ref(),
-        TaskWork::Recover(_) => None,
+        TaskWork::Recover(_) | TaskWork::ReplayMissing(_) => None,
     };
     types.into_iter().flatten().map(|name| name.len() + 8).sum()
 }

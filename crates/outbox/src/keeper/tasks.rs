@@ -2,6 +2,7 @@
 //! was. So it goes on after a restart where it was.
 
 mod dead_letters;
+mod messages;
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,7 @@ use postrider_model::task::TaskWork;
 use tokio::sync::oneshot;
 
 use super::Keeper;
-use crate::committer::request::{Batched, TaskBatch, Urgent};
-use crate::record::DeliveryRef;
+use crate::committer::request::{Batched, Meant, TaskBatch, Urgent};
 use crate::state::TaskState;
 
 /// Deliveries that one batch schedules at most.
@@ -35,7 +35,7 @@ enum Progress {
 
 /// What a batch asks the committer for.
 struct Batch {
-    deliveries: Vec<(DeliveryRef, u16)>,
+    deliveries: Vec<Meant>,
     /// The last delivery that was looked at.
     cursor: DeliveryKey,
 }
@@ -47,7 +47,7 @@ pub(super) type Walked = BTreeMap<TaskId, BTreeMap<EndpointId, Position>>;
 
 impl Keeper {
     /// Lets every task go on, as far as its lanes have room.
-    pub(super) fn work_on_tasks(&mut self) {
+    pub(crate) fn work_on_tasks(&mut self) {
         let unfinished: Vec<TaskId> = {
             let state = self.shared.state.lock();
             state.tasks.iter().filter(|(_, task)| !task.finished).map(|(id, _)| *id).collect()
@@ -82,6 +82,7 @@ impl Keeper {
     fn one_batch(&mut self, id: TaskId, task: &TaskState) -> Progress {
         match &task.work {
             TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => self.dead_letters_of(id, task),
+            TaskWork::ReplayMissing(span) => self.messages_of(id, task, span),
         }
     }
 

@@ -30,7 +30,7 @@ struct Stands {
 }
 
 /// A filter, ready to be compared with rows and with records.
-struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     filter: &'a MessageFilter,
     /// The event type is in each of these lists.
     types: Vec<Vec<u64>>,
@@ -38,7 +38,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn new(filter: &'a MessageFilter, descending: bool) -> Self {
+    pub(crate) fn new(filter: &'a MessageFilter, descending: bool) -> Self {
         let asked = filter.event_types.as_ref().map(|types| types.iter().map(|name| keys::event_type(name)).collect());
         let own = filter.wanted_by.as_ref().and_then(|endpoint| endpoint.fields.event_types.as_ref());
         let own = own.map(|types| types.iter().map(|name| keys::event_type(name)).collect());
@@ -46,7 +46,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Whether the row's message may be meant; the record tells for sure.
-    fn row(&self, row: &MessageRow) -> bool {
+    pub(crate) fn row(&self, row: &MessageRow) -> bool {
         let MessageFilter { before, after, unmatched, .. } = self.filter;
         before.is_none_or(|before| row.accepted < before)
             && after.is_none_or(|after| row.accepted > after)
@@ -55,7 +55,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Whether no row after this one can match: rows go by time.
-    fn past(&self, row: &MessageRow) -> bool {
+    pub(crate) fn past(&self, row: &MessageRow) -> bool {
         if self.descending {
             self.filter.after.is_some_and(|after| row.accepted <= after)
         } else {
@@ -63,7 +63,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn record(&self, found: &Found) -> bool {
+    pub(crate) fn record(&self, found: &Found) -> bool {
         let MessageFilter { event_types, channel, tag, wanted_by, .. } = self.filter;
         let meta = &found.meta;
         event_types.as_ref().is_none_or(|types| types.contains(&meta.event_type))
@@ -156,7 +156,7 @@ impl Shared {
 
     /// Where a list begins: after the page before it, and where the times that
     /// are asked for begin. So a page far in the past costs no more than the newest.
-    fn beginning(
+    pub(crate) fn beginning(
         &self,
         app: AppId,
         filter: &MessageFilter,

@@ -15,4 +15,5 @@ mod pager;
 mod query;
 
 pub(crate) use accept::MESSAGE_ROOM_BYTES;
+pub(crate) use message_list::Wanted;
 pub(crate) use once::Bound;

@@ -175,6 +175,7 @@ fn samples() -> Vec<(&'static str, Record)> {
         ("deliveries-purged", Record::Deliveries(deliveries(DeliveryChange::Purged))),
         ("task-started", started(TaskWork::ReplayDeadLetters(filter))),
         ("task-started-recover", started(TaskWork::Recover(span))),
+        ("task-started-replay-missing", started(TaskWork::ReplayMissing(span))),
         ("task-finished", Record::TaskFinished(TaskFinished { id: TaskId(id(7)), at: UnixMs(17) })),
         (
             "carried",

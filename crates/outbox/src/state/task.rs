@@ -13,9 +13,9 @@ use crate::record::TaskStarted;
 pub(crate) struct TaskState {
     pub(crate) work: TaskWork,
     pub(crate) created: UnixMs,
-    /// The last delivery that was looked at. Tasks that go through dead letters
-    /// do not need it: what they have replayed is a dead letter no more, or died
-    /// again after they began.
+    /// The last delivery that was looked at: those that go through messages go on
+    /// after it. Tasks that go through dead letters do not need it: what they have
+    /// replayed is a dead letter no more, or died again after they began.
     pub(crate) cursor: Option<DeliveryKey>,
     pub(crate) sent: u64,
     pub(crate) updated: UnixMs,

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use postrider_model::command::CommandError;
-use postrider_model::delivery::DeliveryState;
 use postrider_model::id::TaskId;
 use postrider_model::ports::ControlError;
 use postrider_model::task::{MAX_RUNNING_TASKS, Task, TaskWork};
 
 use super::{Answer, Committer, Frame};
-use crate::committer::request::{Batched, ReplyTo, TaskBatch, Urgent};
+use crate::committer::request::{Batched, Meant, ReplyTo, TaskBatch, Urgent};
 use crate::journal::FrameBuilder;
 use crate::record::{Deliveries, DeliveryChange, DeliveryRef, Record, TaskFinished, TaskStarted};
 
@@ -50,7 +49,7 @@ impl Committer {
     }
 
     pub(super) fn stage_batch(&mut self, batch: TaskBatch, builder: &mut FrameBuilder, frame: &mut Frame) {
-        if batch.deliveries.iter().any(|(delivery, _)| frame.touched.contains(&delivery.key())) {
+        if batch.deliveries.iter().any(|meant| frame.touched.contains(&meant.delivery.key())) {
             return self.waiting_urgent.push_back(Urgent::Batch(batch));
         }
         let Some(by_number) = self.meant_of(&batch) else {
@@ -70,19 +69,18 @@ impl Committer {
         frame.answers.push(Answer::Batch(batch.reply));
     }
 
-    /// The deliveries of a batch that are still what its task means, by the
+    /// The deliveries of a batch that are still what its task has seen, by the
     /// number of the last attempt. `None` if the lane's window has no room for them.
     fn meant_of(&self, batch: &TaskBatch) -> Option<BTreeMap<u16, Vec<DeliveryRef>>> {
         // Without a delivery there is a record all the same, for the cursor.
         let mut by_number = BTreeMap::from([(0, vec![])]);
         let state = self.shared.state.lock();
-        let (Some(task), Some(lane)) = (state.tasks.get(&batch.task), state.lanes.get(&batch.cursor.endpoint)) else {
-            return Some(by_number);
-        };
+        let Some(lane) = state.lanes.get(&batch.cursor.endpoint) else { return Some(by_number) };
         let mut room = self.shared.options.lane_window.saturating_sub(lane.window.len());
-        for (delivery, attempts_made) in &batch.deliveries {
+        for Meant { delivery, known, attempts_made } in &batch.deliveries {
             let has_payload = !state.expunging.contains(delivery.sequence);
-            if has_payload && means(&task.work, state.delivery(delivery)) {
+            let but_for_resend = state.delivery(delivery).map(|state| state.without_resend());
+            if has_payload && but_for_resend == *known {
                 room = room.checked_sub(1)?;
                 by_number.entry(*attempts_made).or_default().push(*delivery);
             }
@@ -93,16 +91,5 @@ impl Committer {
 
     pub(super) fn stage_task_end(&mut self, id: TaskId, builder: &mut FrameBuilder, frame: &mut Frame) {
         self.push(builder, frame, Record::TaskFinished(TaskFinished { id, at: frame.now }));
-    }
-}
-
-/// Whether a task schedules a delivery that stands so; `None` if it neither
-/// waits nor is a dead letter.
-fn means(work: &TaskWork, known: Option<DeliveryState>) -> bool {
-    match work {
-        TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => {
-            let but_for_resend = known.map(|state| state.without_resend());
-            matches!(but_for_resend, Some(DeliveryState::Dead { .. }))
-        }
     }
 }

@@ -10,6 +10,7 @@ use postrider_model::task::TaskWork;
 use postrider_model::time::UnixMs;
 
 use super::{BATCH, Batch, Progress};
+use crate::committer::request::Meant;
 use crate::keeper::Keeper;
 use crate::matching;
 use crate::record::DeliveryRef;
@@ -32,7 +33,9 @@ impl Keeper {
             }
             let cursor = last.key();
             let wanted = looked_at.iter().filter(|(letter, state)| means(&self.shared, &task.work, letter, state));
-            let deliveries = wanted.map(|(letter, _)| (*letter, 0)).collect();
+            // The state of a dead letter tells of its attempts.
+            let meant = |&(delivery, state): &_| Meant { delivery, known: Some(state), attempts_made: 0 };
+            let deliveries = wanted.map(meant).collect();
             match self.record(id, Batch { deliveries, cursor }) {
                 Progress::Waits => progress = Progress::Waits,
                 Progress::More => {
@@ -73,5 +76,7 @@ fn means(shared: &Shared, work: &TaskWork, letter: &DeliveryRef, state: &Deliver
     match work {
         TaskWork::ReplayDeadLetters(filter) => matching::matches(shared, filter, letter, state),
         TaskWork::Recover(span) => span.holds(letter.accepted()),
+        // They go through messages.
+        TaskWork::ReplayMissing(_) => false,
     }
 }

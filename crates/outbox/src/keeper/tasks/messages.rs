@@ -1,0 +1,141 @@
+//! Tasks that go through the messages of an application: those of a span of time
+//! that were accepted before the task was asked for, oldest first. The cursor is
+//! on record with what it has passed, so each message is looked at once, also
+//! over a restart.
+
+use std::sync::Arc;
+
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::endpoint::Endpoint;
+use postrider_model::id::TaskId;
+use postrider_model::ports::{MessageFilter, PageRequest, QueryError};
+use postrider_model::position::Position;
+use postrider_model::task::EndpointSpan;
+use postrider_model::time::UnixMs;
+
+use super::{Batch, Progress};
+use crate::committer::request::Meant;
+use crate::keeper::Keeper;
+use crate::lookup::{Found, query_error};
+use crate::ports::Wanted;
+use crate::shared::Shared;
+use crate::state::TaskState;
+
+/// Rows of the index that one batch looks at at most.
+const ROWS: usize = 10_000;
+/// Messages that one batch reads at most: it may take several look-ups to find
+/// out how a delivery has ended.
+const READS: usize = 250;
+
+/// A part of the messages.
+#[derive(Default)]
+struct Part {
+    deliveries: Vec<Meant>,
+    /// The last message that was looked at; `None` if there is no more.
+    last: Option<Position>,
+    reads: usize,
+}
+
+impl Keeper {
+    /// One batch of a task over the messages of a span.
+    pub(super) fn messages_of(&self, id: TaskId, task: &TaskState, span: &EndpointSpan) -> Progress {
+        let endpoint = self.shared.config.read().endpoint(span.endpoint).map(Arc::clone);
+        // Its endpoint was deleted.
+        let (Some(endpoint), Some(room)) = (endpoint, self.room_of(span.endpoint)) else { return Progress::Done };
+        if room == 0 {
+            return Progress::Waits;
+        }
+        match self.shared.next_part(id, task, (span, &endpoint), room) {
+            Ok(Part { last: None, .. }) => Progress::Done,
+            Ok(Part { deliveries, last: Some(message), .. }) => {
+                let cursor = DeliveryKey { endpoint: span.endpoint, message };
+                self.record(id, Batch { deliveries, cursor })
+            }
+            // The index is being rebuilt.
+            Err(QueryError::Unavailable(_)) => Progress::Waits,
+            Err(error) => {
+                tracing::warn!(task = %id, %error, "a task waits");
+                Progress::Waits
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// What comes after a task's cursor, with at most `room` deliveries. Blocks.
+    fn next_part(
+        &self,
+        id: TaskId,
+        task: &TaskState,
+        (span, endpoint): (&EndpointSpan, &Arc<Endpoint>),
+        room: usize,
+    ) -> Result<Part, QueryError> {
+        let filter = filter(span, endpoint);
+        let wanted = Wanted::new(&filter, false);
+        let after = match task.cursor {
+            Some(cursor) => Some(cursor.message),
+            None => self.beginning(span.app, &filter, &PageRequest { descending: false, ..PageRequest::default() })?,
+        };
+        // What was accepted later lies behind the record of the task.
+        let end = self.mask.position(id.0);
+        let (mut part, mut failed) = (Part::default(), None);
+        let scanned = self.index.messages(span.app, after, false, ROWS, &mut |row| {
+            if row.sequence >= end || wanted.past(row) {
+                return false;
+            }
+            if wanted.row(row) {
+                part.reads += 1;
+                match self.message_at(row.sequence, row.position) {
+                    Ok(Some(found)) if wanted.record(&found) && found.body.is_some() => {
+                        match self.if_missing(&found, endpoint) {
+                            Ok(meant) => part.deliveries.extend(meant),
+                            Err(error) => failed = Some(error),
+                        }
+                    }
+                    // It is gone, or is not meant.
+                    Ok(_) => {}
+                    Err(QueryError::Damaged { detail }) => {
+                        tracing::error!(task = %id, detail, "a task passes over a message that is damaged");
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if failed.is_none() {
+                part.last = Some(row.sequence);
+            }
+            failed.is_none() && part.reads < READS && part.deliveries.len() < room
+        });
+        scanned.map_err(query_error)?;
+        // What lies before the one that failed can be recorded.
+        match failed {
+            Some(error) if part.last.is_none() => Err(error),
+            _ => Ok(part),
+        }
+    }
+
+    /// The delivery of a message to an endpoint if it never went there.
+    fn if_missing(&self, found: &Found, endpoint: &Endpoint) -> Result<Option<Meant>, QueryError> {
+        let delivery = found.delivery(endpoint.id);
+        let may_have_ended = {
+            let state = self.state.lock();
+            if !delivery.added || state.delivery(&delivery).is_some() {
+                return Ok(None);
+            }
+            state.lanes.get(&endpoint.id).is_some_and(|lane| lane.may_have_added(delivery.sequence))
+        };
+        if may_have_ended && self.ended_states(found)?.contains_key(&endpoint.id) {
+            return Ok(None);
+        }
+        Ok(Some(Meant { delivery, known: None, attempts_made: 0 }))
+    }
+}
+
+/// Which messages are meant, all but for what has become of their deliveries.
+fn filter(span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> MessageFilter {
+    MessageFilter {
+        before: span.until,
+        after: span.since.as_u64().checked_sub(1).map(UnixMs),
+        wanted_by: Some(Arc::clone(endpoint)),
+        ..MessageFilter::default()
+    }
+}
