@@ -240,6 +240,7 @@ fn wait(delivery: &Value) -> String {
             format!("{} of {} requests of the application in flight", field(wait, "inFlight"), field(wait, "limit"))
         }
         "behind" => "an earlier one that goes first".into(),
+        "behind_dead_letter" => "an earlier one that is a dead letter".into(),
         "turn" => "its turn".into(),
         "behind_window" => "the many that came before it".into(),
         "endpoint_disabled" => "the endpoint, which is disabled (`postrider endpoint enable`)".into(),

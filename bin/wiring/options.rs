@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Rules};
 use postrider_model::retry::Jitter;
 use postrider_outbox::MasterKey;
@@ -105,6 +106,7 @@ pub(crate) fn rules(config: &Config) -> Rules {
             pause_min_ms: number(breaker.pause_min_ms),
             pause_max_ms: number(breaker.pause_max_ms),
         },
+        order: OrderRule::default(),
         disable_after: Some(breaker.disable_after.0).filter(|after| !after.is_zero()),
     }
 }

@@ -16,6 +16,7 @@ mod idempotency;
 mod isolation;
 mod kill;
 mod observation;
+mod order;
 mod policy;
 mod reads;
 mod refusals;

@@ -57,7 +57,8 @@ pub(crate) struct DeliveryOut {
 struct WaitOut {
     /// `in_flight`; `not_due`: its next attempt comes later; `rate_limited` or `application_rate_limited`; `breaker_open` or
     /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `lane_busy` or
-    /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `turn`: others' turns
+    /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `behind_dead_letter`: an
+    /// earlier one is dead, and the endpoint wants what follows to wait; `turn`: others' turns
     /// come first; `behind_window`: very many wait before it; `endpoint_disabled`, `endpoint_disabled_by_410`,
     /// `endpoint_disabled_by_failures`, `endpoint_paused` or `dispatch_paused`.
     reason: &'static str,
@@ -89,6 +90,7 @@ impl From<Wait> for WaitOut {
             Wait::ApplicationBusy { in_flight, limit } => busy("application_busy", in_flight, limit),
             Wait::Turn => because("turn"),
             Wait::Behind => because("behind"),
+            Wait::BehindDeadLetter => because("behind_dead_letter"),
             Wait::BehindWindow => because("behind_window"),
         }
     }

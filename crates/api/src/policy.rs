@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Policy};
 use postrider_model::rate::Rate;
 use postrider_model::retry::RetrySchedule;
@@ -42,6 +43,9 @@ pub(crate) struct PolicyIn {
     /// After so many seconds of nothing but failure the endpoint is disabled, 60 to 31,536,000; 0 is never.
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 31_536_000)]
     disable_after_s: Field<u32>,
+    /// In which order it gets its messages.
+    #[schema(value_type = Option<OrderIn>)]
+    order: Field<Object<OrderRule>>,
 }
 
 /// Describes a retry schedule.
@@ -107,6 +111,23 @@ struct BreakerIn {
     pause_max_ms: u32,
 }
 
+/// In which order an endpoint gets its messages. The next of an order goes out when the outcome of the one before is on disk.
+#[derive(ToSchema)]
+#[schema(as = DeliveryOrder)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "this only describes what the model reads")]
+struct OrderIn {
+    /// `key`: messages with the same order key are in one order; `fifo`: all are; `none`: none is.
+    #[schema(value_type = Option<String>, default = "key", example = "fifo")]
+    by: Option<String>,
+    /// Where the key lies in a JSON payload (RFC 6901), in place of the message's `orderKey`; with `key` only.
+    #[schema(value_type = Option<String>, max_length = 256, example = "/order/id")]
+    pointer: Option<String>,
+    /// What becomes of those after a dead letter: `continue`, or `hold` until it is delivered, cancelled or purged.
+    #[schema(value_type = Option<String>, default = "continue", example = "hold")]
+    after_dead: Option<String>,
+}
+
 impl PolicyIn {
     /// Changes what it names; `null` leaves that to the server.
     pub(crate) fn onto(self, policy: &mut Policy) {
@@ -117,6 +138,7 @@ impl PolicyIn {
         set(&mut policy.rate, self.rate.change().map(|rate| rate.map(|Object(rate)| rate)));
         set(&mut policy.max_in_flight, self.max_in_flight.change());
         set(&mut policy.breaker, self.breaker.change().map(|rule| rule.map(|Object(rule)| rule)));
+        set(&mut policy.order, self.order.change().map(|order| order.map(|Object(order)| order)));
         set(&mut policy.disable_after_s, self.disable_after_s.change());
     }
 }

@@ -42,14 +42,25 @@ pub enum LaneEvent {
         /// are attempted one after the other, in the order of their sequences.
         order_key: u64,
     },
-    /// A delivery waits no longer: dead or cancelled, on record.
+    /// A delivery waits no longer and is no dead letter: cancelled, or a dead
+    /// letter that is no more.
     Left(DeliveryKey),
+    /// A delivery is a dead letter. After a start, and when an endpoint has changed,
+    /// all are told of an endpoint whose policy lets others wait behind them.
+    Died {
+        /// Which.
+        key: DeliveryKey,
+        /// As in [`LaneEvent::Waiting`].
+        order_key: u64,
+    },
     /// The attempt that was settled last is on record, even if it changed nothing.
     Recorded {
         /// Of which delivery.
         key: DeliveryKey,
         /// The attempt that the delivery waits for now, if it waits for one.
         waits: Option<Scheduled>,
+        /// It is a dead letter.
+        dead: bool,
         /// As in [`LaneEvent::Waiting`].
         order_key: u64,
     },
@@ -83,6 +94,9 @@ pub struct Settlement {
     pub next: Next,
     /// Disable the endpoint in the same frame, for this reason.
     pub disable: Option<DisabledBy>,
+    /// Others wait for this in order: they are told of it when it is synced, and it
+    /// is synced at once.
+    pub ordered: bool,
 }
 
 /// Why there is no job for a delivery.

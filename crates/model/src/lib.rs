@@ -24,6 +24,7 @@ pub mod key_pair;
 pub mod lane;
 pub mod message;
 pub mod once;
+pub mod order;
 pub mod policy;
 pub mod ports;
 pub mod position;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Verdict;
+use crate::order::OrderRule;
 use crate::rate::Rate;
 use crate::retry::{Jitter, RetrySchedule};
 use crate::status_pattern::StatusPattern;
@@ -63,6 +64,9 @@ pub struct Policy {
     /// Seconds of nothing but failure after which the endpoint is disabled; 0 is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disable_after_s: Option<u32>,
+    /// In which order it gets its messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderRule>,
 }
 
 /// When the breaker opens, and for how long.
@@ -114,6 +118,9 @@ impl Policy {
             range("policy.rate.count", Some(rate.count), &rate.per.count_range());
             range("policy.rate.burst", Some(rate.burst), &(1..=rate.count.max(1)));
         }
+        if let Some(order) = &self.order {
+            errors.check("policy.order.pointer", order.check_pointer());
+        }
         let finals = self.final_statuses.as_ref().map_or(0, BTreeSet::len);
         if finals > MAX_FINAL_STATUSES {
             let problem = format!("has {finals} members, at most {MAX_FINAL_STATUSES} are allowed");
@@ -148,6 +155,8 @@ pub struct Rules {
     pub breaker: BreakerRule,
     /// After so long a time of nothing but failure the endpoint is disabled.
     pub disable_after: Option<Duration>,
+    /// In which order the endpoint gets its messages.
+    pub order: OrderRule,
 }
 
 /// What counts where nobody says anything.
@@ -162,6 +171,7 @@ impl Default for Rules {
             max_in_flight: 32,
             breaker: BreakerRule::default(),
             disable_after: Some(Duration::from_secs(5 * 86_400)),
+            order: OrderRule::default(),
         }
     }
 }
@@ -179,6 +189,7 @@ impl Rules {
             rate: policy.rate.or(self.rate),
             max_in_flight: policy.max_in_flight.unwrap_or(self.max_in_flight).max(1),
             breaker: policy.breaker.unwrap_or(self.breaker),
+            order: policy.order.clone().unwrap_or_else(|| self.order.clone()),
             disable_after: policy.disable_after_s.map_or(self.disable_after, |s| (s != 0).then(|| seconds(s))),
         }
     }

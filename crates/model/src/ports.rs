@@ -549,6 +549,9 @@ pub enum Wait {
     Turn,
     /// An earlier delivery with the same order goes first.
     Behind,
+    /// An earlier one with the same order is a dead letter, and the endpoint's
+    /// policy lets what follows wait.
+    BehindDeadLetter,
     /// It lies behind the window of its lane: earlier deliveries go first.
     BehindWindow,
 }

@@ -26,6 +26,7 @@ mod matching;
 mod meters;
 mod open;
 mod options;
+mod orders;
 mod outbox;
 mod ports;
 mod record;

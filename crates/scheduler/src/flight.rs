@@ -33,6 +33,8 @@ pub(crate) enum News {
     Waits(Waits),
     /// It waits no longer.
     Left,
+    /// It is a dead letter; with its order key's hash, or 0.
+    Died(u64),
 }
 
 /// An attempt in flight.
@@ -46,6 +48,8 @@ pub(crate) struct Flight {
     pub(crate) accepted: UnixMs,
     /// Its order key's hash, or 0.
     pub(crate) order_key: u64,
+    /// The order that it holds up, or 0.
+    pub(crate) order: u64,
     /// It is the probe of its lane's breaker.
     pub(crate) probe: bool,
     /// How far it is.

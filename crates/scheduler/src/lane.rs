@@ -13,6 +13,7 @@ use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::AppId;
 use postrider_model::lane::Lane as Facts;
+use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -123,6 +124,16 @@ impl Lane {
     pub(crate) fn set_standard(&mut self, standard: &Arc<Rules>, at: Moment) {
         let rules = rules(self.policy.as_deref(), standard);
         self.pace.configure(&rules, at.monotonic);
+        if rules.order.by != self.rules.order.by {
+            for flight in &mut self.flights {
+                flight.order = rules.order.by.order(flight.order_key);
+            }
+            let busy = self.flights.iter().map(|flight| flight.order).filter(|order| *order != 0).collect();
+            self.queue.reorder(rules.order.by, busy, at.now);
+        }
+        if rules.order.after_dead == AfterDead::Continue {
+            self.queue.unbury_all(at.now);
+        }
         if rules.schedule != self.rules.schedule {
             let by_schedule = |scheduled: &Scheduled| scheduled.step > 0 && scheduled.trigger != Trigger::Resent;
             self.queue.hasten(at.now, |scheduled| {
@@ -151,6 +162,11 @@ impl Lane {
 
     pub(crate) fn counts(&self) -> Counts {
         Counts { waiting: self.queue.len(), in_flight: self.in_flight() }
+    }
+
+    /// The order that counts here.
+    pub(crate) fn order_by(&self) -> OrderBy {
+        self.rules.order.by
     }
 
     /// Whether it is gone and nothing of it is in flight any more.
@@ -226,17 +242,18 @@ impl Lane {
         let (message, waits) = self.queue.take(at.now)?;
         let free = self.flights.iter().all(|flight| flight.message != message);
         if !check_invariant!("W5", free, "a delivery was picked while an attempt of it is in flight") {
-            self.queue.done(waits.order_key, at.now);
+            self.queue.done(waits.order, at.now);
             return None;
         }
         let probe = self.pace.started(at.monotonic);
-        let Waits { scheduled, order_key, .. } = waits;
+        let Waits { scheduled, order_key, order, .. } = waits;
         let accepted = scheduled.due;
         self.flights.push(Flight {
             message,
             scheduled,
             accepted,
             order_key,
+            order,
             probe,
             phase: Phase::Fetching,
             news: None,
@@ -280,8 +297,8 @@ impl Lane {
     pub(crate) fn fetch_failed(&mut self, message: Position, at: Moment) -> bool {
         let backoff = FETCH_BACKOFF_MIN.saturating_mul(1 << self.fetch_failures.min(16)).min(FETCH_BACKOFF_MAX);
         let again = |flight: &Flight| {
-            let Flight { scheduled, order_key, .. } = *flight;
-            News::Waits(Waits { scheduled, order_key, not_before: scheduled.due.max(at.now + backoff) })
+            let Flight { scheduled, order_key, order, .. } = *flight;
+            News::Waits(Waits { scheduled, order_key, order, not_before: scheduled.due.max(at.now + backoff) })
         };
         let withdrawn = self.withdraw(message, at, again);
         self.fetch_failures = self.fetch_failures.saturating_add(u32::from(withdrawn));
@@ -292,8 +309,8 @@ impl Lane {
     pub(crate) fn sent(&self, message: Position) -> Option<Flown> {
         let mut flights = self.flights.iter();
         let flight = flights.find(|flight| flight.message == message && flight.phase == Phase::Sent)?;
-        let Flight { scheduled, accepted, .. } = *flight;
-        Some(Flown { scheduled, accepted, failing_since: self.failing_since })
+        let Flight { scheduled, accepted, order, .. } = *flight;
+        Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0 })
     }
 
     /// What counts for this lane.
@@ -349,13 +366,25 @@ impl Lane {
         if let Some(news) = flight.news {
             self.apply(message, news, at);
         }
-        self.queue.done(flight.order_key, at.now);
+        self.queue.done(flight.order, at.now);
     }
 
     fn apply(&mut self, message: Position, news: News, at: Moment) {
+        let by = self.rules.order.by;
+        if let News::Died(order_key) = news
+            && !self.gone
+            && self.rules.order.after_dead == AfterDead::Hold
+        {
+            self.queue.bury(message, order_key, by);
+        } else {
+            self.queue.unbury(message, by, at.now);
+        }
         match news {
-            News::Waits(waits) if !self.gone => self.queue.put(message, waits, at.now),
-            News::Waits(_) | News::Left => {
+            // The policy may have changed since it was told.
+            News::Waits(waits) if !self.gone => {
+                self.queue.put(message, Waits { order: by.order(waits.order_key), ..waits }, at.now);
+            }
+            News::Waits(_) | News::Left | News::Died(_) => {
                 self.queue.remove(message, at.now);
             }
         }

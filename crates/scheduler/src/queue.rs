@@ -4,15 +4,16 @@
 //! due time; when there is one of each, they take turns. So a burst of fresh
 //! messages does not starve retries, nor an outage's retries fresh messages.
 //!
-//! Deliveries with the same non-zero order key stand behind each other, in the
-//! order of their sequences: only the first of them is in a queue, and none
-//! while one of them is in flight.
+//! Deliveries in the same order stand behind each other by their sequences: only
+//! the first of them is in a queue, and none while one of them is in flight. If
+//! the endpoint wants that, none is either while an earlier one is a dead letter.
 //!
 //! Bounded by `lane_window`, which the outbox keeps; under 100 bytes a delivery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_model::delivery::{Scheduled, Trigger};
+use postrider_model::order::OrderBy;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -25,6 +26,8 @@ pub(crate) struct Waits {
     pub(crate) scheduled: Scheduled,
     /// A hash of its order key, or 0.
     pub(crate) order_key: u64,
+    /// The order that it is in by the endpoint's policy, or 0.
+    pub(crate) order: u64,
     /// `scheduled.due`, or later when its job could not be read.
     pub(crate) not_before: UnixMs,
 }
@@ -34,10 +37,10 @@ impl Waits {
     /// a person asked for, is due when it is told, whatever the wall clock says: the
     /// outbox's own time does not go back when the wall clock is set back, and new
     /// messages must not wait for it.
-    pub(crate) fn told(scheduled: Scheduled, order_key: u64, now: UnixMs) -> Self {
+    pub(crate) fn told(scheduled: Scheduled, order_key: u64, by: OrderBy, now: UnixMs) -> Self {
         let at_once = scheduled.step == 0 || scheduled.trigger == Trigger::Resent;
         let not_before = if at_once { scheduled.due.min(now) } else { scheduled.due };
-        Self { scheduled, order_key, not_before }
+        Self { scheduled, order_key, order: by.order(order_key), not_before }
     }
 }
 
@@ -47,10 +50,14 @@ pub(crate) struct Queue {
     waits: BTreeMap<Position, Waits>,
     fresh: BTreeSet<Position>,
     timed: Timers<UnixMs, Position>,
-    /// Those that wait and have an order key.
+    /// Those that wait and are in an order.
     ordered: BTreeSet<(u64, Position)>,
-    /// The order keys in flight; as short as the lane's list of flights.
+    /// The orders in flight; as short as the lane's list of flights.
     busy: Vec<u64>,
+    /// Dead letters behind which others wait, with their order keys' hashes.
+    dead: BTreeMap<Position, u64>,
+    /// The same by the order that they are in.
+    holding: BTreeSet<(u64, Position)>,
     timed_turn: bool,
 }
 
@@ -59,11 +66,11 @@ impl Queue {
     pub(crate) fn put(&mut self, message: Position, waits: Waits, now: UnixMs) {
         self.remove(message, now);
         self.waits.insert(message, waits);
-        if waits.order_key == 0 {
+        if waits.order == 0 {
             self.enqueue(message, now);
         } else {
-            self.ordered.insert((waits.order_key, message));
-            self.enqueue_first_of(waits.order_key, now);
+            self.ordered.insert((waits.order, message));
+            self.enqueue_first_of(waits.order, now);
         }
     }
 
@@ -71,9 +78,9 @@ impl Queue {
     pub(crate) fn remove(&mut self, message: Position, now: UnixMs) -> Option<Waits> {
         self.dequeue(message);
         let waits = self.waits.remove(&message)?;
-        if waits.order_key != 0 {
-            self.ordered.remove(&(waits.order_key, message));
-            self.enqueue_first_of(waits.order_key, now);
+        if waits.order != 0 {
+            self.ordered.remove(&(waits.order, message));
+            self.enqueue_first_of(waits.order, now);
         }
         Some(waits)
     }
@@ -97,20 +104,68 @@ impl Queue {
         };
         self.dequeue(message);
         let waits = self.waits.remove(&message)?;
-        if waits.order_key != 0 {
-            self.ordered.remove(&(waits.order_key, message));
-            self.busy.push(waits.order_key);
+        if waits.order != 0 {
+            self.ordered.remove(&(waits.order, message));
+            self.busy.push(waits.order);
         }
         Some((message, waits))
     }
 
-    /// The delivery with this order key is in flight no longer. If it waits
-    /// again it has been put back before.
-    pub(crate) fn done(&mut self, order_key: u64, now: UnixMs) {
-        if let Some(place) = self.busy.iter().position(|busy| *busy == order_key) {
+    /// The delivery with this order is in flight no longer. If it waits again it
+    /// has been put back before.
+    pub(crate) fn done(&mut self, order: u64, now: UnixMs) {
+        if let Some(place) = self.busy.iter().position(|busy| *busy == order) {
             self.busy.swap_remove(place);
-            self.enqueue_first_of(order_key, now);
+            self.enqueue_first_of(order, now);
         }
+    }
+
+    /// A dead letter lets those after it in the same order wait.
+    pub(crate) fn bury(&mut self, message: Position, order_key: u64, by: OrderBy) {
+        let order = by.order(order_key);
+        if order == 0 {
+            return;
+        }
+        self.dead.insert(message, order_key);
+        self.holding.insert((order, message));
+        let later = self.ordered.range((order, message)..=(order, Position::MAX)).next().copied();
+        if let Some((_, later)) = later {
+            self.dequeue(later);
+        }
+    }
+
+    /// What was a dead letter holds up nothing any more.
+    pub(crate) fn unbury(&mut self, message: Position, by: OrderBy, now: UnixMs) {
+        let Some(order_key) = self.dead.remove(&message) else { return };
+        let order = by.order(order_key);
+        self.holding.remove(&(order, message));
+        self.enqueue_first_of(order, now);
+    }
+
+    /// No dead letter holds up anything any more.
+    pub(crate) fn unbury_all(&mut self, now: UnixMs) {
+        self.dead.clear();
+        let orders: BTreeSet<_> = std::mem::take(&mut self.holding).into_iter().map(|(order, _)| order).collect();
+        for order in orders {
+            self.enqueue_first_of(order, now);
+        }
+    }
+
+    /// Another order counts, also for what is in flight: `busy` are the orders of that.
+    pub(crate) fn reorder(&mut self, by: OrderBy, busy: Vec<u64>, now: UnixMs) {
+        let waits = std::mem::take(&mut self.waits);
+        self.clear();
+        self.busy = busy;
+        self.holding =
+            self.dead.iter().map(|(message, key)| (by.order(*key), *message)).filter(|held| held.0 != 0).collect();
+        for (message, waits) in waits {
+            self.put(message, Waits { order: by.order(waits.order_key), ..waits }, now);
+        }
+    }
+
+    /// Whether an earlier one in the same order is a dead letter that holds it up.
+    pub(crate) fn is_held_by_dead(&self, message: Position) -> bool {
+        self.get(message).is_some_and(|waits| self.is_held(waits.order, message))
     }
 
     /// Lets what waits for a later attempt wait no longer than until `latest` says
@@ -145,7 +200,7 @@ impl Queue {
         self.waits.get(&message)
     }
 
-    /// Whether it is in a queue: nothing with the same order key stands before it.
+    /// Whether it is in a queue: nothing in the same order stands before it.
     pub(crate) fn is_first(&self, message: Position) -> bool {
         let timed = self.get(message).is_some_and(|waits| self.timed.contains(waits.not_before, message));
         timed || self.fresh.contains(&message)
@@ -162,19 +217,23 @@ impl Queue {
         fresh.into_iter().chain(self.timed.next()).min()
     }
 
-    fn enqueue_first_of(&mut self, order_key: u64, now: UnixMs) {
-        if self.busy.contains(&order_key) {
+    fn enqueue_first_of(&mut self, order: u64, now: UnixMs) {
+        if self.busy.contains(&order) {
             return;
         }
-        let mut group = self.ordered.range((order_key, Position::ZERO)..=(order_key, Position::MAX));
+        let mut group = self.ordered.range((order, Position::ZERO)..=(order, Position::MAX));
         let (first, second) = (group.next().copied(), group.next().copied());
         // The second was the first until now if an earlier one has been put before it.
         if let Some((_, second)) = second {
             self.dequeue(second);
         }
-        if let Some((_, first)) = first {
+        if let Some((_, first)) = first.filter(|(order, first)| !self.is_held(*order, *first)) {
             self.enqueue(first, now);
         }
+    }
+
+    fn is_held(&self, order: u64, message: Position) -> bool {
+        self.holding.range((order, Position::ZERO)..(order, message)).next().is_some()
     }
 
     fn enqueue(&mut self, message: Position, now: UnixMs) {

@@ -106,16 +106,26 @@ impl Scheduler {
                 self.change(endpoint, at, |lane| lane.end(at));
             }
             LaneEvent::Waiting { key, scheduled, order_key } => {
-                let news = News::Waits(Waits::told(scheduled, order_key, at.now));
-                self.change(key.endpoint, at, |lane| lane.tell(key.message, news, at));
+                self.change(key.endpoint, at, |lane| {
+                    let waits = Waits::told(scheduled, order_key, lane.order_by(), at.now);
+                    lane.tell(key.message, News::Waits(waits), at);
+                });
             }
             LaneEvent::Left(key) => {
                 self.change(key.endpoint, at, |lane| lane.tell(key.message, News::Left, at));
             }
-            LaneEvent::Recorded { key, waits, order_key } => {
-                let waits = waits.map(|scheduled| News::Waits(Waits::told(scheduled, order_key, at.now)));
-                let news = waits.unwrap_or(News::Left);
-                self.change(key.endpoint, at, |lane| lane.recorded(key.message, news, at));
+            LaneEvent::Died { key, order_key } => {
+                self.change(key.endpoint, at, |lane| lane.tell(key.message, News::Died(order_key), at));
+            }
+            LaneEvent::Recorded { key, waits, dead, order_key } => {
+                self.change(key.endpoint, at, |lane| {
+                    let news = match waits {
+                        Some(scheduled) => News::Waits(Waits::told(scheduled, order_key, lane.order_by(), at.now)),
+                        None if dead => News::Died(order_key),
+                        None => News::Left,
+                    };
+                    lane.recorded(key.message, news, at);
+                });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postrider_model::delivery::Scheduled;
+use postrider_model::delivery::{Next, Scheduled};
 use postrider_model::endpoint::DisabledBy;
 use postrider_model::job::{AttemptResult, Outcome, Verdict};
 use postrider_model::lane::Settlement;
@@ -48,7 +48,7 @@ pub(crate) fn settle(
     random: f64,
 ) -> Settlement {
     let (verdict, status) = (outcome.result.verdict(), outcome.result.status());
-    let Flown { scheduled, accepted, failing_since } = *flown;
+    let Flown { scheduled, accepted, failing_since, .. } = *flown;
     let ended = Ended { scheduled, accepted, verdict, status, retry_after };
     let next = retry::decide(rules, &ended, now, random);
     let too_long = |since: UnixMs| rules.disable_after.is_some_and(|after| since + after <= now);
@@ -57,7 +57,9 @@ pub(crate) fn settle(
         Verdict::Success => None,
         _ => failing_since.is_some_and(too_long).then_some(DisabledBy::Failing),
     };
-    Settlement { outcome, trigger: scheduled.trigger, next, disable }
+    // A retry goes first in its order in any case.
+    let ordered = flown.ordered && !matches!(next, Next::Retry { .. });
+    Settlement { outcome, trigger: scheduled.trigger, next, disable, ordered }
 }
 
 /// What is known of an attempt that has come back.
@@ -69,12 +71,14 @@ pub(crate) struct Flown {
     pub(crate) accepted: UnixMs,
     /// Since when its endpoint has had nothing but failures, if it has.
     pub(crate) failing_since: Option<UnixMs>,
+    /// Others may wait for it in order.
+    pub(crate) ordered: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+    use postrider_model::delivery::{DeadReason, DeliveryKey};
     use postrider_model::id::{EndpointId, RawId};
     use postrider_model::job::{FailureKind, Response};
     use postrider_model::position::Position;
@@ -103,7 +107,7 @@ mod tests {
     fn follows(result: AttemptResult, step: u16) -> Settlement {
         let asked = Asked::of(&result, NOW, DAY);
         let scheduled = Scheduled { step, ..Scheduled::first(NOW) };
-        let flown = Flown { scheduled, accepted: NOW, failing_since: None };
+        let flown = Flown { scheduled, accepted: NOW, failing_since: None, ordered: true };
         settle(outcome(result), &flown, &Rules::default(), asked.retry_after, NOW, 0.5)
     }
 
@@ -121,7 +125,7 @@ mod tests {
     fn a_long_time_of_nothing_but_failure_disables_the_endpoint() {
         let rules = Rules { disable_after: Some(DAY), ..Rules::default() };
         let settled = |status, failing_since| {
-            let flown = Flown { scheduled: Scheduled::first(NOW), accepted: NOW, failing_since };
+            let flown = Flown { scheduled: Scheduled::first(NOW), accepted: NOW, failing_since, ordered: false };
             settle(outcome(answered(status, None)), &flown, &rules, None, NOW + DAY, 0.5)
         };
         let settlement = settled(500, Some(NOW));
@@ -130,6 +134,13 @@ mod tests {
         assert_eq!(settled(500, Some(NOW + Duration::from_millis(1))).disable, None);
         assert_eq!(settled(500, None).disable, None);
         assert_eq!(settled(200, Some(NOW)).disable, None);
+    }
+
+    #[test]
+    fn what_ends_in_an_order_is_to_be_synced_and_a_retry_is_not() {
+        assert!(follows(answered(200, None), 0).ordered);
+        assert!(follows(answered(500, None), 9).ordered, "a dead letter");
+        assert!(!follows(answered(500, None), 0).ordered);
     }
 
     #[test]

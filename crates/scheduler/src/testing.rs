@@ -133,6 +133,14 @@ impl Outbox {
         });
     }
 
+    /// A dead letter is no more.
+    pub(crate) fn tell_left(&self, key: DeliveryKey) {
+        self.tell(|inner| {
+            inner.deliveries.remove(&key);
+            inner.events.push(LaneEvent::Left(key));
+        });
+    }
+
     /// Records the outcomes that wait.
     pub(crate) fn record(&self) {
         self.tell(|inner| {
@@ -189,12 +197,17 @@ impl Inner {
         let (waits, order_key) = self.waits_for(key);
         self.events.push(match waits {
             Some(scheduled) => LaneEvent::Waiting { key, scheduled, order_key },
+            None if self.is_dead(key) => LaneEvent::Died { key, order_key },
             None => LaneEvent::Left(key),
         });
     }
 
     fn waits_for(&self, key: DeliveryKey) -> (Option<Scheduled>, u64) {
         self.deliveries.get(&key).map_or((None, 0), |(state, order_key)| (state.waits_for(), *order_key))
+    }
+
+    fn is_dead(&self, key: DeliveryKey) -> bool {
+        matches!(self.deliveries.get(&key), Some((DeliveryState::Dead { .. }, _)))
     }
 
     fn record(&mut self, settlement: &Settlement) {
@@ -209,7 +222,8 @@ impl Inner {
             self.events.push(LaneEvent::Endpoint(lane.clone()));
         }
         let (waits, order_key) = self.waits_for(key);
-        self.events.push(LaneEvent::Recorded { key, waits, order_key });
+        let dead = self.is_dead(key);
+        self.events.push(LaneEvent::Recorded { key, waits, dead, order_key });
     }
 }
 

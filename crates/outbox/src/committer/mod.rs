@@ -11,7 +11,9 @@
 //! It takes all that waits, makes one frame of it, syncs it, and answers
 //! everyone: under load many messages share one sync, and alone one waits for
 //! nobody. A frame that holds only outcomes is not synced at once; the next
-//! frame's sync, or a timer, does that.
+//! frame's sync, or a timer, does that. An outcome behind which others wait in
+//! order is: they are told of it when it is on disk, so that after a crash only
+//! the last one sent may come again.
 //!
 //! W1: no answer before the sync. W4: first the record, then the change in
 //! memory. W8: after a failed write or sync nothing more is accepted.
@@ -244,7 +246,8 @@ impl Committer {
     fn commit(&mut self) -> Result<bool, AppendError> {
         let (bound, later) = self.hold_back_what_does_not_fit();
         let class = if self.waiting_ingest.is_empty() { FrameClass::Reserved } else { FrameClass::Ingest };
-        let lazy = self.waiting_ingest.is_empty() && self.waiting_urgent.iter().all(|r| matches!(r, Urgent::Settle(_)));
+        let may_wait = |request: &Urgent| matches!(request, Urgent::Settle(settlement) if !settlement.ordered);
+        let lazy = self.waiting_ingest.is_empty() && self.waiting_urgent.iter().all(may_wait);
         let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
         let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
             Ok(builder) => builder,

@@ -242,7 +242,7 @@ fn work_bytes(work: &TaskWork) -> usize {
 fn accepted_bytes(meta: &record::Accepted) -> usize {
     let texts = meta.channels.iter().chain(&meta.tags).map(|text| text.len() + 8).sum::<usize>();
     let named = [&meta.content_type, &meta.event_id].into_iter().flatten().map(String::len).sum::<usize>();
-    FIXED_BYTES + meta.event_type.len() + texts + named + meta.endpoints.len() * 24
+    FIXED_BYTES + meta.event_type.len() + texts + named + meta.endpoints.len() * 34
 }
 
 /// A message's id before the committer has given it one.

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::Outbox;
 use crate::committer::request::{Arrival, FrameBound as _, Ingest, no_id};
 use crate::keys;
+use crate::orders::Pointers;
 use crate::record::{self, IdempotencyKey};
 
 impl Accept for Outbox {
@@ -122,11 +123,13 @@ impl Outbox {
         message: NewMessage,
         reply: oneshot::Sender<Result<Accepted, AcceptError>>,
     ) -> Result<Ingest, AcceptError> {
-        let (app, config_version, endpoints) = {
+        let (app, config_version, endpoints, pointers) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
             let endpoints = entry.recipients(&message.event_type, &message.channels, message.only);
-            (entry.app.id, entry.version, endpoints.ok_or(AcceptError::UnknownEndpoint)?)
+            let endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
+            let pointers = Pointers::of(entry, &endpoints);
+            (entry.app.id, entry.version, endpoints, pointers)
         };
         let limit = self.shared.options.pending_per_application;
         if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
@@ -136,12 +139,14 @@ impl Outbox {
             key: keys::idempotency(message.org, app, key),
             content: keys::content(&message),
         });
+        let order_key = keys::order_key(message.order_key.as_deref());
         let meta = record::Accepted {
             id: no_id(),
             app,
             config_version,
             idempotency,
-            order_key: keys::order_key(message.order_key.as_deref()),
+            order_key,
+            orders: pointers.read(&message.body, order_key),
             event_type: message.event_type,
             content_type: message.content_type.filter(|text| text != postrider_model::message::JSON),
             channels: message.channels.into_iter().collect(),

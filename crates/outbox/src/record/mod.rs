@@ -64,6 +64,9 @@ pub(crate) struct Accepted {
     pub(crate) idempotency: Option<IdempotencyKey>,
     pub(crate) order_key: u64,
     pub(crate) endpoints: Vec<EndpointId>,
+    /// For each of them the hash of the order key that it finds in the payload, or
+    /// 0; empty if none looks there.
+    pub(crate) orders: Vec<u64>,
     /// From then on the body is not shown and not sent.
     pub(crate) payload_until: Option<UnixMs>,
 }
@@ -286,9 +289,20 @@ impl Accepted {
         DeliveryRef { added, ..self.named_delivery(endpoint, sequence, position) }
     }
 
+    /// The hash of the order key that counts for an endpoint, or 0: the message's
+    /// own where the endpoint does not look into the payload.
+    fn order_of(&self, endpoint: EndpointId) -> u64 {
+        if self.orders.is_empty() {
+            return self.order_key;
+        }
+        let named = self.endpoints.iter().zip(&self.orders).find(|(named, _)| **named == endpoint);
+        named.map_or(self.order_key, |(_, order)| *order)
+    }
+
     /// The delivery to an endpoint that the message names.
     pub(crate) fn named_delivery(&self, endpoint: EndpointId, sequence: Position, position: Position) -> DeliveryRef {
-        let Self { app, id, order_key, .. } = *self;
+        let Self { app, id, .. } = *self;
+        let order_key = self.order_of(endpoint);
         DeliveryRef { app, endpoint, message: id, sequence, position, order_key, added: false }
     }
 }

@@ -49,6 +49,7 @@ fn accepted() -> Accepted {
         idempotency: Some(IdempotencyKey { key: [5; 16], content: [6; 16] }),
         order_key: 77,
         endpoints: vec![EndpointId(id(2)), EndpointId(id(8))],
+        orders: vec![0, 78],
         payload_until: Some(UnixMs(1_800_000_009_000)),
     }
 }

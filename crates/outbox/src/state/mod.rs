@@ -6,7 +6,7 @@ mod lane;
 mod task;
 
 pub(crate) use expunging::Expunging;
-pub(crate) use lane::{LaneState, Live};
+pub(crate) use lane::{Dead, LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -14,10 +14,13 @@ use std::sync::Arc;
 
 use postrider_model::check_invariant;
 use postrider_model::config::{AppEntry, Config, ConfigChange};
-use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Scheduled, Trigger, transition};
+use postrider_model::delivery::{
+    DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition,
+};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::{Lane, LaneEvent};
+use postrider_model::order::AfterDead;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -93,7 +96,7 @@ impl State {
     pub(crate) fn introduce(&self, config: &Config, events: &mut Vec<LaneEvent>) {
         for entry in config.apps() {
             for endpoint in entry.endpoints() {
-                events.push(self.lane_event(config, endpoint));
+                self.tell_endpoint(config, endpoint, events);
                 if let Some(lane) = self.lanes.get(&endpoint.id) {
                     events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, *sequence, live)));
                 }
@@ -215,7 +218,7 @@ impl State {
             // An endpoint that was deleted in the same frame has no lane any more.
             let in_window = self.change_lane(*endpoint, |lane, window| lane.accept(&delivery, scheduled, window));
             if in_window == Some(true) {
-                events.push(LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: accepted.order_key });
+                events.push(LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: delivery.order_key });
             }
         }
     }
@@ -230,9 +233,11 @@ impl State {
                 None => lane.failing_since,
             };
         }
-        let waits = self.after_outcome(outcome, at).and_then(|after| self.put(&outcome.delivery, &after));
+        let after = self.after_outcome(outcome, at);
+        let waits = after.and_then(|after| self.put(&outcome.delivery, &after));
+        let dead = matches!(after, Some(DeliveryState::Dead { .. }));
         let DeliveryRef { order_key, .. } = outcome.delivery;
-        events.push(LaneEvent::Recorded { key: outcome.delivery.key(), waits, order_key });
+        events.push(LaneEvent::Recorded { key: outcome.delivery.key(), waits, dead, order_key });
     }
 
     /// What a delivery is after an attempt that ended at `at`; `None` if nothing
@@ -263,13 +268,14 @@ impl State {
         for delivery in &change.deliveries {
             let Some(event) = change.what.event(change.at) else {
                 self.change_lane(delivery.endpoint, |lane, _| lane.dead.remove(&delivery.sequence));
+                events.push(LaneEvent::Left(delivery.key()));
                 continue;
             };
             let known = self.delivery(delivery);
             let Some(before) = known.or_else(|| change.what.assumes(change.at)) else { continue };
             if let Ok(after) = transition(&before, &event) {
-                let waits = self.put(delivery, &after);
-                events.push(told(delivery, waits));
+                self.put(delivery, &after);
+                events.push(told(delivery, &after));
             }
         }
     }
@@ -284,8 +290,8 @@ impl State {
             match state {
                 // The scheduler knows those in the window already, and one of them may be in flight.
                 DeliveryState::Scheduled(_) if lane.is_behind(&delivery) => {
-                    let waits = self.put(&delivery, state);
-                    events.push(told(&delivery, waits));
+                    self.put(&delivery, state);
+                    events.push(told(&delivery, state));
                 }
                 DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } | DeliveryState::Resending(_) => {
                     self.put(&delivery, state);
@@ -302,8 +308,8 @@ impl State {
         for delivery in expunged.waiting.iter().chain(&expunged.dead) {
             let Some(before) = self.delivery(delivery) else { continue };
             if let Ok(after) = transition(&before, &event) {
-                let waits = self.put(delivery, &after);
-                events.push(told(delivery, waits));
+                self.put(delivery, &after);
+                events.push(told(delivery, &after));
             }
         }
     }
@@ -338,7 +344,7 @@ impl State {
         }
         config.apply(change);
         match change {
-            ConfigChange::Endpoint(endpoint) => events.push(self.lane_event(config, endpoint)),
+            ConfigChange::Endpoint(endpoint) => self.tell_endpoint(config, endpoint, events),
             ConfigChange::Application(app) => {
                 let endpoints = config.app(app.id).into_iter().flat_map(|entry| entry.endpoints());
                 events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
@@ -348,6 +354,22 @@ impl State {
                 events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
             }
             _ => {}
+        }
+    }
+
+    /// Tells of an endpoint, and of the dead letters behind which others wait.
+    fn tell_endpoint(&self, config: &Config, endpoint: &Endpoint, events: &mut Vec<LaneEvent>) {
+        events.push(self.lane_event(config, endpoint));
+        let order = endpoint.fields.policy.order.as_ref();
+        let holds = order.is_some_and(|order| order.after_dead == AfterDead::Hold);
+        if let Some(lane) = self.lanes.get(&endpoint.id).filter(|_| holds) {
+            let told = |(sequence, dead): (&Position, &Dead)| LaneEvent::Died {
+                key: DeliveryKey { endpoint: endpoint.id, message: *sequence },
+                order_key: dead.order_key,
+            };
+            // What is resent meanwhile waits itself.
+            let dead = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(*sequence));
+            events.extend(dead.map(told));
         }
     }
 
@@ -383,15 +405,16 @@ impl State {
     }
 }
 
-fn told(delivery: &DeliveryRef, waits: Option<Scheduled>) -> LaneEvent {
+fn told(delivery: &DeliveryRef, state: &DeliveryState) -> LaneEvent {
     let (key, order_key) = (delivery.key(), delivery.order_key);
-    match waits {
-        Some(scheduled) => LaneEvent::Waiting { key, scheduled, order_key },
-        None => LaneEvent::Left(key),
+    match (state.waits_for(), state) {
+        (Some(scheduled), _) => LaneEvent::Waiting { key, scheduled, order_key },
+        (None, DeliveryState::Dead { .. }) => LaneEvent::Died { key, order_key },
+        (None, _) => LaneEvent::Left(key),
     }
 }
 
 fn waiting(endpoint: EndpointId, sequence: Position, live: &Live) -> LaneEvent {
-    let key = postrider_model::delivery::DeliveryKey { endpoint, message: sequence };
+    let key = DeliveryKey { endpoint, message: sequence };
     LaneEvent::Waiting { key, scheduled: live.scheduled, order_key: live.order_key }
 }

@@ -69,7 +69,7 @@ fn settlement(outbox: &Outbox, job: &Job, status: u16, body: Bytes, next: Next) 
         url: job.target.url.clone(),
         result: AttemptResult::Answered(Response { status, retry_after: None, body }),
     };
-    Settlement { outcome, trigger: job.scheduled.trigger, next, disable: None }
+    Settlement { outcome, trigger: job.scheduled.trigger, next, disable: None, ordered: false }
 }
 
 fn poll_once<T>(answer: &mut Pin<Box<dyn Future<Output = T> + Send>>) -> bool {

@@ -357,7 +357,9 @@ impl Machine {
             match event {
                 LaneEvent::Waiting { key, .. } => drop(self.told.insert(key)),
                 LaneEvent::Recorded { key, waits: Some(_), .. } => drop(self.told.insert(key)),
-                LaneEvent::Left(key) | LaneEvent::Recorded { key, .. } => drop(self.told.remove(&key)),
+                LaneEvent::Left(key) | LaneEvent::Died { key, .. } | LaneEvent::Recorded { key, .. } => {
+                    self.told.remove(&key);
+                }
                 LaneEvent::EndpointGone(endpoint) => self.told.retain(|key| key.endpoint != endpoint),
                 LaneEvent::Endpoint(_) => {}
             }

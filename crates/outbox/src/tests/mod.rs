@@ -9,6 +9,7 @@ mod interleavings;
 mod life;
 mod machine;
 mod once;
+mod order;
 mod replay_missing;
 mod retention;
 mod stepper;

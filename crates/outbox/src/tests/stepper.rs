@@ -143,6 +143,11 @@ impl Stepper {
 
     /// Lets the committer record how an attempt ended.
     pub(crate) fn settle(&mut self, job: &Job, status: u16, next: Next) {
+        self.settle_in_order(job, status, next, false);
+    }
+
+    /// The same, where others may wait for it in order.
+    pub(crate) fn settle_in_order(&mut self, job: &Job, status: u16, next: Next, ordered: bool) {
         let key = job.key;
         let response = Response { status, retry_after: None, body: Bytes::from_static(b"answer") };
         let outcome = Outcome {
@@ -154,7 +159,7 @@ impl Stepper {
             result: AttemptResult::Answered(response),
         };
         let disable = (status == 410).then_some(DisabledBy::Gone);
-        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable });
+        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable, ordered });
         self.step();
     }
 

@@ -159,7 +159,9 @@ impl Running {
             match event {
                 LaneEvent::Waiting { key, scheduled, .. } => drop(waiting.insert(*key, *scheduled)),
                 LaneEvent::Recorded { key, waits: Some(scheduled), .. } => drop(waiting.insert(*key, *scheduled)),
-                LaneEvent::Left(key) | LaneEvent::Recorded { key, .. } => drop(waiting.remove(key)),
+                LaneEvent::Left(key) | LaneEvent::Died { key, .. } | LaneEvent::Recorded { key, .. } => {
+                    waiting.remove(key);
+                }
                 LaneEvent::EndpointGone(endpoint) => waiting.retain(|key, _| key.endpoint != *endpoint),
                 LaneEvent::Endpoint(_) => {}
             }
@@ -189,7 +191,13 @@ impl Running {
             result: AttemptResult::Answered(response),
         };
         let trigger = job.scheduled.trigger;
-        self.outbox.settle(Settlement { outcome, trigger, next, disable: (status == 410).then_some(DisabledBy::Gone) });
+        self.outbox.settle(Settlement {
+            outcome,
+            trigger,
+            next,
+            disable: (status == 410).then_some(DisabledBy::Gone),
+            ordered: false,
+        });
         let recorded = |events: &[LaneEvent]| {
             events.iter().any(|event| matches!(event, LaneEvent::Recorded { key, .. } if *key == job.key))
         };

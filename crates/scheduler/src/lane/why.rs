@@ -20,7 +20,8 @@ impl Lane {
             return Some(Wait::Held(hold));
         }
         if !self.queue.is_first(message) {
-            return Some(Wait::Behind);
+            let by_dead = self.queue.is_held_by_dead(message);
+            return Some(if by_dead { Wait::BehindDeadLetter } else { Wait::Behind });
         }
         if waits.not_before > at.now {
             return Some(Wait::NotDue { due: waits.not_before });

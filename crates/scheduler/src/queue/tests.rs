@@ -8,7 +8,7 @@ const NOW: UnixMs = UnixMs(1_000);
 
 fn waits(attempt: u16, due: u64, order_key: u64) -> Waits {
     let scheduled = Scheduled { due: UnixMs(due), attempt, step: attempt - 1, trigger: Trigger::Scheduled };
-    Waits { scheduled, order_key, not_before: UnixMs(due) }
+    Waits { scheduled, order_key, order: order_key, not_before: UnixMs(due) }
 }
 
 fn at(raw: u64) -> Position {
@@ -66,6 +66,9 @@ fn an_earlier_one_that_comes_later_goes_first() {
 enum Step {
     Put { message: u64, attempt: u16, due: u64, order_key: u64 },
     Remove(u64),
+    Bury(u64),
+    Unbury(u64),
+    Reorder(OrderBy),
     Take,
     Done,
     Pass(u64),
@@ -76,10 +79,43 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (1u64..12, 1u16..4, 0u64..3_000, 0u64..3)
             .prop_map(|(message, attempt, due, order_key)| Step::Put { message, attempt, due, order_key }),
         1 => (1u64..12).prop_map(Step::Remove),
+        1 => (1u64..12).prop_map(Step::Bury),
+        2 => (1u64..12).prop_map(Step::Unbury),
+        1 => prop_oneof![Just(OrderBy::Key), Just(OrderBy::Fifo), Just(OrderBy::None)].prop_map(Step::Reorder),
         3 => Just(Step::Take),
         2 => Just(Step::Done),
         1 => (0u64..500).prop_map(Step::Pass),
     ]
+}
+
+#[test]
+fn a_dead_letter_holds_up_what_follows_it_in_its_order_only() {
+    let mut queue = Queue::default();
+    for (message, order_key) in [(2, 7), (3, 7), (1, 7), (4, 8)] {
+        queue.put(at(message), waits(1, 0, order_key), NOW);
+    }
+    assert_eq!(queue.take(NOW).map(|(message, _)| message), Some(at(1)));
+    queue.bury(at(1), 7, OrderBy::Key);
+    queue.done(7, NOW);
+    assert_eq!(take_all(&mut queue, NOW), [4]);
+    assert!(queue.is_held_by_dead(at(2)) && queue.is_held_by_dead(at(3)));
+    queue.unbury(at(1), OrderBy::Key, NOW);
+    assert_eq!(take_all(&mut queue, NOW), [2]);
+}
+
+#[test]
+fn another_order_counts_for_what_waits_and_what_is_in_flight() {
+    let mut queue = Queue::default();
+    for (message, order_key) in [(1, 7), (2, 8), (3, 0)] {
+        queue.put(at(message), waits(1, 0, order_key), NOW);
+    }
+    assert_eq!(queue.take(NOW).map(|(message, _)| message), Some(at(1)));
+    queue.reorder(OrderBy::Fifo, vec![OrderBy::Fifo.order(7)], NOW);
+    assert_eq!(take_all(&mut queue, NOW), [0u64; 0], "all wait for the first");
+    queue.done(OrderBy::Fifo.order(7), NOW);
+    assert_eq!(take_all(&mut queue, NOW), [2]);
+    queue.reorder(OrderBy::None, vec![], NOW);
+    assert_eq!(take_all(&mut queue, NOW), [3]);
 }
 
 proptest! {
@@ -87,42 +123,61 @@ proptest! {
     /// everything comes out in the end, order kept.
     #[test]
     fn nothing_is_lost_and_order_holds(steps in prop::collection::vec(any_step(), 0..120)) {
-        let (mut queue, mut now, mut flights) = (Queue::default(), UnixMs(0), Vec::<(Position, u64)>::new());
+        let (mut queue, mut now, mut by) = (Queue::default(), UnixMs(0), OrderBy::Key);
+        // In flight, with the order key.
+        let mut flights = Vec::<(Position, u64)>::new();
         for step in steps {
             match step {
                 // A delivery has one order key for life.
                 Step::Put { message, attempt, due, order_key } if !flights.iter().any(|(m, _)| *m == at(message)) => {
                     let order_key = if order_key == 0 { 0 } else { 1 + message % 2 };
+                    let order_key = queue.dead.get(&at(message)).copied().unwrap_or(order_key);
                     let known = queue.get(at(message)).map_or(order_key, |known| known.order_key);
-                    queue.put(at(message), waits(attempt, due, known), now);
+                    queue.unbury(at(message), by, now);
+                    queue.put(at(message), Waits { order: by.order(known), ..waits(attempt, due, known) }, now);
                 }
                 Step::Put { .. } => {}
                 Step::Remove(message) => { queue.remove(at(message), now); }
+                Step::Bury(message) => {
+                    let known = queue.remove(at(message), now).map(|known| known.order_key);
+                    let key = known.unwrap_or(1 + message % 2);
+                    queue.bury(at(message), key, by);
+                }
+                Step::Unbury(message) => queue.unbury(at(message), by, now),
+                Step::Reorder(other) => {
+                    by = other;
+                    let busy = flights.iter().map(|(_, key)| by.order(*key)).filter(|order| *order != 0);
+                    queue.reorder(by, busy.collect(), now);
+                }
                 Step::Take => if let Some((message, taken)) = queue.take(now) {
                     prop_assert!(taken.not_before <= now, "never early");
-                    if taken.order_key != 0 {
-                        prop_assert!(flights.iter().all(|(_, key)| *key != taken.order_key), "one at a time");
-                        let earlier = queue.waits.iter().any(|(m, w)| w.order_key == taken.order_key && *m < message);
-                        prop_assert!(!earlier, "in order of sequence");
+                    if taken.order != 0 {
+                        let busy = flights.iter().any(|(_, key)| by.order(*key) == taken.order);
+                        prop_assert!(!busy, "one at a time");
+                        let earlier = |other: &Position, order| order == taken.order && *other < message;
+                        prop_assert!(!queue.waits.iter().any(|(m, w)| earlier(m, w.order)), "in order of sequence");
+                        prop_assert!(!queue.dead.iter().any(|(m, key)| earlier(m, by.order(*key))), "none behind the dead");
                     }
                     flights.push((message, taken.order_key));
                 },
-                Step::Done => if let Some((_, order_key)) = flights.pop() { queue.done(order_key, now) },
+                Step::Done => if let Some((_, order_key)) = flights.pop() { queue.done(by.order(order_key), now) },
                 Step::Pass(ms) => now = UnixMs(now.0 + ms),
             }
             for (message, waits) in &queue.waits {
                 let queued = usize::from(queue.fresh.contains(message))
                     + usize::from(queue.timed.contains(waits.not_before, *message));
-                let first = !queue.waits.iter().any(|(m, w)| w.order_key == waits.order_key && m < message);
-                let may = waits.order_key == 0 || (first && !queue.busy.contains(&waits.order_key));
+                let first = !queue.waits.iter().any(|(m, w)| w.order == waits.order && m < message);
+                let held = queue.dead.iter().any(|(m, key)| by.order(*key) == waits.order && m < message);
+                let may = waits.order == 0 || (first && !held && !queue.busy.contains(&waits.order));
                 prop_assert_eq!(queued, usize::from(may));
             }
         }
         for (_, order_key) in flights {
-            queue.done(order_key, now);
+            queue.done(by.order(order_key), now);
         }
+        queue.unbury_all(now);
         while let Some((_, waits)) = queue.take(UnixMs(u64::MAX)) {
-            queue.done(waits.order_key, now);
+            queue.done(waits.order, now);
         }
         prop_assert_eq!(queue.len(), 0);
         prop_assert!(queue.fresh.is_empty() && queue.timed.len() == 0 && queue.ordered.is_empty());

@@ -11,6 +11,7 @@ use postrider_model::retry::RetrySchedule;
 
 mod clock;
 mod law;
+mod order;
 mod policy;
 mod resend;
 

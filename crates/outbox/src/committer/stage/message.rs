@@ -8,6 +8,7 @@ use postrider_model::time::UnixMs;
 use super::{Answer, Committer, Frame, InFrame, KEY_WINDOW};
 use crate::committer::request::Ingest;
 use crate::journal::FrameBuilder;
+use crate::orders::Pointers;
 use crate::record::Record;
 
 impl Committer {
@@ -85,6 +86,8 @@ impl Committer {
             let channels = message.meta.channels.iter().cloned().collect();
             let endpoints = entry.recipients(&message.meta.event_type, &channels, message.only);
             message.meta.endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
+            let pointers = Pointers::of(entry, &message.meta.endpoints);
+            message.meta.orders = pointers.read(&message.body, message.meta.order_key);
             message.meta.config_version = entry.version;
         }
         Ok(())

@@ -26,7 +26,7 @@ impl Committer {
         if frame.touched.contains(&key) || (disable.is_some() && frame.config_changed) {
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));
         }
-        let nothing_to_record = LaneEvent::Recorded { key, waits: None, order_key: 0 };
+        let nothing_to_record = LaneEvent::Recorded { key, waits: None, dead: false, order_key: 0 };
         let Some(flight) = self.shared.in_flight.lock().remove(&key) else {
             // No job was handed out for it.
             return self.events.push(nothing_to_record);

@@ -1,0 +1,127 @@
+//! What others wait for in order is on disk before they are told of it.
+
+use std::sync::Arc;
+
+use postrider_model::command::{Command, Reply, Write};
+use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+use postrider_model::id::EndpointId;
+use postrider_model::lane::{DeliveryStore as _, LaneEvent};
+use postrider_model::order::{AfterDead, OrderBy, OrderRule};
+use postrider_model::ports::{Accept as _, Configure as _, Control as _, DeliveryFilter, PageRequest, Query as _};
+
+use super::stepper::{self, Stepper, runtime};
+use super::support::{ManualClock, ORG, message, options};
+use crate::disk::sim::{SimDisk, Survival};
+
+const PAID: &str = "order.paid";
+
+fn take(stepper: &Stepper) -> Vec<LaneEvent> {
+    let mut events = vec![];
+    stepper.outbox.take(&mut events);
+    events
+}
+
+fn waiting(events: &[LaneEvent]) -> Vec<DeliveryKey> {
+    let waiting = events.iter().filter_map(|event| match event {
+        LaneEvent::Waiting { key, .. } => Some(*key),
+        _ => None,
+    });
+    waiting.collect()
+}
+
+fn dead(events: &[LaneEvent]) -> Vec<DeliveryKey> {
+    let dead = events.iter().filter_map(|event| match event {
+        LaneEvent::Died { key, .. } => Some(*key),
+        _ => None,
+    });
+    dead.collect()
+}
+
+struct Store {
+    disk: Arc<SimDisk>,
+    index: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl Store {
+    fn start(&self, disk: &Arc<SimDisk>) -> Stepper {
+        let disk = Arc::<SimDisk>::clone(disk);
+        let options = options(std::path::Path::new("/store"));
+        Stepper::start(options, self.index.path(), &self.clock, disk, &runtime()).expect("it opens")
+    }
+}
+
+fn store() -> (Store, Stepper) {
+    let index = tempfile::tempdir().expect("a temporary directory");
+    let store = Store { disk: Arc::new(SimDisk::new()), index, clock: ManualClock::new() };
+    let mut stepper = store.start(&store.disk);
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(stepper::app("shop"))).expect("it is new");
+    stepper.ask(outbox.execute(stepper::endpoint("shop", "e", &[PAID]))).expect("it is new");
+    (store, stepper)
+}
+
+fn send(stepper: &mut Stepper) -> DeliveryKey {
+    take(stepper);
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.accept(message("shop", PAID, "{}"))).expect("there is room");
+    *waiting(&take(stepper)).first().expect("it has a delivery")
+}
+
+fn hold_behind_the_dead(stepper: &mut Stepper, after_dead: AfterDead) -> EndpointId {
+    let command = Command::Endpoint {
+        org: ORG,
+        app: "shop".into(),
+        endpoint: "e".into(),
+        write: Write::Update,
+        secret: None,
+        disabled: None,
+        edit: Box::new(move |fields| {
+            fields.policy.order = Some(OrderRule { by: OrderBy::Fifo, pointer: None, after_dead });
+        }),
+    };
+    let outbox = stepper.outbox.clone();
+    match stepper.ask(outbox.execute(command)).expect("it is legal") {
+        Reply::Endpoint { endpoint, .. } => endpoint.id,
+        other => panic!("another reply: {other:?}"),
+    }
+}
+
+#[test]
+fn an_outcome_that_others_wait_for_survives_a_power_cut_once_it_is_told() {
+    for ordered in [true, false] {
+        let (store, mut stepper) = store();
+        let key = send(&mut stepper);
+        let job = stepper.ask(stepper.outbox.job(key)).expect("it waits");
+        stepper.settle_in_order(&job, 200, Next::Delivered, ordered);
+        let told =
+            take(&stepper).iter().any(|event| matches!(event, LaneEvent::Recorded { key: of, .. } if *of == key));
+        assert!(told, "the next may go out by now");
+        let after = Arc::new(store.disk.crash(Survival::Nothing));
+        let waits = waiting(&take(&store.start(&after)));
+        assert_eq!(waits.is_empty(), ordered, "only what nobody waits for may be forgotten");
+    }
+}
+
+#[test]
+fn dead_letters_that_hold_others_up_are_told_after_a_start_and_a_change() {
+    let (store, mut stepper) = store();
+    let (first, second) = (send(&mut stepper), send(&mut stepper));
+    let dies = Next::Dead { reason: DeadReason::AttemptsExhausted };
+    stepper.attempt(first, 500, dies).expect("it waits");
+    take(&stepper);
+    assert!(dead(&take(&store.start(&Arc::new(store.disk.crash(Survival::Everything))))).is_empty(), "nobody asked");
+
+    hold_behind_the_dead(&mut stepper, AfterDead::Hold);
+    assert_eq!(dead(&take(&stepper)), [first]);
+    let started = take(&store.start(&Arc::new(store.disk.crash(Survival::Everything))));
+    assert_eq!((dead(&started), waiting(&started)), (vec![first], vec![second]));
+
+    let app = stepper.app_id("shop").expect("it is there");
+    let outbox = stepper.outbox.clone();
+    let filter = DeliveryFilter { app: Some(app), ..DeliveryFilter::default() };
+    let page = outbox.dead_letters(&filter, &PageRequest::default()).expect("it can be read");
+    let message = page.items.first().expect("it is dead").message;
+    stepper.ask(outbox.replay(app, message, first.endpoint)).expect("it is dead");
+    assert_eq!(waiting(&take(&stepper)), [first], "it waits itself, and holds nobody up by being dead");
+}

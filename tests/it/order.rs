@@ -1,0 +1,103 @@
+//! Order at an endpoint that asked for it, from the API to the wire.
+
+use serde_json::{Value, json};
+
+use crate::support::{Api, Endpoint, Receiver, Reply, Setup};
+
+/// A failure is tried again at once.
+const AT_ONCE: &str = "0,0,0,0";
+
+async fn ordered(api: &Api, receiver: &Receiver, order: Value) -> Endpoint {
+    api.app("shop").await;
+    api.endpoint("shop", receiver, json!({ "policy": { "order": order } })).await
+}
+
+async fn send_numbered(api: &Api, count: usize, payload: impl Fn(usize) -> Value) -> Vec<String> {
+    let mut ids = vec![];
+    for n in 0..count {
+        ids.push(api.send("shop", "order.paid", payload(n)).await);
+    }
+    ids
+}
+
+/// The ids in the order of their first arrivals.
+fn firsts(receiver: &Receiver) -> Vec<String> {
+    let mut firsts: Vec<String> = vec![];
+    for id in receiver.ids() {
+        if !firsts.contains(&id) {
+            firsts.push(id);
+        }
+    }
+    firsts
+}
+
+#[tokio::test]
+async fn first_in_first_out_holds_through_failures_and_kill_9() {
+    let (mut server, receiver) = (Setup::new().set("retry.schedule", AT_ONCE).start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = ordered(&api, &receiver, json!({ "by": "fifo" })).await;
+    let mut ids = vec![];
+    for round in 0..4 {
+        receiver.next([Reply::Status(200), Reply::Status(500), Reply::Close, Reply::Status(200)]);
+        ids.extend(send_numbered(&server.api(), 6, |n| json!({ "n": n, "round": round })).await);
+        // Some have arrived, some wait, one may be on its way.
+        receiver.expect(2 * (round + 1)).await;
+        server = server.kill().await.start().await;
+    }
+    let last = ids.last().expect("there are some");
+    server.api().until_state(&endpoint, last, "delivered").await;
+    assert_eq!(firsts(&receiver), ids, "the order of first arrivals is that of acceptance");
+    // Only the one that was sent last before a crash may come again after it was confirmed.
+    let all = receiver.ids();
+    for pair in all.windows(2) {
+        let place = |id: &String| ids.iter().position(|other| other == id);
+        assert!(place(&pair[1]) >= place(&pair[0]), "nothing older comes after something newer");
+    }
+}
+
+#[tokio::test]
+async fn keys_in_the_payload_are_independent_of_each_other() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0,3600").start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = ordered(&api, &receiver, json!({ "by": "key", "pointer": "/order/id" })).await;
+    receiver.next([Reply::Status(500)]);
+    let first = api.send("shop", "order.paid", json!({ "order": { "id": 17 } })).await;
+    api.until_waits(&endpoint, &first, "not_due").await;
+    let second = api.send("shop", "order.paid", json!({ "order": { "id": 17 }, "again": true })).await;
+    let other = api.send("shop", "order.paid", json!({ "order": { "id": 18 } })).await;
+    let none = api.send("shop", "order.paid", json!({ "order": {} })).await;
+    for message in [&other, &none] {
+        api.until_state(&endpoint, message, "delivered").await;
+    }
+    api.until_waits(&endpoint, &second, "behind").await;
+    let path = format!("/app/shop/endpoint/{}", endpoint.id);
+    api.patch(&path, json!({ "policy": { "retrySchedule": [0, 0] } })).await;
+    api.until_state(&endpoint, &second, "delivered").await;
+    assert_eq!(firsts(&receiver), [first, other, none, second]);
+}
+
+#[tokio::test]
+async fn what_follows_a_dead_letter_waits_for_it_if_the_endpoint_wants_that() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0").start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = ordered(&api, &receiver, json!({ "by": "fifo", "afterDead": "hold" })).await;
+    receiver.next([Reply::Status(500)]);
+    let ids = send_numbered(&api, 3, |n| json!({ "n": n })).await;
+    api.until_state(&endpoint, &ids[0], "dead").await;
+    api.until_waits(&endpoint, &ids[1], "behind_dead_letter").await;
+
+    let server = server.stop().await.start().await;
+    let api = server.api();
+    api.until_waits(&endpoint, &ids[1], "behind_dead_letter").await;
+    assert_eq!(receiver.ids(), ids[..1], "a restart lets nothing by");
+    api.post(&format!("/app/shop/msg/{}/delivery/{}/replay", ids[0], endpoint.id), json!({})).await;
+    api.until_state(&endpoint, &ids[2], "delivered").await;
+    assert_eq!(firsts(&receiver), ids);
+
+    receiver.next([Reply::Status(500)]);
+    let more = send_numbered(&api, 2, |n| json!({ "n": n })).await;
+    api.until_waits(&endpoint, &more[1], "behind_dead_letter").await;
+    let purge = format!("/app/shop/dead-letter/{}/{}", more[0], endpoint.id);
+    assert_eq!(api.call("DELETE", &purge, &Value::Null).await.status, 204);
+    api.until_state(&endpoint, &more[1], "delivered").await;
+}
