@@ -32,6 +32,22 @@ async fn an_event_through_the_ingest_socket_arrives_signed_and_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn many_lines_at_once_are_accepted_in_the_order_of_the_lines() {
+    let server = Server::start().await;
+    server.api().app("shop").await;
+    let mut ingest = server.ingest().await;
+    let lines: String =
+        (0..2_000).map(|n| format!("{{\"app\":\"shop\",\"type\":\"a.b\",\"payload\":{n}}}\n")).collect();
+    assert!(ingest.try_write(lines.as_bytes()).await);
+    let mut ids = vec![];
+    for _ in 0..2_000 {
+        let answer = ingest.answer().await.expect("each line gets an answer");
+        ids.push(answer["id"].as_str().expect("it is accepted").to_owned());
+    }
+    assert!(ids.is_sorted(), "ids are in the order of acceptance");
+}
+
+#[tokio::test]
 async fn a_body_that_is_no_json_arrives_as_it_is() {
     let (server, receiver) = (Server::start().await, Receiver::start().await);
     let endpoint = server.api().register("shop", &receiver).await;

@@ -6,6 +6,7 @@ use postrider_model::command::{Command, Reply, Write};
 use postrider_model::message::{Accepted, NewMessage};
 use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::unconstrained;
 
 use crate::Outbox;
 use crate::committer::request::{Arrival, FrameBound as _, Ingest, no_id};
@@ -19,7 +20,10 @@ impl Accept for Outbox {
         if let Some(bound) = &self.bound {
             bound.name(&mut message);
         }
-        Box::pin(async move {
+        // Tokio's budget would send the later ones of many back before they have a
+        // place in the queue, and wakes those newest first. So little is done here
+        // in one poll that nobody starves by going without it.
+        Box::pin(unconstrained(async move {
             outbox.check(&message)?;
             outbox.ensure_app(&message).await?;
             let (reply, answer) = oneshot::channel();
@@ -29,14 +33,14 @@ impl Accept for Outbox {
             first.room = Some(room);
             outbox.send(Arrival { first, more: vec![] })?;
             answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into()))
-        })
+        }))
     }
 
     fn accept_all(&self, mut messages: Vec<NewMessage>) -> Answer<Vec<Result<Accepted, AcceptError>>> {
         if let Some(bound) = &self.bound {
             messages.iter_mut().for_each(|message| bound.name(message));
         }
-        Box::pin(self.clone().accept_group(messages))
+        Box::pin(unconstrained(self.clone().accept_group(messages)))
     }
 }
 

@@ -73,6 +73,23 @@ fn a_group_takes_one_frame_and_each_member_hears_its_own_answer() {
     assert_eq!(stepper.outbox.room.available_permits(), room, "all room is given back");
 }
 
+/// As the ingest socket asks: many in one task, which has only so much budget a turn.
+#[test]
+fn messages_are_accepted_in_the_order_in_which_they_are_first_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stepper = shop(&dir, options(dir.path()));
+    let outbox = stepper.outbox.clone();
+    let mut accepting: Vec<_> =
+        (0..1_000).map(|n| outbox.accept(message("shop", "order.paid", &n.to_string()))).collect();
+    runtime().block_on(std::future::poll_fn(|cx| {
+        assert!(accepting.iter_mut().all(|answer| answer.as_mut().poll(cx).is_pending()));
+        Poll::Ready(())
+    }));
+    assert_eq!(outbox.ingest.len(), 1_000, "each has its place after it was polled once");
+    let ids: Vec<_> = accepting.into_iter().map(|answer| stepper.ask(answer).expect("it is fine").id).collect();
+    assert!(ids.is_sorted());
+}
+
 #[test]
 fn a_group_that_finds_no_room_in_time_is_refused_as_a_whole() {
     let dir = tempfile::tempdir().expect("a directory");
