@@ -85,6 +85,12 @@ pub(crate) enum EndpointCommand {
         after_help = "Example:\n  postrider endpoint replay-missing --app shop main --since 2026-01-31T12:00:00Z"
     )]
     ReplayMissing(endpoint_replay::ReplayMissing),
+    /// Sends an endpoint messages of a span of time again, also those that were delivered
+    #[command(
+        after_help = "Examples:\n  postrider endpoint bulk-replay --app shop main --since 2026-01-31T12:00:00Z\n  \
+                            postrider endpoint bulk-replay --app shop main --since 2026-01-31T12:00:00Z --type order.paid --status success"
+    )]
+    BulkReplay(endpoint_replay::BulkReplay),
     /// Counts an endpoint's deliveries by their state
     #[command(after_help = "Example:\n  postrider endpoint stats --app shop main --since 2026-01-31T12:00:00Z")]
     Stats(endpoint_stats::Stats),
@@ -246,6 +252,7 @@ impl EndpointCommand {
             }
             Self::Recover(command) => command.run(context, &client).await,
             Self::ReplayMissing(command) => command.run(context, &client).await,
+            Self::BulkReplay(command) => command.run(context, &client).await,
             Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, show_flow),
             Self::Stats(command) => command.run(context, &client).await,
             Self::SendExample(command) => command.run(context, &client).await,

@@ -75,3 +75,60 @@ impl ReplayMissing {
         self.span.begin(context, client, "replay-missing", self.span.body()).await
     }
 }
+
+/// Which messages, in more words.
+#[derive(Args, Debug)]
+pub(crate) struct BulkReplay {
+    #[command(flatten)]
+    span: Span,
+    /// Only this event type; may be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Only what was sent to this channel
+    #[arg(long)]
+    channel: Option<String>,
+    /// Only what bears this tag
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only what stands so with the endpoint; without it what was delivered and what is a dead letter
+    #[arg(long)]
+    status: Option<Ended>,
+    /// Only what was last answered with a status of this class, such as 500; 0 for no answer
+    #[arg(long, value_name = "CLASS")]
+    status_code_class: Option<u16>,
+}
+
+/// How a delivery has ended, in Svix's words.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Ended {
+    Success,
+    Fail,
+    Canceled,
+}
+
+impl BulkReplay {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The server is not there, or refuses.
+    pub(super) async fn run(self, context: &Context, client: &Client) -> Result<(), Failure> {
+        let status = self.status.map(|status| match status {
+            Ended::Success => 0,
+            Ended::Fail => 2,
+            Ended::Canceled => 4,
+        });
+        let types = (!self.types.is_empty()).then_some(&self.types);
+        let narrowing = json!({
+            "eventTypes": types,
+            "channel": self.channel,
+            "tag": self.tag,
+            "status": status,
+            "statusCodeClass": self.status_code_class,
+        });
+        let mut body = self.span.body();
+        if let (Some(body), Value::Object(narrowing)) = (body.as_object_mut(), narrowing) {
+            body.extend(narrowing);
+        }
+        self.span.begin(context, client, "bulk-replay", body).await
+    }
+}

@@ -104,6 +104,40 @@ async fn replay_missing_sends_an_endpoint_what_it_asks_for_and_never_got() {
 }
 
 #[tokio::test]
+async fn bulk_replay_sends_again_what_was_delivered_and_what_failed() {
+    let (server, receiver) = (Setup::new().set("retry.schedule", "0").start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    receiver.next([204, 400, 204].map(Reply::Status));
+    let mut sent = vec![];
+    for (event_type, state) in [("order.paid", "delivered"), ("order.paid", "dead"), ("order.sent", "delivered")] {
+        let message = api.send("shop", event_type, json!({})).await;
+        api.until_state(&endpoint, &message, state).await;
+        sent.push(message);
+    }
+    let arguments = ["endpoint", "bulk-replay", "--app", "shop", &endpoint.id, "--since", "2020-01-01T00:00:00Z"];
+    let replay = |more: &[&str]| server.run(&[&arguments[..], more].concat()).json();
+    let again = async |message: &str, attempt: u64| {
+        let look = async || {
+            let found = api.delivery(&endpoint, message).await;
+            (found["state"] == "delivered" && found["attempt"] == attempt).then_some(())
+        };
+        until(format!("attempt {attempt} of {message}"), look).await;
+    };
+    let task = replay(&["--type", "order.paid"]);
+    assert_eq!((&task["task"], &task["status"]), (&json!("endpoint.bulk-replay"), &json!("finished")));
+    assert_eq!(task["data"]["messagesSent"], 2);
+    again(&sent[0], 2).await;
+    again(&sent[1], 2).await;
+    assert_eq!(replay(&["--status", "fail"])["data"]["messagesSent"], 0);
+    assert_eq!(replay(&["--status", "success", "--status-code-class", "200"])["data"]["messagesSent"], 3);
+    for (message, attempt) in [(&sent[0], 3), (&sent[1], 3), (&sent[2], 2)] {
+        again(message, attempt).await;
+    }
+    assert_eq!(receiver.arrivals().len(), 8);
+}
+
+#[tokio::test]
 async fn recover_goes_on_after_a_kill_and_has_no_cap() {
     let fails = Arc::new(AtomicBool::new(true));
     let (seen, mut recovered) = watch::channel(BTreeSet::new());

@@ -107,6 +107,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(example::send))
         .routes(routes!(endpoint_replay::recover))
         .routes(routes!(endpoint_replay::replay_missing))
+        .routes(routes!(endpoint_replay::bulk_replay))
         .routes(routes!(endpoint::pause))
         .routes(routes!(endpoint::resume))
 }

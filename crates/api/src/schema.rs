@@ -91,6 +91,18 @@ impl PartialSchema for TaskKindName {
 
 impl ToSchema for TaskKindName {}
 
+/// Where a message stands with an endpoint that waits no more.
+pub(crate) enum EndedStatus {}
+
+impl PartialSchema for EndedStatus {
+    fn schema() -> RefOr<Schema> {
+        let status = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer));
+        RefOr::T(status.enum_values(Some([0, 2, 4])).into())
+    }
+}
+
+impl ToSchema for EndedStatus {}
+
 /// The class of an answer's status.
 pub(crate) enum StatusCodeClass {}
 

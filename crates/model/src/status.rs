@@ -1,10 +1,12 @@
 //! Where a message stands with one endpoint, in Svix's words and numbers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::delivery::DeliveryState;
 
 /// Where a message stands with one endpoint. The numbers are those of Svix's
 /// `MessageStatus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessageStatus {
     /// The endpoint confirmed it.
     Success = 0,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, EndpointId, TaskId};
 use crate::ports::DeliveryFilter;
+use crate::status::MessageStatus;
 use crate::time::UnixMs;
 
 /// Tasks of one application that may run at once.
@@ -41,6 +42,40 @@ pub enum TaskWork {
     /// Schedules the messages of a span of time that an endpoint's filters let
     /// through, as they are at that moment, and that never went to it.
     ReplayMissing(EndpointSpan),
+    /// Schedules messages of a span of time again that went to an endpoint and
+    /// wait no more: also those that were delivered.
+    BulkReplay(BulkReplay),
+}
+
+/// Which messages an endpoint gets again. What is `None` does not restrict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkReplay {
+    /// Of which endpoint, and by their time.
+    pub span: EndpointSpan,
+    /// One of these event types.
+    pub event_types: Option<Vec<String>>,
+    /// Sent to this channel.
+    pub channel: Option<String>,
+    /// Bearing this label.
+    pub tag: Option<String>,
+    /// Where they stand with the endpoint; `None`: delivered or dead letters.
+    pub status: Option<MessageStatus>,
+    /// The last attempt was answered with a status from this hundred, 2 for 2xx;
+    /// 0: without an answer.
+    pub status_class: Option<u16>,
+}
+
+impl BulkReplay {
+    /// Whether a message that stands so is meant. What waits comes by its own
+    /// schedule, and what a person cancelled is sent only if that is asked for.
+    #[must_use]
+    pub fn means(&self, status: MessageStatus) -> bool {
+        match status {
+            MessageStatus::Success | MessageStatus::Fail => self.status.is_none_or(|wanted| wanted == status),
+            MessageStatus::Canceled => self.status == Some(status),
+            MessageStatus::Pending | MessageStatus::Sending => false,
+        }
+    }
 }
 
 /// The messages for one endpoint that were accepted in a span of time.
@@ -73,11 +108,13 @@ pub enum TaskKind {
     Recover,
     /// [`TaskWork::ReplayMissing`].
     ReplayMissing,
+    /// [`TaskWork::BulkReplay`].
+    BulkReplay,
 }
 
 impl TaskKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::ReplayDeadLetters, Self::Recover, Self::ReplayMissing];
+    pub const ALL: [Self; 4] = [Self::ReplayDeadLetters, Self::Recover, Self::ReplayMissing, Self::BulkReplay];
 
     /// The kind as the API spells it.
     #[must_use]
@@ -86,6 +123,7 @@ impl TaskKind {
             Self::ReplayDeadLetters => "dead_letter.replay",
             Self::Recover => "endpoint.recover",
             Self::ReplayMissing => "endpoint.replay",
+            Self::BulkReplay => "endpoint.bulk-replay",
         }
     }
 }
@@ -104,6 +142,7 @@ impl TaskWork {
             Self::ReplayDeadLetters(_) => TaskKind::ReplayDeadLetters,
             Self::Recover(_) => TaskKind::Recover,
             Self::ReplayMissing(_) => TaskKind::ReplayMissing,
+            Self::BulkReplay(_) => TaskKind::BulkReplay,
         }
     }
 
@@ -113,6 +152,7 @@ impl TaskWork {
         match self {
             Self::ReplayDeadLetters(filter) => filter.app,
             Self::Recover(span) | Self::ReplayMissing(span) => Some(span.app),
+            Self::BulkReplay(bulk) => Some(bulk.span.app),
         }
     }
 
@@ -122,6 +162,7 @@ impl TaskWork {
         match self {
             Self::ReplayDeadLetters(filter) => filter.endpoint,
             Self::Recover(span) | Self::ReplayMissing(span) => Some(span.endpoint),
+            Self::BulkReplay(bulk) => Some(bulk.span.endpoint),
         }
     }
 }

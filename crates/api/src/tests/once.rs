@@ -83,6 +83,7 @@ fn posts() -> Vec<(&'static str, Value, u16)> {
         ("/app/{app_id}/endpoint/{endpoint_id}/resume", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/recover", json!({"since": "2027-01-01T00:00:00Z"}), 202),
         ("/app/{app_id}/endpoint/{endpoint_id}/replay-missing", json!({"since": "2027-01-01T00:00:00Z"}), 202),
+        ("/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", json!({"since": "2027-01-01T00:00:00Z"}), 202),
         ("/app/{app_id}/endpoint/{endpoint_id}/send-example", example, 200),
         ("/app/{app_id}/msg", message, 202),
         ("/app/{app_id}/msg/batch", batch, 202),
@@ -127,7 +128,8 @@ async fn a_retry_gets_the_same_answer_byte_for_byte_and_changes_nothing() {
         let makes_one = matches!(status, 201)
             || path.contains("/msg/batch")
             || path.contains("/recover")
-            || path.contains("/replay-");
+            || path.contains("/replay-")
+            || path.contains("/bulk-");
         assert!(!makes_one || unkeyed.body != first.body, "{path}: without the key it is another request");
     }
     let all = operations().into_keys().filter(|operation| operation.starts_with("POST "));

@@ -1,6 +1,7 @@
 use http::{Method, StatusCode};
 use postrider_model::id::{AppId, TaskId};
-use postrider_model::task::{EndpointSpan, Task, TaskWork};
+use postrider_model::status::MessageStatus;
+use postrider_model::task::{BulkReplay, EndpointSpan, Task, TaskWork};
 use postrider_model::time::UnixMs;
 use serde_json::{Value, json};
 
@@ -61,6 +62,56 @@ async fn what_is_missing_is_replayed_over_a_span_of_time() {
 }
 
 #[tokio::test]
+async fn a_bulk_replay_is_narrowed_by_each_of_its_fields() {
+    let world = shop().await;
+    let path = "/api/v1/app/shop/endpoint/main/bulk-replay";
+    let since = json!("2027-01-15T07:00:00Z");
+    let task = world.post(path, json!({"since": since})).await.is(StatusCode::ACCEPTED);
+    has_shape(&task, TASK);
+    assert_eq!(task["task"], "endpoint.bulk-replay");
+    let body = json!({
+        "since": since, "eventTypes": ["order.paid"], "channel": "eu", "tag": "vip", "status": 2, "statusCodeClass": 500,
+    });
+    world.post(path, body).await.is(StatusCode::ACCEPTED);
+    let works: Vec<_> = world.fake.state().tasks.iter().map(|task| task.work.clone()).collect();
+    let span = span(&world, UnixMs(START.as_u64() - 3_600_000), None);
+    let all = BulkReplay { span, event_types: None, channel: None, tag: None, status: None, status_class: None };
+    assert_eq!(works[0], TaskWork::BulkReplay(all));
+    let narrow = BulkReplay {
+        span,
+        event_types: Some(vec!["order.paid".to_owned()]),
+        channel: Some("eu".to_owned()),
+        tag: Some("vip".to_owned()),
+        status: Some(MessageStatus::Fail),
+        status_class: Some(5),
+    };
+    assert_eq!(works[1], TaskWork::BulkReplay(narrow));
+
+    let cases: Vec<(String, [&str; 2])> = [
+        (r#""eventTypes": []"#, "eventTypes"),
+        (r#""eventTypes": ["no spaces"]"#, "eventTypes"),
+        (r#""eventTypes": "order.paid""#, "eventTypes"),
+        (r#""channel": """#, "channel"),
+        (r#""channel": 7"#, "channel"),
+        (r#""tag": "a b""#, "tag"),
+        (r#""status": 1"#, "status"),
+        (r#""status": 3"#, "status"),
+        (r#""status": 5"#, "status"),
+        (r#""status": -1"#, "status"),
+        (r#""status": "2""#, "status"),
+        (r#""statusCodeClass": 250"#, "statusCodeClass"),
+        (r#""statusCodeClass": 600"#, "statusCodeClass"),
+        (r#""until": "2027-01-15T06:59:59Z""#, "until"),
+        (r#""limit": 7"#, "limit"),
+    ]
+    .map(|(field, name)| (format!(r#"{{"since": "2027-01-15T07:00:00Z", {field}}}"#), ["body", name]))
+    .into();
+    let cases: Vec<(&str, &[&str])> = cases.iter().map(|(body, loc)| (body.as_str(), loc.as_slice())).collect();
+    world.refuses(Method::POST, path, &cases).await;
+    world.refuses(Method::POST, path, &[("{}", &["body", "since"])]).await;
+}
+
+#[tokio::test]
 async fn a_span_of_time_that_makes_no_sense_is_refused() {
     let world = shop().await;
     let cases: &[(&str, &[&str])] = &[
@@ -91,7 +142,7 @@ async fn a_span_is_of_an_endpoint_that_the_caller_may_reach() {
         (&world, "other", endpoint.to_string()),
         (&stranger, "shop", endpoint.to_string()),
     ] {
-        for operation in SPANS {
+        for operation in SPANS.into_iter().chain(["bulk-replay"]) {
             let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/{operation}");
             caller.post(&path, body.clone()).await.is_error(StatusCode::NOT_FOUND, "not_found");
         }

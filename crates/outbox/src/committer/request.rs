@@ -232,11 +232,13 @@ impl FrameBound for Urgent {
 }
 
 fn work_bytes(work: &TaskWork) -> usize {
-    let types = match work {
-        TaskWork::ReplayDeadLetters(filter) => filter.event_types.as_ref(),
-        TaskWork::Recover(_) | TaskWork::ReplayMissing(_) => None,
+    let (types, labels) = match work {
+        TaskWork::ReplayDeadLetters(filter) => (filter.event_types.as_ref(), [None, None]),
+        TaskWork::Recover(_) | TaskWork::ReplayMissing(_) => (None, [None, None]),
+        TaskWork::BulkReplay(bulk) => (bulk.event_types.as_ref(), [bulk.channel.as_ref(), bulk.tag.as_ref()]),
     };
-    types.into_iter().flatten().map(|name| name.len() + 8).sum()
+    let texts = types.into_iter().flatten().chain(labels.into_iter().flatten());
+    texts.map(|text| text.len() + 8).sum()
 }
 
 fn accepted_bytes(meta: &record::Accepted) -> usize {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use postrider_model::delivery::DeliveryKey;
 use postrider_model::id::{EndpointId, TaskId};
 use postrider_model::position::Position;
-use postrider_model::task::TaskWork;
+use postrider_model::task::{BulkReplay, TaskWork};
 use tokio::sync::oneshot;
 
 use super::Keeper;
@@ -82,7 +82,9 @@ impl Keeper {
     fn one_batch(&mut self, id: TaskId, task: &TaskState) -> Progress {
         match &task.work {
             TaskWork::ReplayDeadLetters(_) | TaskWork::Recover(_) => self.dead_letters_of(id, task),
-            TaskWork::ReplayMissing(span) => self.messages_of(id, task, span),
+            TaskWork::ReplayMissing(span) | TaskWork::BulkReplay(BulkReplay { span, .. }) => {
+                self.messages_of(id, task, span)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postrider_model::delivery::{DeliveryState, TransitionError};
 use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
-use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter};
+use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter, QueryError};
 use postrider_model::task::{Task, TaskWork};
 
 use crate::Outbox;
@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// The number of the last attempt of a delivery that was begun, 0 if there was none.
-    fn attempts_made(&self, app: AppId, delivery: &DeliveryRef) -> Result<u16, ControlError> {
+    pub(crate) fn attempts_made(&self, app: AppId, delivery: &DeliveryRef) -> Result<u16, QueryError> {
         // The request of a delivery that was cancelled may still be in flight; its
         // outcome must not count for the replay (W6).
         let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
@@ -168,7 +168,5 @@ impl Shared {
 
 /// Runs what reads from disk on a thread that may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| postrider_model::ports::QueryError::Failed(error.to_string()).into())
+    tokio::task::spawn_blocking(work).await.map_err(|error| QueryError::Failed(error.to_string()).into())
 }

@@ -206,7 +206,7 @@ impl Shared {
 
     /// How a delivery has ended that is neither live nor a dead letter; `None` if
     /// the message never went to the endpoint.
-    fn ended_state(&self, found: &Found, endpoint: EndpointId) -> Result<Option<DeliveryState>, QueryError> {
+    pub(crate) fn ended_state(&self, found: &Found, endpoint: EndpointId) -> Result<Option<DeliveryState>, QueryError> {
         let ended = self.ended_states(found)?;
         let named = found.meta.endpoints.contains(&endpoint);
         let cancelled = named.then_some(DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 });

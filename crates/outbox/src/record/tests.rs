@@ -14,7 +14,8 @@ use postrider_model::job::FailureKind;
 use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
 use postrider_model::secret::SealedSecret;
-use postrider_model::task::EndpointSpan;
+use postrider_model::status::MessageStatus;
+use postrider_model::task::{BulkReplay, EndpointSpan, TaskWork};
 use postrider_model::time::UnixMs;
 use proptest::prelude::*;
 
@@ -131,6 +132,14 @@ fn samples() -> Vec<(&'static str, Record)> {
     };
     let span =
         EndpointSpan { app: AppId(id(1)), endpoint: EndpointId(id(2)), since: UnixMs(15), until: Some(UnixMs(16)) };
+    let bulk = BulkReplay {
+        span,
+        event_types: Some(vec!["order.paid".to_owned()]),
+        channel: Some("europe".to_owned()),
+        tag: Some("vip".to_owned()),
+        status: Some(MessageStatus::Fail),
+        status_class: Some(5),
+    };
     let started = |work| Record::TaskStarted(TaskStarted { id: TaskId(id(7)), work, created: UnixMs(16) });
     vec![
         ("accepted", Record::Accepted(accepted(), Some(Bytes::from_static(b"{\"order\":  17}")))),
@@ -177,6 +186,7 @@ fn samples() -> Vec<(&'static str, Record)> {
         ("task-started", started(TaskWork::ReplayDeadLetters(filter))),
         ("task-started-recover", started(TaskWork::Recover(span))),
         ("task-started-replay-missing", started(TaskWork::ReplayMissing(span))),
+        ("task-started-bulk-replay", started(TaskWork::BulkReplay(bulk))),
         ("task-finished", Record::TaskFinished(TaskFinished { id: TaskId(id(7)), at: UnixMs(17) })),
         (
             "carried",

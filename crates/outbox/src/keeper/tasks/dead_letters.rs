@@ -77,6 +77,6 @@ fn means(shared: &Shared, work: &TaskWork, letter: &DeliveryRef, state: &Deliver
         TaskWork::ReplayDeadLetters(filter) => matching::matches(shared, filter, letter, state),
         TaskWork::Recover(span) => span.holds(letter.accepted()),
         // They go through messages.
-        TaskWork::ReplayMissing(_) => false,
+        TaskWork::ReplayMissing(_) | TaskWork::BulkReplay(_) => false,
     }
 }

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use postrider_model::delivery::DeliveryKey;
+use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::TaskId;
 use postrider_model::ports::{MessageFilter, PageRequest, QueryError};
 use postrider_model::position::Position;
-use postrider_model::task::EndpointSpan;
+use postrider_model::status::MessageStatus;
+use postrider_model::task::{BulkReplay, EndpointSpan, TaskWork};
 use postrider_model::time::UnixMs;
 
 use super::{Batch, Progress};
@@ -18,6 +19,7 @@ use crate::committer::request::Meant;
 use crate::keeper::Keeper;
 use crate::lookup::{Found, query_error};
 use crate::ports::Wanted;
+use crate::record::DeliveryRef;
 use crate::shared::Shared;
 use crate::state::TaskState;
 
@@ -70,7 +72,7 @@ impl Shared {
         (span, endpoint): (&EndpointSpan, &Arc<Endpoint>),
         room: usize,
     ) -> Result<Part, QueryError> {
-        let filter = filter(span, endpoint);
+        let filter = filter(&task.work, span, endpoint);
         let wanted = Wanted::new(&filter, false);
         let after = match task.cursor {
             Some(cursor) => Some(cursor.message),
@@ -87,7 +89,7 @@ impl Shared {
                 part.reads += 1;
                 match self.message_at(row.sequence, row.position) {
                     Ok(Some(found)) if wanted.record(&found) && found.body.is_some() => {
-                        match self.if_missing(&found, endpoint) {
+                        match self.if_meant(task, &found, endpoint) {
                             Ok(meant) => part.deliveries.extend(meant),
                             Err(error) => failed = Some(error),
                         }
@@ -113,6 +115,50 @@ impl Shared {
         }
     }
 
+    fn if_meant(&self, task: &TaskState, found: &Found, endpoint: &Endpoint) -> Result<Option<Meant>, QueryError> {
+        match &task.work {
+            TaskWork::BulkReplay(bulk) => self.if_stands_so((bulk, task.created), found, endpoint),
+            _ => self.if_missing(found, endpoint),
+        }
+    }
+
+    /// The delivery of a message to an endpoint if it has ended as is asked for.
+    fn if_stands_so(
+        &self,
+        (bulk, ended_until): (&BulkReplay, UnixMs),
+        found: &Found,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Meant>, QueryError> {
+        let delivery = found.delivery(endpoint.id);
+        let known = self.state.lock().delivery(&delivery).map(|state| state.without_resend());
+        let state = if known.is_some() { known } else { self.ended_state(found, endpoint.id)? };
+        // What waited when the task was asked for has been sent since.
+        let had_ended = |state: &DeliveryState| ended_at(state).is_some_and(|at| at <= ended_until);
+        if !state.is_some_and(|state| had_ended(&state) && bulk.means(MessageStatus::of(&state, false))) {
+            return Ok(None);
+        }
+        if bulk.status_class.is_some() && self.last_status_class(&delivery)? != bulk.status_class {
+            return Ok(None);
+        }
+        let attempts_made = if known.is_some() { 0 } else { self.attempts_made(endpoint.app, &delivery)? };
+        Ok(Some(Meant { delivery, known, attempts_made }))
+    }
+
+    /// The hundred of the status that the last attempt was answered with, 0 if it
+    /// had no answer; `None` if there was no attempt.
+    fn last_status_class(&self, delivery: &DeliveryRef) -> Result<Option<u16>, QueryError> {
+        let mut class = None;
+        let DeliveryRef { app, endpoint, sequence, .. } = *delivery;
+        let scanned = self.index.attempts_of_message(app, sequence, None, true, usize::MAX, &mut |row| {
+            if row.endpoint == endpoint {
+                class = Some(row.status / 100);
+            }
+            class.is_none()
+        });
+        scanned.map_err(query_error)?;
+        Ok(class)
+    }
+
     /// The delivery of a message to an endpoint if it never went there.
     fn if_missing(&self, found: &Found, endpoint: &Endpoint) -> Result<Option<Meant>, QueryError> {
         let delivery = found.delivery(endpoint.id);
@@ -130,12 +176,24 @@ impl Shared {
     }
 }
 
+/// When a delivery ended that waits no more.
+const fn ended_at(state: &DeliveryState) -> Option<UnixMs> {
+    match *state {
+        DeliveryState::Delivered { at, .. } | DeliveryState::Dead { at, .. } | DeliveryState::Cancelled { at, .. } => {
+            Some(at)
+        }
+        DeliveryState::Scheduled(_) | DeliveryState::Resending(_) => None,
+    }
+}
+
 /// Which messages are meant, all but for what has become of their deliveries.
-fn filter(span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> MessageFilter {
-    MessageFilter {
-        before: span.until,
-        after: span.since.as_u64().checked_sub(1).map(UnixMs),
-        wanted_by: Some(Arc::clone(endpoint)),
-        ..MessageFilter::default()
+fn filter(work: &TaskWork, span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> MessageFilter {
+    let after = span.since.as_u64().checked_sub(1).map(UnixMs);
+    let of_span = MessageFilter { before: span.until, after, ..MessageFilter::default() };
+    match work {
+        TaskWork::BulkReplay(BulkReplay { event_types, channel, tag, .. }) => {
+            MessageFilter { event_types: event_types.clone(), channel: channel.clone(), tag: tag.clone(), ..of_span }
+        }
+        _ => MessageFilter { wanted_by: Some(Arc::clone(endpoint)), ..of_span },
     }
 }
