@@ -52,13 +52,17 @@ pub(crate) struct Server {
     metrics: SocketAddr,
     complaints: Arc<Mutex<Vec<String>>>,
     /// Goes after the process.
-    _data: TempDir,
+    _data: Arc<TempDir>,
 }
 
 impl Server {
     /// Starts one on free ports; its data directory is made in `dir`.
     pub(crate) fn start(dir: &Path) -> Result<Self, Failure> {
-        let data = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        Self::on(&Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?))
+    }
+
+    /// Starts one on free ports and a data directory that may have been used before.
+    pub(crate) fn on(data: &Arc<TempDir>) -> Result<Self, Failure> {
         let mut command = command(data.path());
         command.arg("serve").stderr(Stdio::piped());
         for setting in [
@@ -81,7 +85,7 @@ impl Server {
         };
         let Addresses { api, metrics, ingest_socket } = ready;
         let token = token(data.path())?;
-        Ok(Self { child, api, ingest_socket, token, metrics, complaints, _data: data })
+        Ok(Self { child, api, ingest_socket, token, metrics, complaints, _data: Arc::clone(data) })
     }
 
     /// The process's id.
