@@ -175,3 +175,27 @@ async fn equal_requests_that_come_together_make_one_thing() {
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!(api.get("/app").await["data"].as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test]
+async fn who_corrects_a_member_of_a_batch_sends_the_others_once() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    let batch = async |first: Value| {
+        let messages = [first, json!({ "eventType": "a.b", "payload": { "n": 1 } })];
+        let answer = keyed(&api, "/app/shop/msg/batch", &json!({ "messages": messages })).await;
+        let id = |n: usize| answer.json()["data"][n]["id"].as_str().map(str::to_owned);
+        (answer.status, id(0), id(1))
+    };
+    let no_payload = json!({ "eventType": "a.b" });
+    let (status, None, Some(good)) = batch(no_payload).await else { panic!("only the second is taken in") };
+    assert_eq!(status, 207);
+    let corrected = json!({ "eventType": "a.b", "payload": { "n": 0 } });
+    let (status, Some(corrected), again) = batch(corrected).await else { panic!("both are taken in") };
+    assert_eq!((status, again.as_deref()), (202, Some(good.as_str())));
+    for message in [&good, &corrected] {
+        api.until_state(&endpoint, message, "delivered").await;
+    }
+    assert_eq!(api.get("/app/shop/msg").await["data"].as_array().map(Vec::len), Some(2));
+    assert_eq!(receiver.arrivals().len(), 2);
+}

@@ -153,14 +153,14 @@ pub(crate) async fn create(
     let asked = read(&body.bytes, org, &app)?;
     let mut messages = Vec::with_capacity(asked.len());
     let mut refused = Vec::with_capacity(asked.len());
-    for asked in asked {
+    for (place, asked) in (0..).zip(asked) {
         let ready = match asked {
             Ok((message, application)) => with_application(&context, &caller, message, application).await,
             Err(error) => Err(error),
         };
         match ready {
             Ok(message) => {
-                messages.push(message);
+                messages.push(NewMessage { place, ..message });
                 refused.push(None);
             }
             // Nothing is taken in yet, so this is the answer to all of it.

@@ -52,6 +52,7 @@ pub(crate) fn parse(line: &Bytes, rules: &Rules) -> Result<NewMessage, Refusal> 
         tags: BTreeSet::new(),
         only: None,
         payload_retention: None,
+        place: 0,
     })
 }
 

@@ -46,6 +46,9 @@ pub struct NewMessage {
     /// For how long from acceptance the body is shown and sent; `None`: as long
     /// as there is the message.
     pub payload_retention: Option<Duration>,
+    /// Its place among the messages of its request, from 0 on and counting those
+    /// that are refused. The key of the request and this name it.
+    pub place: u32,
 }
 
 impl NewMessage {
@@ -66,6 +69,7 @@ impl NewMessage {
             tags: BTreeSet::new(),
             only: None,
             payload_retention: None,
+            place: 0,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -33,7 +32,7 @@ impl Once for FakeOnce {
     fn bind(&self, request: &KeyedRequest) -> BoundPorts {
         let Self(fake) = self;
         let name = format!("{} of {}", request.key, request.route.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
-        let accept = Arc::new(Naming { fake: Arc::clone(fake), name, count: AtomicU32::new(0) });
+        let accept = Arc::new(Naming { fake: Arc::clone(fake), name });
         BoundPorts { accept, configure: Arc::clone(fake) as _, control: Arc::clone(fake) as _ }
     }
 
@@ -47,13 +46,12 @@ impl Once for FakeOnce {
 struct Naming {
     fake: Arc<Fake>,
     name: String,
-    count: AtomicU32,
 }
 
 impl Accept for Naming {
     fn accept(&self, mut message: NewMessage) -> Later<Result<Accepted, AcceptError>> {
-        let n = self.count.fetch_add(1, Ordering::Relaxed);
-        message.idempotency_key.get_or_insert_with(|| format!("{} {n}", self.name));
+        let place = message.place;
+        message.idempotency_key.get_or_insert_with(|| format!("{} {place}", self.name));
         self.fake.accept(message)
     }
 }

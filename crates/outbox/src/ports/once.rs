@@ -2,7 +2,7 @@
 //! which each makes its change once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use postrider_model::message::NewMessage;
 use postrider_model::once::{Answered, BoundPorts, KeyedRequest, Once};
@@ -18,13 +18,12 @@ use crate::record::IdempotencyKey;
 pub(crate) struct Bound {
     once: IdempotencyKey,
     changed: AtomicBool,
-    messages: AtomicU32,
 }
 
 impl Bound {
     fn to(request: &KeyedRequest) -> Arc<Self> {
         let once = keys::request(request);
-        Arc::new(Self { once, changed: AtomicBool::new(false), messages: AtomicU32::new(0) })
+        Arc::new(Self { once, changed: AtomicBool::new(false) })
     }
 
     /// The key, for the first change that the request asks for.
@@ -32,11 +31,13 @@ impl Bound {
         (!self.changed.swap(true, Ordering::AcqRel)).then_some(self.once)
     }
 
-    /// Gives the nth message of the request a key of its own. It is made of a
-    /// hash, so that no sender's own key is like it.
+    /// Gives a message of the request a key of its own, by its place: so a retry
+    /// with others corrected names it alike. The key is made of a hash, so that no
+    /// sender's own key is like it.
     pub(crate) fn name(&self, message: &mut NewMessage) {
-        let n = self.messages.fetch_add(1, Ordering::AcqRel);
-        message.idempotency_key.get_or_insert_with(|| format!("{:032x}:{n}", u128::from_be_bytes(self.once.key)));
+        let request = u128::from_be_bytes(self.once.key);
+        let place = message.place;
+        message.idempotency_key.get_or_insert_with(|| format!("{request:032x}:{place}"));
     }
 }
 

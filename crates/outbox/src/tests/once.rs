@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_model::command::{Command, Write};
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::message::Message;
+use postrider_model::message::{Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest, Once as _};
 use postrider_model::ports::{
     Accept as _, Configure as _, ControlError, DeliveryFilter, MessageFilter, PageRequest, Query as _,
@@ -148,16 +148,15 @@ fn change(stepper: &mut Stepper, asked: Asked, request: &KeyedRequest) -> Result
         }
         Asked::Messages => {
             let mut ids = vec![];
-            for body in ["one", "two"] {
-                let accepted = stepper.ask(bound.accept.accept(message("shop", "order.paid", body)));
+            for message in one_and_two() {
+                let accepted = stepper.ask(bound.accept.accept(message));
                 let stopping = |_| postrider_model::ports::Unavailable::Stopping;
                 ids.push(accepted.map_err(stopping)?.id.to_string());
             }
             return Ok(ids.join(" "));
         }
         Asked::Batch => {
-            let messages = ["one", "two"].map(|body| message("shop", "order.paid", body));
-            let accepted = stepper.ask(bound.accept.accept_all(messages.to_vec()));
+            let accepted = stepper.ask(bound.accept.accept_all(one_and_two().to_vec()));
             let stopping = |_| postrider_model::ports::Unavailable::Stopping;
             let ids = accepted.into_iter().map(|accepted| Ok(accepted.map_err(stopping)?.id.to_string()));
             return ids.collect::<Result<Vec<_>, ControlError>>().map(|ids| ids.join(" "));
@@ -190,6 +189,11 @@ fn messages(stepper: &Stepper, app: AppId, event_type: &str) -> Result<Vec<Messa
     let page = PageRequest { limit: 100, ..PageRequest::default() };
     let filter = MessageFilter { event_types: Some(vec![event_type.to_owned()]), ..MessageFilter::default() };
     Ok(stepper.outbox.messages(app, &filter, &page)?.items)
+}
+
+/// The messages of a request.
+fn one_and_two() -> [NewMessage; 2] {
+    [(0, "one"), (1, "two")].map(|(place, body)| NewMessage { place, ..message("shop", "order.paid", body) })
 }
 
 fn replay_all() -> TaskWork {
