@@ -113,3 +113,45 @@ async fn deliveries_are_listed_and_cancelled_by_due_time() {
     receiver.release();
     api.until_state(&endpoint, &flying, "delivered").await;
 }
+
+#[tokio::test]
+async fn lists_of_a_tenant_tell_nothing_of_another() {
+    const LISTS: [&str; 4] = [
+        "delivery?order=ascending",
+        "delivery?order=descending",
+        "dead-letter?order=ascending",
+        "dead-letter?order=descending",
+    ];
+    let setup = Setup::new().set("retry.schedule", "0");
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    receiver.always(Reply::Status(400));
+    let token = server.run(&["token", "create", "--org", "org_0ERdjjO8mz4LTB1vMSiOjvaTlO7"]).json();
+    let (large, small) = (server.api(), server.api_over_tcp(token["token"].as_str()));
+    // Lists go by endpoint, in the order in which they were made.
+    for (api, app, count) in [(&large, "before", 5), (&small, "own", 2), (&large, "after", 5)] {
+        let endpoint = api.register(app, &receiver).await;
+        for _ in 0..count {
+            let message = api.send(app, "order.paid", json!({})).await;
+            api.until_state(&endpoint, &message, "dead").await;
+        }
+        api.set(&endpoint, "paused").await;
+        for _ in 0..count {
+            api.send(app, "order.paid", json!({})).await;
+        }
+    }
+    for list in LISTS {
+        let page = async |iterator: &str| {
+            let page = small.get(&format!("/{list}&limit=2&iterator={iterator}")).await;
+            assert_eq!(page, small.get(&format!("/app/own/{list}&limit=2&iterator={iterator}")).await, "{list}");
+            page
+        };
+        let all = page("").await;
+        assert_eq!((messages(&all).len(), &all["done"]), (2, &json!(true)), "{list}: {all}");
+        // Neither does what lies beyond them.
+        for end in ["iterator", "prevIterator"] {
+            let beyond = page(all[end].as_str().expect("it names a member")).await;
+            assert_eq!((messages(&beyond).len(), &beyond["done"]), (0, &json!(true)), "{list}: {beyond}");
+        }
+    }
+    assert_eq!(walk(&large, "/delivery", "ascending").await.len(), 10);
+}

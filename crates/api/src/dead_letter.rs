@@ -7,7 +7,7 @@ use postrider_model::task::TaskWork;
 
 use crate::Context;
 use crate::auth::Caller;
-use crate::delivery::{DeliveryOut, apps_of, names, page_of};
+use crate::delivery::{DeliveryOut, names, page_of};
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path};
 use crate::filter::{self, FilterIn, Listed, OfParams};
@@ -30,7 +30,7 @@ pub(crate) async fn list(
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
     let filter = filter::of_params(&context, &caller, &app, &params).await?;
-    page_of(&context, &params, Listed::Dead, filter, None).await
+    page_of(&context, &params, Listed::Dead, filter).await
 }
 
 /// Lists the dead letters of all applications of the tenant
@@ -47,8 +47,8 @@ pub(crate) async fn list_all(
     caller: Caller,
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let apps = apps_of(&context, &caller)?;
-    page_of(&context, &params, Listed::Dead, filter::of_tenant(&params)?, Some(apps)).await
+    let org = caller.whole_org()?;
+    page_of(&context, &params, Listed::Dead, filter::of_tenant(org, &params)?).await
 }
 
 /// Shows a dead letter

@@ -1,7 +1,5 @@
 //! Deliveries: what waits, why, and how to end it.
 
-use std::collections::HashSet;
-
 use axum::extract::State;
 use http::StatusCode;
 use postrider_model::delivery::{DeliveryState, Trigger};
@@ -145,7 +143,7 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
     let shown = Shown::read(&params)?;
     let filter = filter::of_params(&context, &caller, &app, &params).await?;
-    page_of(&context, &params, shown.state, shown.onto(filter), None).await
+    page_of(&context, &params, shown.state, shown.onto(filter)).await
 }
 
 /// Lists the deliveries of all applications of the tenant
@@ -162,30 +160,17 @@ pub(crate) async fn list_all(
     caller: Caller,
     params: Params,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
-    let apps = apps_of(&context, &caller)?;
-    let shown = Shown::read(&params)?;
-    page_of(&context, &params, shown.state, shown.onto(filter::of_tenant(&params)?), Some(apps)).await
-}
-
-/// The applications of the caller's tenant.
-pub(crate) fn apps_of(context: &Context, caller: &Caller) -> Result<HashSet<AppId>, ApiError> {
     let org = caller.whole_org()?;
-    let mut apps = HashSet::new();
-    context.ports.configure.with_config(&mut |config| {
-        apps = config.apps().filter(|entry| entry.app.org == org).map(|entry| entry.app.id).collect();
-    });
-    Ok(apps)
+    let shown = Shown::read(&params)?;
+    page_of(&context, &params, shown.state, shown.onto(filter::of_tenant(org, &params)?)).await
 }
 
-/// A page of deliveries. The store knows no tenants, so those of other
-/// tenants are left out here; a page may become shorter by that, and still
-/// says where to go on.
+/// A page of deliveries.
 pub(crate) async fn page_of(
     context: &Context,
     params: &Params,
     listed: Listed,
     filter: DeliveryFilter,
-    only: Option<HashSet<AppId>>,
 ) -> Result<axum::Json<List<DeliveryOut>>, ApiError> {
     let query = PageQuery::read(params, Cursor::Opaque, Order::Descending)?;
     let request = query.request.clone();
@@ -196,10 +181,7 @@ pub(crate) async fn page_of(
             Listed::Dead => store.dead_letters(&filter, &request)?,
         })
     });
-    let mut page = page.await?;
-    if let Some(apps) = only {
-        page.items.retain(|found| apps.contains(&found.app));
-    }
+    let page = page.await?;
     let explain = &*context.ports.explain;
     Ok(axum::Json(query.answer(&page, |found| Some(found.page_key()), |found| DeliveryOut::new(found, explain))))
 }

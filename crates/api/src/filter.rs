@@ -1,6 +1,6 @@
 //! Which deliveries or dead letters a request means.
 
-use postrider_model::id::AppId;
+use postrider_model::id::{AppId, OrgId};
 use postrider_model::ports::DeliveryFilter;
 use postrider_model::time::UnixMs;
 use postrider_model::validate;
@@ -86,9 +86,9 @@ impl Shown {
 }
 
 /// The filter that the parameters of a list of the whole tenant make.
-pub(crate) fn of_tenant(params: &Params) -> Result<DeliveryFilter, ApiError> {
+pub(crate) fn of_tenant(org: OrgId, params: &Params) -> Result<DeliveryFilter, ApiError> {
     let (event_types, before, after) = (params.event_types()?, params.before()?, params.after()?);
-    Ok(DeliveryFilter { event_types, before, after, ..DeliveryFilter::default() })
+    Ok(DeliveryFilter { org: Some(org), event_types, before, after, ..DeliveryFilter::default() })
 }
 
 /// The filter that the parameters of a list make.

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::delivery::{DeliveryKey, DeliveryState, TransitionError};
 use crate::endpoint::{Endpoint, Hold};
 use crate::expunge::Expunge;
-use crate::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
+use crate::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, TaskId};
 use crate::message::{Accepted, Message, NewMessage};
 use crate::once::{Answered, Once};
 use crate::secret::Secret;
@@ -279,6 +279,9 @@ pub struct AttemptFilter {
 /// Which deliveries. What is `None` does not restrict.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryFilter {
+    /// Of applications of this tenant. Not recorded: a task is of one application.
+    #[serde(skip)]
+    pub org: Option<OrgId>,
     /// Of this application.
     pub app: Option<AppId>,
     /// To this endpoint.

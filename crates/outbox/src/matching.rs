@@ -1,9 +1,10 @@
 //! Which deliveries a filter means.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use postrider_model::delivery::DeliveryState;
-use postrider_model::id::EndpointId;
+use postrider_model::id::{AppId, EndpointId, OrgId};
 use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
 
@@ -80,15 +81,23 @@ impl Pending {
 
 /// The endpoints that a filter names.
 pub(crate) fn lanes(shared: &Shared, filter: &DeliveryFilter) -> Vec<EndpointId> {
+    let apps = filter.org.map(|org| apps_of(shared, org));
     let state = shared.state.lock();
     let mut lanes: Vec<_> = match filter.endpoint {
         Some(endpoint) => state.lanes.get_key_value(&endpoint).into_iter().collect(),
         None => state.lanes.iter().collect(),
     };
     lanes.retain(|(_, lane)| filter.app.is_none_or(|app| app == lane.app));
+    lanes.retain(|(_, lane)| apps.as_ref().is_none_or(|apps| apps.contains(&lane.app)));
     let mut endpoints: Vec<_> = lanes.into_iter().map(|(endpoint, _)| *endpoint).collect();
     endpoints.sort_unstable();
     endpoints
+}
+
+/// The applications of a tenant.
+fn apps_of(shared: &Shared, org: OrgId) -> HashSet<AppId> {
+    let config = shared.config.read();
+    config.apps().filter(|entry| entry.app.org == org).map(|entry| entry.app.id).collect()
 }
 
 /// Whether a delivery is meant.

@@ -231,9 +231,6 @@ async fn dead_letters_of_all_applications_are_those_of_the_tenant() {
     assert_eq!(messages(&list), [&first]);
     let list = stranger.get("/api/v1/dead-letter").await.is(StatusCode::OK);
     assert_eq!(messages(&list), [&theirs]);
-    // A page with nothing of one's own still leads on.
     let page = world.get("/api/v1/dead-letter?limit=1").await.is(StatusCode::OK);
-    assert_eq!((messages(&page).len(), &page["done"]), (0, &json!(false)));
-    let next = format!("/api/v1/dead-letter?limit=1&iterator={}", page["iterator"].as_str().unwrap());
-    assert_eq!(messages(&world.get(&next).await.is(StatusCode::OK)), [&first]);
+    assert_eq!((messages(&page), &page["done"]), (vec![first.as_str()], &json!(true)), "{page}");
 }

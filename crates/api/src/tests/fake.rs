@@ -245,8 +245,10 @@ fn one_of(name: &String, names: Option<&Vec<String>>) -> bool {
     names.is_none_or(|names| names.contains(name))
 }
 
-fn matches(delivery: &Delivery, filter: &DeliveryFilter, at: UnixMs) -> bool {
-    filter.app.is_none_or(|app| app == delivery.app)
+fn matches(state: &State, delivery: &Delivery, filter: &DeliveryFilter, at: UnixMs) -> bool {
+    let org = state.config.app(delivery.app).map(|entry| entry.app.org);
+    filter.org.is_none_or(|wanted| org == Some(wanted))
+        && filter.app.is_none_or(|app| app == delivery.app)
         && filter.endpoint.is_none_or(|endpoint| endpoint == delivery.key.endpoint)
         && filter.message.is_none_or(|message| message == delivery.message)
         && one_of(&delivery.event_type, filter.event_types.as_ref())
@@ -361,14 +363,14 @@ impl Query for Fake {
 
     fn pending(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
-        let waits = |found: &&Delivery| found.state.is_pending() && matches(found, filter, found.accepted);
+        let waits = |found: &&Delivery| found.state.is_pending() && matches(&state, found, filter, found.accepted);
         Ok(deliveries(state.deliveries.iter().filter(waits).collect(), request))
     }
 
     fn in_flight(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
         let flies = |found: &&Delivery| {
-            state.waits.get(&found.key) == Some(&Wait::InFlight) && matches(found, filter, found.accepted)
+            state.waits.get(&found.key) == Some(&Wait::InFlight) && matches(&state, found, filter, found.accepted)
         };
         Ok(deliveries(state.deliveries.iter().filter(flies).collect(), request))
     }
@@ -391,7 +393,7 @@ impl Query for Fake {
 
     fn dead_letters(&self, filter: &DeliveryFilter, request: &PageRequest) -> Result<Page<Delivery>, QueryError> {
         let state = self.state();
-        let dead = |found: &&Delivery| matches!(found.state.without_resend(), DeliveryState::Dead { at, .. } if matches(found, filter, at));
+        let dead = |found: &&Delivery| matches!(found.state.without_resend(), DeliveryState::Dead { at, .. } if matches(&state, found, filter, at));
         Ok(deliveries(state.deliveries.iter().filter(dead).collect(), request))
     }
 }
