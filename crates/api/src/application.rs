@@ -248,16 +248,20 @@ pub(crate) async fn ensure(
     let org = caller.whole_org()?;
     let mut fields = application.into_fields().map_err(|error| error.within("application"))?;
     fields.validate().map_err(|errors| ApiError::from(errors).within("application"))?;
-    if caller.app_id(context, path).is_ok() {
-        return Ok(());
-    }
-    if path.starts_with(AppId::PREFIX) {
-        return Err(ApiError::not_found("application"));
-    }
-    if fields.uid.as_ref().is_some_and(|uid| uid != path) {
+    let named = fields.uid.as_ref();
+    let present = caller.app(context, path, |entry| named.is_none_or(|uid| entry.app.fields.uid.as_ref() == Some(uid)));
+    let is_same = match present {
+        Ok(is_same) => is_same,
+        Err(_) if path.starts_with(AppId::PREFIX) => return Err(ApiError::not_found("application")),
+        Err(_) => named.is_none_or(|uid| uid == path),
+    };
+    if !is_same {
         let mut problems = Problems::default();
-        problems.note(&["application", "uid"], "is not the one in the path", "value_error");
+        problems.note(&["application", "uid"], "is not that of the application in the path", "value_error");
         return problems.finish();
+    }
+    if present.is_ok() {
+        return Ok(());
     }
     fields.uid = Some(path.to_owned());
     // By uid and not by the path, so that one made meanwhile stays as it is.

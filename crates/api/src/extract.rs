@@ -108,11 +108,12 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiErr
 
 /// The derived readers would take an array for an object.
 pub(crate) fn refuse_all_but_objects(bytes: &[u8]) -> Result<(), ApiError> {
-    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') && is_json(bytes) {
-        let msg = "must be an object".to_owned();
-        return Err(ApiError::Invalid(vec![Item { loc: vec!["body".into()], msg, kind: "type_error.dict" }]));
-    }
-    Ok(())
+    let (msg, kind) = match bytes.trim_ascii_start().first() {
+        None => ("is empty; a JSON object is expected, such as `{}`", "value_error.jsondecode"),
+        Some(first) if *first != b'{' && is_json(bytes) => ("must be an object", "type_error.dict"),
+        Some(_) => return Ok(()),
+    };
+    Err(ApiError::Invalid(vec![Item { loc: vec!["body".into()], msg: msg.to_owned(), kind }]))
 }
 
 fn is_json(bytes: &[u8]) -> bool {

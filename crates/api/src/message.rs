@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use postrider_model::id::{AppId, MessageId, OrgId};
+use postrider_model::json;
 use postrider_model::message::{JSON, Message, NewMessage};
 use postrider_model::ports::{MessageFilter, Query};
 use postrider_model::time::UnixMs;
@@ -110,7 +111,11 @@ impl MessageIn<'_> {
 /// The payload as it stands in the body.
 pub(crate) fn payload(payload: Field<&RawValue>, body: &Bytes, problems: &mut Problems) -> Bytes {
     match payload {
-        Field::Value(raw) if raw.get().starts_with('{') => return body.slice_ref(raw.get().as_bytes()),
+        Field::Value(raw) if raw.get().starts_with('{') => {
+            let payload = raw.get().as_bytes();
+            problems.check("payload", json::check_depth(payload));
+            return body.slice_ref(payload);
+        }
         Field::Value(_) | Field::Null => problems.note(&["payload"], "must be an object", "type_error.dict"),
         Field::Absent => problems.note(&["payload"], "field required", "value_error.missing"),
     }

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Over the limit clients wait in the listener's backlog, before anything of
-//! theirs is read. A connection without a request in progress is closed after
-//! `idle_timeout`, whatever it did not send; so a slow client holds its slot
-//! for a known time only. After the stop signal no connection is taken, what is
+//! theirs is read. A connection whose first request has not begun within
+//! `header_read_timeout`, or that is without a request in progress for
+//! `idle_timeout` later on, is closed, whatever it did not send; so a slow client
+//! holds its slot for a known time only. After the stop signal no connection is taken, what is
 //! in progress may end within `drain_timeout`, and the rest is cut.
 
 use std::convert::Infallible;
@@ -48,7 +49,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
-    /// How long the head of a request may take to come in.
+    /// How long the head of a request may take to come in: from accepting the
+    /// connection, and in HTTP/1 from the end of the request before.
     pub header_read_timeout: Duration,
     /// How long a connection may be without a request in progress.
     pub idle_timeout: Duration,
@@ -208,7 +210,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = idle_for(idle, options.idle_timeout) => {}
+        () = idle_for(idle, options.header_read_timeout, options.idle_timeout) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -217,8 +219,11 @@ where
     }
 }
 
-/// Ends when no request has been in progress for `limit`.
-async fn idle_for(mut busy: watch::Receiver<usize>, limit: Duration) {
+/// Ends when no request has been in progress for `later`, or for `first` before
+/// there was any: while it is not known which HTTP a client speaks, nobody else
+/// looks at the clock.
+async fn idle_for(mut busy: watch::Receiver<usize>, first: Duration, later: Duration) {
+    let mut limit = first;
     loop {
         let is_idle = *busy.borrow_and_update() == 0;
         let changed = async {
@@ -228,6 +233,7 @@ async fn idle_for(mut busy: watch::Receiver<usize>, limit: Duration) {
             }
         };
         if !is_idle {
+            limit = later;
             changed.await;
         } else if tokio::time::timeout(limit, changed).await.is_err() {
             return;

@@ -7,6 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use hyper::body::Frame;
+use postrider_model::json::MAX_DEPTH;
 use postrider_model::message::NewMessage;
 use postrider_model::ports::Accept as _;
 use serde_json::json;
@@ -143,6 +144,12 @@ async fn an_application_comes_with_its_first_message_and_stays_as_it_is() {
     world.post(PATH, body("Other")).await.is(StatusCode::ACCEPTED);
     let app = world.get("/api/v1/app/shop").await.is(StatusCode::OK);
     assert_eq!((&app["name"], &app["throttleRate"]), (&json!("Shop"), &json!(4)));
+    let by_id = format!("/api/v1/app/{}/msg", app["id"].as_str().unwrap());
+    let named = |uid: &str| json!({"eventType": "a", "payload": {}, "application": {"name": "z", "uid": uid}});
+    for path in [PATH, &by_id] {
+        world.post(path, named("other")).await.is_invalid(&["body", "application", "uid"], path);
+        world.post(path, named("shop")).await.is(StatusCode::ACCEPTED);
+    }
     let unknown = format!("/api/v1/app/app_{}/msg", "0".repeat(27));
     world.post(&unknown, body("Shop")).await.is_error(StatusCode::NOT_FOUND, "not_found");
 }
@@ -180,6 +187,39 @@ async fn bad_fields_are_named_and_nothing_is_stored() {
     let writes = world.writes();
     let unknown = world.post("/api/v1/app/nowhere/msg", json!({"eventType": "a", "payload": {}})).await;
     unknown.is_error(StatusCode::NOT_FOUND, "not_found");
+    assert_eq!(world.writes(), writes);
+}
+
+#[tokio::test]
+async fn a_payload_is_as_deep_as_readers_of_json_can_follow() {
+    let world = World::new();
+    world.app("shop").await;
+    world.endpoint("shop", "main").await;
+    let example = "/api/v1/app/shop/endpoint/main/send-example";
+    let message = |depth: usize| {
+        let inner = depth - 1;
+        format!(r#"{{"eventType":"a","payload":{{"a":{}{}}}}}"#, "[".repeat(inner), "]".repeat(inner))
+    };
+    let batch = |depth| format!(r#"{{"messages":[{}]}}"#, message(depth));
+    for (path, body, status) in [
+        (PATH, message(MAX_DEPTH), 202),
+        (&format!("{PATH}/batch"), batch(MAX_DEPTH), 202),
+        (example, message(MAX_DEPTH), 200),
+    ] {
+        assert_eq!(world.raw(Method::POST, path, &[], body).await.status.as_u16(), status, "{path}");
+    }
+    let writes = world.writes();
+    for depth in [MAX_DEPTH + 1, 300] {
+        for path in [PATH, example] {
+            let answer = world.raw(Method::POST, path, &[], message(depth)).await;
+            answer.is_invalid(&["body", "payload"], path);
+            assert!(answer.json()["detail"][0]["msg"].as_str().unwrap().contains("127"), "{answer:?}");
+        }
+        let answer = world.raw(Method::POST, &format!("{PATH}/batch"), &[], batch(depth)).await;
+        let member = &answer.is(StatusCode::MULTI_STATUS)["data"][0];
+        assert_eq!(member["status"], 422);
+        assert_eq!(member["error"]["detail"][0]["loc"], json!(["body", "messages", "0", "payload"]));
+    }
     assert_eq!(world.writes(), writes);
 }
 

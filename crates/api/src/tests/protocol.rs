@@ -26,6 +26,24 @@ async fn unknown_routes_and_methods_answer_in_json() {
 }
 
 #[tokio::test]
+async fn an_empty_body_is_told_what_goes_into_it() {
+    let world = World::new();
+    world.app("shop").await;
+    world.endpoint("shop", "main").await;
+    let shop = "/api/v1/app/shop";
+    for path in ["/api/v1/app", "/msg/batch", "/endpoint/main/secret/rotate", "/delivery/cancel", "/dead-letter/replay"]
+    {
+        let path = if path.starts_with("/api") { path.to_owned() } else { format!("{shop}{path}") };
+        for body in ["", " \n"] {
+            let answer = world.raw(Method::POST, &path, &[], body).await;
+            answer.is_invalid(&["body"], &path);
+            let said = answer.json()["detail"][0]["msg"].to_string();
+            assert!(said.contains("a JSON object is expected, such as `{}`"), "{path}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn health_needs_no_token_and_says_what_is_wrong() {
     let world = World::new();
     let ask = async |method: Method, path: &str| {
