@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Token(commands::token::Token),
     Salvage(commands::salvage::Salvage),
     CheckConfig(commands::check_config::CheckConfig),
-    #[command(subcommand, hide = true)]
+    #[command(subcommand)]
     Docs(commands::docs::Docs),
 }
 

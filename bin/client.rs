@@ -85,8 +85,9 @@ impl Answer {
         if bytes.is_empty() {
             return Ok(Value::Null.into());
         }
-        let text = std::str::from_utf8(bytes).map_err(ClientError::broken)?.to_owned();
-        let value = serde_json::from_str(&text).map_err(ClientError::broken)?;
+        let unreadable = |error: String| ClientError::Unreadable { error };
+        let text = std::str::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?.to_owned();
+        let value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         Ok(Self { text, value })
     }
 }
@@ -100,6 +101,8 @@ pub(crate) enum ClientError {
     Refused { status: StatusCode, code: String, detail: String, retry_after: Option<String> },
     /// The conversation broke.
     Broken { error: String },
+    /// The answer came whole and is no JSON that can be read here.
+    Unreadable { error: String },
 }
 
 impl Client {
@@ -229,6 +232,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Broken { error } => Self::runtime(format!("the connection to the server broke: {error}"))
                 .hint("the server's log says more; `postrider serve` starts it again"),
+            ClientError::Unreadable { error } => Self::runtime(format!("failed to read the server's answer: {error}")),
         }
     }
 }
@@ -275,6 +279,14 @@ mod tests {
         let body = json!({ "detail": [{ "loc": ["body", "throttleRate"], "msg": "is 0", "type": "value_error" }] });
         assert_eq!(report(422, &none, &body), "error: throttleRate (`--throttle`): is 0\n");
         assert_eq!(report(502, &none, &json!("?")), "error: the server answered 502 Bad Gateway\n");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_no_broken_connection() {
+        for answer in [format!("{}{}", "[".repeat(200), "]".repeat(200)).as_bytes(), b"<html>", b"\xff"] {
+            let report = Failure::from(Answer::parse(answer).expect_err("it is no good answer")).report();
+            assert!(report.starts_with("error: failed to read the server's answer: "), "{report}");
+        }
     }
 
     #[test]

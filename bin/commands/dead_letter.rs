@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::delivery::{Filter, Which, attempts_made, last_attempt, show, standing};
+use super::delivery::{Filter, Which, attempts_made, last_attempt, one_or_all, show, standing};
 use super::endpoint::merged;
 use super::{Context, PageArgs, task};
 use crate::client::Path;
@@ -55,8 +55,8 @@ pub(crate) enum DeadLetter {
         to: Option<String>,
         #[command(flatten)]
         filter: Filter,
-        /// Really all that match
-        #[arg(long, required_unless_present = "message", conflicts_with = "message")]
+        /// Really all that match: needed where no message and endpoint are named
+        #[arg(long, conflicts_with = "message")]
         all: bool,
         /// Do not wait until all are on their way
         #[arg(long)]
@@ -98,6 +98,7 @@ impl DeadLetter {
                 context.output.note(format!("{message} goes out to {to} again"));
                 Ok(())
             }
+            Self::Replay { all: false, .. } => Err(one_or_all()),
             Self::Replay { filter, no_wait, .. } => {
                 let path = Path::new(["app", &filter.app, "dead-letter", "replay"])?;
                 let task = client.post(path, &filter.body()).await?;

@@ -65,8 +65,8 @@ pub(crate) enum Delivery {
         filter: Filter,
         #[command(flatten)]
         due: Due,
-        /// Really all that wait and match
-        #[arg(long, required_unless_present = "message", conflicts_with = "message")]
+        /// Really all that wait and match: needed where no message and endpoint are named
+        #[arg(long, conflicts_with = "message")]
         all: bool,
     },
 }
@@ -178,6 +178,7 @@ impl Delivery {
                 context.output.note(format!("cancelled the delivery of {message} to {to}"));
                 Ok(())
             }
+            Self::Cancel { all: false, .. } => Err(one_or_all()),
             Self::Cancel { filter, due: Due { due_before, due_after }, .. } => {
                 let path = Path::new(["app", &filter.app, "delivery", "cancel"])?;
                 let due = json!({
@@ -190,6 +191,11 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Nothing says which are meant; all is too many for a guess.
+pub(crate) fn one_or_all() -> Failure {
+    Failure::usage("name a message and an endpoint, or give --all for all that match")
 }
 
 /// One message's delivery to one endpoint.

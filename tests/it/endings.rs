@@ -128,6 +128,11 @@ fn wrong_usage_is_refused_with_64_and_a_missing_server_is_a_failure() {
     let lonely = run(home.path(), &["app", "list"]);
     assert_eq!(lonely.code, Some(1), "{lonely:?}");
     assert!(lonely.stderr.contains("hint: "), "{lonely:?}");
+    for of_many in [["dead-letter", "replay"], ["delivery", "cancel"]] {
+        let unsaid = run(home.path(), &[&of_many[..], &["--app", "shop"]].concat());
+        assert_eq!(unsaid.code, Some(64), "{unsaid:?}");
+        assert!(unsaid.stderr.contains("name a message and an endpoint, or give --all"), "{unsaid:?}");
+    }
 }
 
 #[tokio::test]
