@@ -1,28 +1,30 @@
-//! Whose turn it is: round robin over the applications that have something to
-//! send, then over their lanes.
+//! Whose turn it is: first among the applications that have something to send,
+//! then among their lanes; each time the one that has held slots for the
+//! shortest time, see [`crate::ring`].
 //!
 //! In the rings is only what may send now; the rest is parked elsewhere and
 //! comes back when its time has come. So a turn costs the same however many
 //! lanes there are, and a slow, hung or hostile endpoint costs the others
 //! nothing but its own turn (W11).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::rate::Rate;
 
+use crate::ring::{Ring, Share};
 use crate::throttle::Throttle;
 use crate::timers::Timers;
 
 /// One application's turn.
 #[derive(Clone, Debug)]
 struct Turn {
-    /// Lanes of the application, ready or not.
-    lanes: u32,
-    /// Those that may send now, the next one first.
-    ready: VecDeque<EndpointId>,
-    in_ring: bool,
+    share: Share,
+    /// Its lanes, ready or not.
+    lanes: HashMap<EndpointId, Share>,
+    /// Those that may send now.
+    ready: Ring<EndpointId>,
     in_flight: u32,
     throttle: Throttle,
     parked: Option<Duration>,
@@ -32,47 +34,52 @@ struct Turn {
 #[derive(Clone, Debug)]
 pub(crate) struct Fair {
     apps: HashMap<AppId, Turn>,
-    ring: VecDeque<AppId>,
+    ring: Ring<AppId>,
     /// Applications that wait for their own throttle, one entry each.
     parked: Timers<Duration, AppId>,
     /// Attempts in flight per application.
     cap: u32,
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    pub(crate) endpoint: EndpointId,
+    /// What the attempt is thought to cost: for how long it will hold its slot.
+    pub(crate) price: Duration,
+}
+
 impl Fair {
     pub(crate) fn new(cap: u32) -> Self {
-        Self { apps: HashMap::new(), ring: VecDeque::new(), parked: Timers::default(), cap }
+        Self { apps: HashMap::new(), ring: Ring::default(), parked: Timers::default(), cap }
     }
 
     /// The application has one lane more.
-    pub(crate) fn join(&mut self, app: AppId, monotonic: Duration) {
+    pub(crate) fn join(&mut self, app: AppId, endpoint: EndpointId, monotonic: Duration) {
         let turn = self.apps.entry(app).or_insert_with(|| Turn {
-            lanes: 0,
-            ready: VecDeque::new(),
-            in_ring: false,
+            share: Share::default(),
+            lanes: HashMap::new(),
+            ready: Ring::default(),
             in_flight: 0,
             throttle: Throttle::new(None, monotonic),
             parked: None,
         });
-        turn.lanes += 1;
+        turn.lanes.insert(endpoint, Share::default());
     }
 
-    /// The application has one lane less; `ready` if the lane is in its ring.
-    pub(crate) fn leave(&mut self, app: AppId, endpoint: EndpointId, ready: bool) {
+    /// The application has one lane less.
+    pub(crate) fn leave(&mut self, app: AppId, endpoint: EndpointId) {
         let Some(turn) = self.apps.get_mut(&app) else { return };
-        turn.lanes = turn.lanes.saturating_sub(1);
-        if ready {
-            turn.ready.retain(|other| *other != endpoint);
+        if let Some(mut share) = turn.lanes.remove(&endpoint) {
+            turn.ready.rise(endpoint, &mut share);
         }
-        if turn.lanes > 0 {
+        if !turn.lanes.is_empty() {
             return;
         }
         if let Some(until) = turn.parked {
             self.parked.remove(until, app);
         }
-        if turn.in_ring {
-            self.ring.retain(|other| *other != app);
-        }
+        self.ring.rise(app, &mut turn.share);
         self.apps.remove(&app);
     }
 
@@ -87,12 +94,13 @@ impl Fair {
         self.seat(app);
     }
 
-    /// A lane may send. The caller sees to it that it is not in the ring already.
+    /// A lane may send.
     pub(crate) fn enter(&mut self, app: AppId, endpoint: EndpointId) {
-        if let Some(turn) = self.apps.get_mut(&app) {
-            turn.ready.push_back(endpoint);
-            self.seat(app);
+        let Some(turn) = self.apps.get_mut(&app) else { return };
+        if let Some(share) = turn.lanes.get_mut(&endpoint) {
+            turn.ready.sit(endpoint, share);
         }
+        self.seat(app);
     }
 
     /// Attempts in flight of the application have become more or fewer.
@@ -106,18 +114,30 @@ impl Fair {
         }
     }
 
-    /// An attempt of the application starts.
-    pub(crate) fn took(&mut self, app: AppId, monotonic: Duration) {
-        if let Some(turn) = self.apps.get_mut(&app) {
-            turn.throttle.take(monotonic);
+    /// An attempt starts, and is paid for.
+    pub(crate) fn took(&mut self, app: AppId, next: Next, monotonic: Duration) {
+        let Some(turn) = self.apps.get_mut(&app) else { return };
+        turn.throttle.take(monotonic);
+        self.ring.pay(app, &mut turn.share, next.price);
+        if let Some(share) = turn.lanes.get_mut(&next.endpoint) {
+            turn.ready.pay(next.endpoint, share, next.price);
+        }
+    }
+
+    /// An attempt that `price` was paid for has held its slot for `cost`.
+    pub(crate) fn ended(&mut self, app: AppId, endpoint: EndpointId, price: Duration, cost: Duration) {
+        let Some(turn) = self.apps.get_mut(&app) else { return };
+        self.ring.settle(app, &mut turn.share, price, cost);
+        if let Some(share) = turn.lanes.get_mut(&endpoint) {
+            turn.ready.settle(endpoint, share, price, cost);
         }
     }
 
     /// The lane whose turn it is; it leaves the ring by that.
-    pub(crate) fn next(&mut self, monotonic: Duration) -> Option<EndpointId> {
-        while let Some(app) = self.ring.pop_front() {
-            let Some(turn) = self.apps.get_mut(&app) else { continue };
-            turn.in_ring = false;
+    pub(crate) fn next(&mut self, monotonic: Duration) -> Option<Next> {
+        while let Some(app) = self.ring.first() {
+            let turn = self.apps.get_mut(&app)?;
+            self.ring.take(app, &mut turn.share);
             if turn.in_flight >= self.cap {
                 continue;
             }
@@ -127,9 +147,12 @@ impl Fair {
                 self.parked.insert(earliest, app);
                 continue;
             }
-            let Some(endpoint) = turn.ready.pop_front() else { continue };
+            let Some(endpoint) = turn.ready.first() else { continue };
+            let Some(share) = turn.lanes.get_mut(&endpoint) else { continue };
+            turn.ready.take(endpoint, share);
+            let price = share.price();
             self.seat(app);
-            return Some(endpoint);
+            return Some(Next { endpoint, price });
         }
         None
     }
@@ -183,13 +206,12 @@ impl Fair {
         self.apps.get(&app).map_or(0, |turn| turn.in_flight)
     }
 
-    /// Puts an application at the end of the ring if it has something to send.
+    /// Puts an application into the ring if it has something to send.
     fn seat(&mut self, app: AppId) {
         let Some(turn) = self.apps.get_mut(&app) else { return };
         let may = !turn.ready.is_empty() && turn.in_flight < self.cap && turn.parked.is_none();
-        if may && !turn.in_ring {
-            turn.in_ring = true;
-            self.ring.push_back(app);
+        if may && !turn.share.is_seated() {
+            self.ring.sit(app, &mut turn.share);
         }
     }
 }
@@ -212,10 +234,14 @@ mod tests {
     fn fair(cap: u32, lanes: &[(u8, u8)]) -> Fair {
         let mut fair = Fair::new(cap);
         for (of, endpoint) in lanes {
-            fair.join(app(*of), NOW);
+            fair.join(app(*of), lane(*endpoint), NOW);
             fair.enter(app(*of), lane(*endpoint));
         }
         fair
+    }
+
+    fn next(fair: &mut Fair, monotonic: Duration) -> Option<EndpointId> {
+        fair.next(monotonic).map(|next| next.endpoint)
     }
 
     #[test]
@@ -223,49 +249,67 @@ mod tests {
         let mut fair = fair(9, &[(1, 11), (1, 12), (1, 13), (2, 21)]);
         let mut order = Vec::new();
         for _ in 0..6 {
-            let endpoint = fair.next(NOW).expect("lanes come back at once here");
-            let of = if endpoint == lane(21) { 2 } else { 1 };
-            fair.enter(app(of), endpoint);
-            order.push(endpoint);
+            let next = fair.next(NOW).expect("lanes come back at once here");
+            let of = if next.endpoint == lane(21) { 2 } else { 1 };
+            fair.took(app(of), next, NOW);
+            fair.enter(app(of), next.endpoint);
+            order.push(next.endpoint);
         }
         assert_eq!(order, [11, 21, 12, 21, 13, 21].map(lane));
     }
 
     #[test]
+    fn what_held_a_slot_for_long_waits_until_the_others_have_had_as_much() {
+        let mut fair = fair(99, &[(1, 11), (2, 21)]);
+        let slow = fair.next(NOW).expect("both are ready");
+        fair.took(app(1), slow, NOW);
+        fair.ended(app(1), lane(11), slow.price, Duration::from_secs(30));
+        fair.enter(app(1), lane(11));
+        let mut quick = 0;
+        while let Some(next) = fair.next(NOW).filter(|next| next.endpoint == lane(21)) {
+            fair.took(app(2), next, NOW);
+            fair.ended(app(2), lane(21), next.price, Duration::from_secs(1));
+            fair.enter(app(2), lane(21));
+            quick += 1;
+        }
+        assert!((29..=32).contains(&quick), "{quick}");
+    }
+
+    #[test]
     fn an_application_at_its_cap_waits_until_one_has_ended() {
         let mut fair = fair(1, &[(1, 11), (1, 12), (2, 21)]);
-        assert_eq!(fair.next(NOW), Some(lane(11)));
+        assert_eq!(next(&mut fair, NOW), Some(lane(11)));
         fair.count(app(1), 0, 1);
-        assert_eq!(fair.next(NOW), Some(lane(21)));
-        assert_eq!(fair.next(NOW), None);
+        assert_eq!(next(&mut fair, NOW), Some(lane(21)));
+        assert_eq!(next(&mut fair, NOW), None);
         fair.count(app(1), 1, 0);
-        assert_eq!(fair.next(NOW), Some(lane(12)));
+        assert_eq!(next(&mut fair, NOW), Some(lane(12)));
     }
 
     #[test]
     fn a_throttled_application_is_parked_and_comes_back() {
         let mut fair = fair(9, &[(1, 11), (1, 12), (2, 21)]);
         fair.set_rate(app(1), Some(1), NOW);
-        assert_eq!(fair.next(NOW), Some(lane(21)));
-        assert_eq!(fair.next(NOW), None);
+        assert_eq!(next(&mut fair, NOW), Some(lane(21)));
+        assert_eq!(next(&mut fair, NOW), None);
         let wake = fair.next_wake().expect("application 1 is parked");
         fair.advance(wake);
-        assert_eq!(fair.next(wake), Some(lane(11)));
-        fair.took(app(1), wake);
-        assert_eq!(fair.next(wake), None);
+        assert_eq!(next(&mut fair, wake), Some(lane(11)));
+        fair.took(app(1), Next { endpoint: lane(11), price: Duration::ZERO }, wake);
+        assert_eq!(next(&mut fair, wake), None);
         fair.set_rate(app(1), None, wake);
-        assert_eq!(fair.next(wake), Some(lane(12)));
+        assert_eq!(next(&mut fair, wake), Some(lane(12)));
     }
 
     #[test]
     fn nothing_stays_behind_when_the_last_lane_leaves() {
         let mut fair = fair(9, &[(1, 11), (2, 21)]);
-        fair.join(app(2), NOW);
+        fair.join(app(2), lane(22), NOW);
         fair.enter(app(2), lane(22));
-        fair.leave(app(1), lane(11), true);
-        fair.leave(app(2), lane(22), true);
+        fair.leave(app(1), lane(11));
+        fair.leave(app(2), lane(22));
         assert_eq!(fair.ready(), 1);
-        assert_eq!(fair.next(NOW), Some(lane(21)));
-        assert_eq!((fair.next(NOW), fair.apps(), fair.has_ready()), (None, 1, false));
+        assert_eq!(next(&mut fair, NOW), Some(lane(21)));
+        assert_eq!((next(&mut fair, NOW), fair.apps(), fair.has_ready()), (None, 1, false));
     }
 }

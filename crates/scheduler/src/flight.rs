@@ -6,6 +6,8 @@
 //!                +----> Damaged -----+   (its dead letter is recorded)
 //! ```
 
+use std::time::Duration;
+
 use postrider_model::delivery::Scheduled;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -50,6 +52,8 @@ pub(crate) struct Flight {
     pub(crate) order_key: u64,
     /// The order that it holds up, or 0.
     pub(crate) order: u64,
+    /// What was paid for its turn.
+    pub(crate) price: Duration,
     /// It is the probe of its lane's breaker.
     pub(crate) probe: bool,
     /// How far it is.

@@ -234,8 +234,8 @@ impl Lane {
         }
     }
 
-    /// Starts the attempt whose turn it is, if one may start.
-    pub(crate) fn start(&mut self, at: Moment) -> Option<Started> {
+    /// Starts the attempt whose turn it is, if one may start; `price` was paid for it.
+    pub(crate) fn start(&mut self, at: Moment, price: Duration) -> Option<Started> {
         if self.readiness(at) != Readiness::Ready {
             return None;
         }
@@ -254,6 +254,7 @@ impl Lane {
             accepted,
             order_key,
             order,
+            price,
             probe,
             phase: Phase::Fetching,
             news: None,
@@ -309,8 +310,8 @@ impl Lane {
     pub(crate) fn sent(&self, message: Position) -> Option<Flown> {
         let mut flights = self.flights.iter();
         let flight = flights.find(|flight| flight.message == message && flight.phase == Phase::Sent)?;
-        let Flight { scheduled, accepted, order, .. } = *flight;
-        Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0 })
+        let Flight { scheduled, accepted, order, price, .. } = *flight;
+        Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0, price })
     }
 
     /// What counts for this lane.

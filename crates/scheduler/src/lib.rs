@@ -25,6 +25,7 @@ mod pace;
 mod queue;
 mod ramp;
 mod reply;
+mod ring;
 mod scheduler;
 mod service;
 mod settle;

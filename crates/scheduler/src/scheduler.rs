@@ -134,7 +134,7 @@ impl Scheduler {
         let (endpoint, app) = (facts.endpoint, facts.app);
         if let std::collections::hash_map::Entry::Vacant(place) = self.lanes.entry(endpoint) {
             place.insert(Lane::new(facts, &self.standard, self.leap, at.monotonic));
-            self.fair.join(app, at.monotonic);
+            self.fair.join(app, endpoint, at.monotonic);
         }
         self.fair.set_rate(app, facts.app_throttle_per_second, at.monotonic);
         let standard = Arc::clone(&self.standard);
@@ -169,13 +169,14 @@ impl Scheduler {
             return None;
         }
         while self.in_flight < self.ramp.limit(at.monotonic) {
-            let endpoint = self.fair.next(at.monotonic)?;
+            let next = self.fair.next(at.monotonic)?;
+            let endpoint = next.endpoint;
             let started = self.change(endpoint, at, |lane| {
                 lane.place = Readiness::Idle;
-                lane.start(at).map(|started| (lane.app(), started))
+                lane.start(at, next.price).map(|started| (lane.app(), started))
             });
             if let Some((app, started)) = started.flatten() {
-                self.fair.took(app, at.monotonic);
+                self.fair.took(app, next, at.monotonic);
                 let (key, scheduled) = (DeliveryKey { endpoint, message: started.message }, started.scheduled);
                 return Some(Pick { key, scheduled, late: at.now.since(scheduled.due) });
             }
@@ -211,12 +212,13 @@ impl Scheduler {
     pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64) -> Option<Settlement> {
         let key = outcome.key;
         let lane = self.lanes.get(&key.endpoint);
-        let flown = lane.and_then(|lane| Some((lane.sent(key.message)?, lane.rules())));
+        let flown = lane.and_then(|lane| Some((lane.sent(key.message)?, lane.rules(), lane.app())));
         let known = check_invariant!("W5", flown.is_some(), "an outcome came for a delivery that was not in flight");
-        let (flown, rules) = flown.filter(|_| known)?;
+        let (flown, rules, app) = flown.filter(|_| known)?;
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
         let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
         let end = End { signal: Signal::of(&outcome), pause: asked.pause, at: ended };
+        self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
         let settlement = settle::settle(outcome, &flown, rules, asked.retry_after, at.now, random);
         self.change(key.endpoint, at, |lane| lane.ended(key.message, &end, at, random));
         Some(settlement)
@@ -332,7 +334,7 @@ impl Scheduler {
         self.fair.count(app, before.in_flight, after.in_flight);
         if over {
             self.unpark(endpoint, place);
-            self.fair.leave(app, endpoint, place == Readiness::Ready);
+            self.fair.leave(app, endpoint);
             self.lanes.remove(&endpoint);
         } else if next != place {
             self.unpark(endpoint, place);

@@ -73,6 +73,8 @@ pub(crate) struct Flown {
     pub(crate) failing_since: Option<UnixMs>,
     /// Others may wait for it in order.
     pub(crate) ordered: bool,
+    /// What was paid for its turn.
+    pub(crate) price: Duration,
 }
 
 #[cfg(test)]
@@ -107,7 +109,7 @@ mod tests {
     fn follows(result: AttemptResult, step: u16) -> Settlement {
         let asked = Asked::of(&result, NOW, DAY);
         let scheduled = Scheduled { step, ..Scheduled::first(NOW) };
-        let flown = Flown { scheduled, accepted: NOW, failing_since: None, ordered: true };
+        let flown = Flown { scheduled, accepted: NOW, failing_since: None, ordered: true, price: Duration::ZERO };
         settle(outcome(result), &flown, &Rules::default(), asked.retry_after, NOW, 0.5)
     }
 
@@ -125,7 +127,13 @@ mod tests {
     fn a_long_time_of_nothing_but_failure_disables_the_endpoint() {
         let rules = Rules { disable_after: Some(DAY), ..Rules::default() };
         let settled = |status, failing_since| {
-            let flown = Flown { scheduled: Scheduled::first(NOW), accepted: NOW, failing_since, ordered: false };
+            let flown = Flown {
+                scheduled: Scheduled::first(NOW),
+                accepted: NOW,
+                failing_since,
+                ordered: false,
+                price: Duration::ZERO,
+            };
             settle(outcome(answered(status, None)), &flown, &rules, None, NOW + DAY, 0.5)
         };
         let settlement = settled(500, Some(NOW));
