@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_api::RenderMetrics;
-use postrider_model::ports::{Health, Readiness};
+use postrider_model::ports::{Health, Readiness, Wait};
 use postrider_outbox::Outbox;
 use postrider_scheduler::Handle;
 
@@ -57,6 +57,10 @@ pub(super) fn renderer(
         gauge!("postrider_in_flight_limit").set(in_flight_limit as f64);
         gauge!("postrider_in_flight_allowed").set(lanes.in_flight_limit as f64);
         gauge!("postrider_oldest_due_age_seconds").set(lanes.oldest_due_age.as_secs_f64());
+        for reason in Wait::OF_LANES {
+            let waiting = lanes.waiting_by.get(reason).copied().unwrap_or(0);
+            gauge!("postrider_scheduler_waiting_by_reason", "reason" => reason).set(waiting as f64);
+        }
         recorder.render()
     })
 }

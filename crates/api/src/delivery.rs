@@ -49,7 +49,7 @@ pub(crate) struct DeliveryOut {
 }
 
 /// Why a delivery is not in flight, and until when if that is known.
-#[derive(Default, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = DeliveryWaitOut)]
 #[serde(rename_all = "camelCase")]
 struct WaitOut {
@@ -71,26 +71,13 @@ struct WaitOut {
 
 impl From<Wait> for WaitOut {
     fn from(wait: Wait) -> Self {
-        let because = |reason| Self { reason, ..Self::default() };
-        let until = |reason, until| Self { until: Some(time::text(until)), ..because(reason) };
-        let busy =
-            |reason, in_flight, limit| Self { in_flight: Some(in_flight), limit: Some(limit), ..because(reason) };
-        match wait {
-            Wait::InFlight => because("in_flight"),
-            Wait::NotDue { due } => until("not_due", due),
-            Wait::Held(hold) => because(hold.as_str()),
-            Wait::LanePaused { until: end } => until("lane_paused", end),
-            Wait::RateLimited { until: end } => until("rate_limited", end),
-            Wait::BreakerOpen { until: end } => until("breaker_open", end),
-            Wait::BreakerHalfOpen => because("breaker_half_open"),
-            Wait::LaneBusy { in_flight, limit } => busy("lane_busy", in_flight, limit),
-            Wait::ApplicationRateLimited { until: end } => until("application_rate_limited", end),
-            Wait::ApplicationBusy { in_flight, limit } => busy("application_busy", in_flight, limit),
-            Wait::Turn => because("turn"),
-            Wait::Behind => because("behind"),
-            Wait::BehindDeadLetter => because("behind_dead_letter"),
-            Wait::BehindWindow => because("behind_window"),
-        }
+        let (in_flight, limit) = match wait {
+            Wait::LaneBusy { in_flight, limit } | Wait::ApplicationBusy { in_flight, limit } => {
+                (Some(in_flight), Some(limit))
+            }
+            _ => (None, None),
+        };
+        Self { reason: wait.reason(), until: wait.until().map(time::text), in_flight, limit }
     }
 }
 

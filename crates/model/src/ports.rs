@@ -559,6 +559,59 @@ pub enum Wait {
     BehindWindow,
 }
 
+impl Wait {
+    /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
+    pub const OF_LANES: [&'static str; 13] = [
+        "not_due",
+        "rate_limited",
+        "lane_paused",
+        "breaker_open",
+        "breaker_half_open",
+        "lane_busy",
+        "behind",
+        "turn",
+        "endpoint_disabled",
+        "endpoint_disabled_by_410",
+        "endpoint_disabled_by_failures",
+        "endpoint_paused",
+        "dispatch_paused",
+    ];
+
+    /// The reason as the API, the command line and the metrics spell it.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::InFlight => "in_flight",
+            Self::NotDue { .. } => "not_due",
+            Self::Held(hold) => hold.as_str(),
+            Self::LanePaused { .. } => "lane_paused",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::BreakerOpen { .. } => "breaker_open",
+            Self::BreakerHalfOpen => "breaker_half_open",
+            Self::LaneBusy { .. } => "lane_busy",
+            Self::ApplicationRateLimited { .. } => "application_rate_limited",
+            Self::ApplicationBusy { .. } => "application_busy",
+            Self::Turn => "turn",
+            Self::Behind => "behind",
+            Self::BehindDeadLetter => "behind_dead_letter",
+            Self::BehindWindow => "behind_window",
+        }
+    }
+
+    /// Until when it waits, if that is known.
+    #[must_use]
+    pub const fn until(&self) -> Option<UnixMs> {
+        match self {
+            Self::NotDue { due: until }
+            | Self::LanePaused { until }
+            | Self::RateLimited { until }
+            | Self::BreakerOpen { until }
+            | Self::ApplicationRateLimited { until } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
 /// Says why something waits; implemented by the scheduler.
 pub trait Explain: Send + Sync {
     /// Why this pending delivery is not in flight, if that is known.

@@ -1,5 +1,6 @@
 //! What everybody else holds of the scheduler.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) struct Shared {
 }
 
 /// What there is at one moment, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     /// Endpoints that are known.
     pub lanes: usize,
@@ -40,6 +41,9 @@ pub struct Gauges {
     pub in_flight_limit: usize,
     /// How long the oldest delivery that is due and not held has been due.
     pub oldest_due_age: Duration,
+    /// Deliveries in the lanes that wait, by what their lane waits for, as
+    /// [`Wait::reason`] spells it. What is not there is 0.
+    pub waiting_by: BTreeMap<&'static str, usize>,
 }
 
 /// A cheap way to ask and to steer the scheduler.

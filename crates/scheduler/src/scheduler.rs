@@ -12,7 +12,7 @@
 //! outcome comes. Every change of a lane goes through one function, which counts
 //! and puts it into its place again; so no event costs more than its own lane.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -297,6 +297,12 @@ impl Scheduler {
     #[must_use]
     pub fn gauges(&self, at: Moment) -> Gauges {
         let oldest = self.lanes.values().filter_map(Lane::oldest_due).min();
+        let mut waiting_by = BTreeMap::new();
+        for lane in self.lanes.values() {
+            if let Some(wait) = lane.waits_for(at) {
+                *waiting_by.entry(wait.reason()).or_insert(0) += lane.counts().waiting;
+            }
+        }
         Gauges {
             lanes: self.lanes.len(),
             applications: self.fair.apps(),
@@ -304,6 +310,7 @@ impl Scheduler {
             in_flight: self.in_flight as usize,
             in_flight_limit: self.ramp.limit(at.monotonic) as usize,
             oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
+            waiting_by,
         }
     }
 

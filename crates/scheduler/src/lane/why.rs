@@ -15,7 +15,6 @@ impl Lane {
             return Some(Wait::InFlight);
         }
         let waits = self.queue.get(message)?;
-        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
         if let Some(hold) = self.hold {
             return Some(Wait::Held(hold));
         }
@@ -26,14 +25,33 @@ impl Lane {
         if waits.not_before > at.now {
             return Some(Wait::NotDue { due: waits.not_before });
         }
-        Some(match self.pace.start(at.monotonic, in_flight) {
+        Some(self.paced(at))
+    }
+
+    /// What the lane as a whole waits for; `None` if nothing waits in it.
+    pub(crate) fn waits_for(&self, at: Moment) -> Option<Wait> {
+        if self.queue.len() == 0 {
+            return None;
+        }
+        Some(match (self.hold, self.queue.next_due()) {
+            (Some(hold), _) => Wait::Held(hold),
+            (None, None) => Wait::Behind,
+            (None, Some(due)) if due > at.now => Wait::NotDue { due },
+            (None, Some(_)) => self.paced(at),
+        })
+    }
+
+    /// What keeps a delivery that is due from being sent.
+    fn paced(&self, at: Moment) -> Wait {
+        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
+        match self.pace.start(at.monotonic, in_flight) {
             Start::NotBefore(then, Because::Rate) => Wait::RateLimited { until: at.wall(then) },
             Start::NotBefore(then, Because::Asked) => Wait::LanePaused { until: at.wall(then) },
             Start::NotBefore(then, Because::Open) => Wait::BreakerOpen { until: at.wall(then) },
             Start::Probing => Wait::BreakerHalfOpen,
             Start::Full => Wait::LaneBusy { in_flight, limit },
             Start::Now => Wait::Turn,
-        })
+        }
     }
 
     /// How it stands with the lane.

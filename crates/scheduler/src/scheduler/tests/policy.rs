@@ -193,3 +193,18 @@ fn what_waits_for_its_application_says_so() {
     assert_eq!(world.sleep(), Some(S));
     assert_eq!(world.run(), [key(1, 1)]);
 }
+
+#[test]
+fn what_waits_is_counted_by_what_its_lane_waits_for() {
+    let mut world = World::with(&[(1, 1), (1, 2)]);
+    world.configure(with_policy(lane(1, 3), r#"{"rate":{"count":1,"per":"minute"}}"#));
+    world.hold(lane(1, 4), Some(Hold::Paused));
+    for number in [1, 3, 4] {
+        world.accept(number, 0..5);
+    }
+    assert_eq!(world.run(), [key(1, 0)]);
+    let counted = world.scheduler.gauges(world.at).waiting_by;
+    let expected = [("endpoint_paused", 5), ("lane_busy", 4), ("rate_limited", 5)];
+    assert_eq!(counted.into_iter().collect::<Vec<_>>(), expected);
+    assert!(expected.iter().all(|(reason, _)| Wait::OF_LANES.contains(reason)));
+}
