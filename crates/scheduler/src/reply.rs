@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
+use postrider_model::credentials;
 use postrider_model::delivery::DeliveryKey;
 use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome, Target};
 use postrider_model::time::{Clock, UnixMs};
@@ -55,7 +56,8 @@ impl Drop for Reply {
             attempt: self.attempt,
             started: self.started,
             duration: self.clock.monotonic().saturating_sub(self.started_monotonic),
-            url: self.target.url.clone(),
+            // It goes on record and is shown.
+            url: credentials::without(&self.target.url),
             result: AttemptResult::Failed {
                 kind: FailureKind::Internal,
                 detail: "the attempt was given up before it had an outcome".to_owned(),
