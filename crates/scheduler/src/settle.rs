@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postrider_model::delivery::{Next, Scheduled};
 use postrider_model::endpoint::DisabledBy;
-use postrider_model::job::{AttemptResult, Outcome, Verdict};
+use postrider_model::job::{AttemptResult, FailureKind, Outcome, Verdict};
 use postrider_model::lane::Settlement;
 use postrider_model::policy::Rules;
 use postrider_model::retry::{self, Ended};
@@ -52,9 +52,12 @@ pub(crate) fn settle(
     let ended = Ended { scheduled, accepted, verdict, status, retry_after };
     let next = retry::decide(rules, &ended, now, random);
     let too_long = |since: UnixMs| rules.disable_after.is_some_and(|after| since + after <= now);
+    let ours = matches!(outcome.result, AttemptResult::Failed { kind: FailureKind::Internal, .. });
     let disable = match verdict {
         Verdict::Gone => Some(DisabledBy::Gone),
         Verdict::Success => None,
+        // What failed on our side says nothing of the endpoint.
+        _ if ours => None,
         _ => failing_since.is_some_and(too_long).then_some(DisabledBy::Failing),
     };
     // A retry goes first in its order in any case.
@@ -82,7 +85,7 @@ mod tests {
     use super::*;
     use postrider_model::delivery::{DeadReason, DeliveryKey};
     use postrider_model::id::{EndpointId, RawId};
-    use postrider_model::job::{FailureKind, Response};
+    use postrider_model::job::Response;
     use postrider_model::position::Position;
     use proptest::prelude::*;
     use url::Url;
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn a_long_time_of_nothing_but_failure_disables_the_endpoint() {
         let rules = Rules { disable_after: Some(DAY), ..Rules::default() };
-        let settled = |status, failing_since| {
+        let ended = |result, failing_since| {
             let flown = Flown {
                 scheduled: Scheduled::first(NOW),
                 accepted: NOW,
@@ -134,14 +137,17 @@ mod tests {
                 ordered: false,
                 price: Duration::ZERO,
             };
-            settle(outcome(answered(status, None)), &flown, &rules, None, NOW + DAY, 0.5)
+            settle(outcome(result), &flown, &rules, None, NOW + DAY, 0.5)
         };
+        let settled = |status, failing_since| ended(answered(status, None), failing_since);
         let settlement = settled(500, Some(NOW));
         assert_eq!(settlement.disable, Some(DisabledBy::Failing));
         assert!(matches!(settlement.next, Next::Retry { .. }), "the delivery waits");
         assert_eq!(settled(500, Some(NOW + Duration::from_millis(1))).disable, None);
         assert_eq!(settled(500, None).disable, None);
         assert_eq!(settled(200, Some(NOW)).disable, None);
+        let ours = AttemptResult::Failed { kind: FailureKind::Internal, detail: String::new() };
+        assert_eq!(ended(ours, Some(NOW)).disable, None);
     }
 
     #[test]
