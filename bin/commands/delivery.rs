@@ -253,6 +253,9 @@ fn wait(delivery: &Value) -> String {
         "endpoint_disabled_by_410" => {
             "the endpoint, disabled by its own answer 410 (`postrider endpoint enable`)".into()
         }
+        "endpoint_disabled_by_failures" => {
+            "the endpoint, disabled after a long time of nothing but failure (`postrider endpoint enable`)".into()
+        }
         "endpoint_paused" => "the endpoint, which is paused (`postrider resume --app ... --endpoint ...`)".into(),
         "dispatch_paused" => "all dispatch, which is paused (`postrider resume`)".into(),
         other => other.to_owned(),
