@@ -230,8 +230,8 @@ pub(crate) fn attempts_made(delivery: &Value) -> String {
     number.saturating_sub(u64::from(waits)).to_string()
 }
 
-/// Why a delivery waits, in words.
-fn wait(delivery: &Value) -> String {
+/// Why a delivery, or a lane, waits, in words.
+pub(crate) fn wait(delivery: &Value) -> String {
     let Some(wait) = delivery.get("waits").filter(|wait| !wait.is_null()) else { return String::new() };
     match field(wait, "reason").as_str() {
         "in_flight" => "nothing: it is on its way now".into(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::without_nulls;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs, endpoint_example, endpoint_replay, endpoint_stats};
+use super::{Context, PageArgs, delivery, endpoint_example, endpoint_replay, endpoint_stats};
 use crate::cli::{duration, object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
@@ -292,6 +292,7 @@ fn show_flow(flow: &Value) -> String {
         ("breaker", breaker),
         ("in flight", format!("{} of {} allowed at present", field(flow, "inFlight"), field(flow, "allowedInFlight"))),
         ("waiting", field(flow, "waiting")),
+        ("waits for", delivery::wait(flow)),
         ("failing since", time(flow, "failingSince")),
     ])
 }

@@ -143,6 +143,7 @@ async fn every_rule_out_of_range_is_refused_with_its_name_and_bounds() {
     let path = format!("/app/shop/endpoint/{}", endpoint.id);
     for (policy, field, says) in [
         (json!({ "retrySchedule": [] }), "retrySchedule", "1 to 100 attempts"),
+        (json!({ "retrySchedule": [-1] }), "retrySchedule", "0 to 2592000"),
         (json!({ "retrySchedule": [0, 2_592_001] }), "retrySchedule", "30 days"),
         (
             json!({ "retrySchedule": { "baseMs": 1, "factor": 0.5, "capMs": 1, "attempts": 2 } }),
@@ -167,6 +168,11 @@ async fn every_rule_out_of_range_is_refused_with_its_name_and_bounds() {
         let text = detail.to_string();
         assert!(text.contains(field) && text.contains(says), "{policy}: {text}");
     }
+    let rate = json!({ "policy": { "rate": { "count": 7 } } });
+    assert_eq!(api.patch(&path, rate).await["throttleRate"], Value::Null);
+    let throttled = api.patch(&path, json!({ "throttleRate": 5 })).await;
+    assert_eq!((&throttled["throttleRate"], &throttled["policy"]), (&json!(5), &json!({})), "the newer one counts");
+    api.patch(&path, json!({ "throttleRate": null })).await;
     let both = json!({ "throttleRate": 5, "policy": { "rate": { "count": 1 } } });
     assert_eq!(api.call("PATCH", &path, &both).await.status, 422);
     assert_eq!(api.get(&path).await["policy"], json!({}), "nothing was changed");

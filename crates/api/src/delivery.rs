@@ -52,7 +52,7 @@ pub(crate) struct DeliveryOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeliveryWaitOut)]
 #[serde(rename_all = "camelCase")]
-struct WaitOut {
+pub(crate) struct WaitOut {
     /// `in_flight`; `not_due`: its next attempt comes later; `rate_limited` or `application_rate_limited`; `breaker_open` or
     /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `lane_busy` or
     /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `behind_dead_letter`: an

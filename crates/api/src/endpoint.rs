@@ -88,12 +88,32 @@ struct Asked {
     event_types_name: &'static str,
 }
 
+/// Which of an endpoint's two rates a request sets: it takes the place of the
+/// other, so that clients which know of one only can set it.
+#[derive(Clone, Copy)]
+enum NewerRate {
+    Throttle,
+    Policy,
+    /// None of them, or both, which the model refuses.
+    Neither,
+}
+
+impl NewerRate {
+    fn replace_the_other(self, fields: &mut EndpointFields) {
+        match self {
+            Self::Throttle => fields.policy.rate = None,
+            Self::Policy => fields.throttle_per_second = None,
+            Self::Neither => {}
+        }
+    }
+}
+
 impl EndpointIn {
     /// The whole of its fields, for an endpoint that is made or replaced.
     /// `path` is the uid by which the request names it, if it does.
     fn whole(self, path: Option<String>, guard: &UrlGuard) -> Result<Asked, ApiError> {
         let mut problems = Problems::default();
-        let event_types_name = self.event_types_name();
+        let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
         let url = self.url.required("url", &mut problems);
         check_url(&url, guard, &mut problems);
         let secret = parse_secret("secret", self.secret.nullable(), &mut problems);
@@ -125,6 +145,7 @@ impl EndpointIn {
                 timeout_ms,
                 policy,
             };
+            newer_rate.replace_the_other(fields);
         });
         Ok(Asked { edit, disabled, secret, event_types_name })
     }
@@ -133,7 +154,7 @@ impl EndpointIn {
     fn patch(self, guard: &UrlGuard) -> Result<Asked, ApiError> {
         let mut problems = Problems::default();
         self.refuse_secret(&mut problems);
-        let event_types_name = self.event_types_name();
+        let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
         let url = self.url.given("url", &mut problems);
         if let Some(url) = &url {
             check_url(url, guard, &mut problems);
@@ -165,8 +186,21 @@ impl EndpointIn {
                 Some(None) => fields.policy = Policy::default(),
                 Some(Some(Object(policy))) => policy.onto(&mut fields.policy),
             }
+            newer_rate.replace_the_other(fields);
         });
         Ok(Asked { edit, disabled, secret: None, event_types_name })
+    }
+
+    /// Which of the two rates it sets.
+    fn newer_rate(&self) -> NewerRate {
+        let of_policy = matches!(&self.policy, Field::Value(Object(policy)) if policy.sets_rate());
+        let of_throttle =
+            [&self.throttle_rate, &self.rate_limit].into_iter().any(|rate| matches!(rate, Field::Value(_)));
+        match (of_throttle, of_policy) {
+            (true, false) => NewerRate::Throttle,
+            (false, true) => NewerRate::Policy,
+            (true, true) | (false, false) => NewerRate::Neither,
+        }
     }
 
     /// Refuses a secret where there may be one already: changing it is a

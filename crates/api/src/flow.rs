@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::delivery::WaitOut;
 use crate::error::ApiError;
 use crate::extract::Path;
 use crate::{Context, time};
@@ -28,6 +29,8 @@ pub(crate) struct FlowOut {
     allowed_in_flight: u32,
     /// Deliveries that wait for an attempt.
     waiting: u64,
+    /// What they wait for, as a whole.
+    waits: Option<WaitOut>,
     /// Since when it has had nothing but failures, if it has.
     #[schema(format = DateTime)]
     failing_since: Option<String>,
@@ -47,6 +50,7 @@ impl From<Flow> for FlowOut {
             in_flight: flow.in_flight,
             allowed_in_flight: flow.allowed_in_flight,
             waiting: flow.waiting,
+            waits: flow.waits.map(WaitOut::from),
             failing_since: flow.failing_since.map(time::text),
         }
     }

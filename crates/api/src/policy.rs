@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use postrider_model::order::OrderRule;
-use postrider_model::policy::{BreakerRule, Policy};
+use postrider_model::policy::{BreakerPolicy, Policy};
 use postrider_model::rate::Rate;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::status_pattern::StatusPattern;
@@ -39,7 +39,7 @@ pub(crate) struct PolicyIn {
     max_in_flight: Field<u32>,
     /// When the endpoint is left alone for a while.
     #[schema(value_type = Option<BreakerIn>)]
-    breaker: Field<Object<BreakerRule>>,
+    breaker: Field<Object<BreakerPolicy>>,
     /// After so many seconds of nothing but failure the endpoint is disabled, 60 to 31,536,000; 0 is never.
     #[schema(value_type = Option<u32>, minimum = 0, maximum = 31_536_000)]
     disable_after_s: Field<u32>,
@@ -101,14 +101,14 @@ struct RateIn {
 #[expect(dead_code, reason = "this only describes what the model reads")]
 struct BreakerIn {
     /// Failures in a row after which nothing is sent for a pause.
-    #[schema(minimum = 1, maximum = 1_000)]
-    failures: u32,
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000)]
+    failures: Option<u32>,
     /// The first pause; doubled with every probe that fails.
-    #[schema(minimum = 100, maximum = 86_400_000)]
-    pause_min_ms: u32,
+    #[schema(value_type = Option<u32>, minimum = 100, maximum = 86_400_000)]
+    pause_min_ms: Option<u32>,
     /// The longest pause, at least `pauseMinMs`.
-    #[schema(minimum = 100, maximum = 86_400_000)]
-    pause_max_ms: u32,
+    #[schema(value_type = Option<u32>, minimum = 100, maximum = 86_400_000)]
+    pause_max_ms: Option<u32>,
 }
 
 /// In which order an endpoint gets its messages. The next of an order goes out when the outcome of the one before is on disk.
@@ -129,6 +129,11 @@ struct OrderIn {
 }
 
 impl PolicyIn {
+    /// Whether it sets a rate.
+    pub(crate) const fn sets_rate(&self) -> bool {
+        matches!(self.rate, Field::Value(_))
+    }
+
     /// Changes what it names; `null` leaves that to the server.
     pub(crate) fn onto(self, policy: &mut Policy) {
         set(&mut policy.retry_schedule, self.retry_schedule.change());

@@ -45,8 +45,9 @@ pub enum LaneEvent {
     /// A delivery waits no longer and is no dead letter: cancelled, or a dead
     /// letter that is no more.
     Left(DeliveryKey),
-    /// A delivery is a dead letter. After a start, and when an endpoint has changed,
-    /// all are told of an endpoint whose policy lets others wait behind them.
+    /// A delivery is a dead letter. After a start, and when an endpoint's order has
+    /// changed, all are told of an endpoint whose policy lets others wait behind
+    /// them: as many as the outbox has in memory, beside the bound above.
     Died {
         /// Which.
         key: DeliveryKey,

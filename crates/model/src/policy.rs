@@ -60,7 +60,7 @@ pub struct Policy {
     pub max_in_flight: Option<u32>,
     /// When to leave the endpoint alone for a while.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub breaker: Option<BreakerRule>,
+    pub breaker: Option<BreakerPolicy>,
     /// Seconds of nothing but failure after which the endpoint is disabled; 0 is never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disable_after_s: Option<u32>,
@@ -69,9 +69,23 @@ pub struct Policy {
     pub order: Option<OrderRule>,
 }
 
+/// What an endpoint's owner says of its breaker. `None` leaves it open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct BreakerPolicy {
+    /// See [`BreakerRule::failures`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+    /// See [`BreakerRule::pause_min_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_min_ms: Option<u32>,
+    /// See [`BreakerRule::pause_max_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_max_ms: Option<u32>,
+}
+
 /// When the breaker opens, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerRule {
     /// Failures in a row that open it.
     pub failures: u32,
@@ -84,6 +98,17 @@ pub struct BreakerRule {
 impl Default for BreakerRule {
     fn default() -> Self {
         Self { failures: 5, pause_min_ms: 1_000, pause_max_ms: 60_000 }
+    }
+}
+
+impl BreakerRule {
+    /// This rule, where `policy` says nothing else. What it leaves open gives way
+    /// if it does not fit the rest.
+    fn with(self, policy: BreakerPolicy) -> Self {
+        let BreakerPolicy { failures, pause_min_ms, pause_max_ms } = policy;
+        let min = pause_min_ms.unwrap_or_else(|| self.pause_min_ms.min(pause_max_ms.unwrap_or(u32::MAX)));
+        let max = pause_max_ms.unwrap_or(self.pause_max_ms).max(min);
+        Self { failures: failures.unwrap_or(self.failures), pause_min_ms: min, pause_max_ms: max }
     }
 }
 
@@ -107,12 +132,12 @@ impl Policy {
         range("policy.maxInFlight", self.max_in_flight, &MAX_IN_FLIGHT_RANGE);
         range("policy.disableAfterS", self.disable_after_s.filter(|after| *after != 0), &DISABLE_AFTER_RANGE_S);
         if let Some(rule) = self.breaker {
-            range("policy.breaker.failures", Some(rule.failures), &BREAKER_FAILURES_RANGE);
-            range("policy.breaker.pauseMinMs", Some(rule.pause_min_ms), &BREAKER_PAUSE_RANGE_MS);
+            range("policy.breaker.failures", rule.failures, &BREAKER_FAILURES_RANGE);
+            range("policy.breaker.pauseMinMs", rule.pause_min_ms, &BREAKER_PAUSE_RANGE_MS);
             // A shortest pause that is not allowed says nothing of the longest.
             let (shortest, longest) = BREAKER_PAUSE_RANGE_MS.into_inner();
-            let min = Some(rule.pause_min_ms).filter(|min| BREAKER_PAUSE_RANGE_MS.contains(min)).unwrap_or(shortest);
-            range("policy.breaker.pauseMaxMs", Some(rule.pause_max_ms), &(min..=longest));
+            let min = rule.pause_min_ms.filter(|min| BREAKER_PAUSE_RANGE_MS.contains(min)).unwrap_or(shortest);
+            range("policy.breaker.pauseMaxMs", rule.pause_max_ms, &(min..=longest));
         }
         if let Some(rate) = self.rate {
             range("policy.rate.count", Some(rate.count), &rate.per.count_range());
@@ -188,7 +213,7 @@ impl Rules {
             final_statuses: policy.final_statuses.clone().unwrap_or_else(|| self.final_statuses.clone()),
             rate: policy.rate.or(self.rate),
             max_in_flight: policy.max_in_flight.unwrap_or(self.max_in_flight).max(1),
-            breaker: policy.breaker.unwrap_or(self.breaker),
+            breaker: self.breaker.with(policy.breaker.unwrap_or_default()),
             order: policy.order.clone().unwrap_or_else(|| self.order.clone()),
             disable_after: policy.disable_after_s.map_or(self.disable_after, |s| (s != 0).then(|| seconds(s))),
         }

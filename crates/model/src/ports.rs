@@ -561,7 +561,7 @@ pub enum Wait {
 
 impl Wait {
     /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
-    pub const OF_LANES: [&'static str; 13] = [
+    pub const OF_LANES: [&'static str; 14] = [
         "not_due",
         "rate_limited",
         "lane_paused",
@@ -569,6 +569,7 @@ impl Wait {
         "breaker_half_open",
         "lane_busy",
         "behind",
+        "behind_dead_letter",
         "turn",
         "endpoint_disabled",
         "endpoint_disabled_by_410",
@@ -634,6 +635,8 @@ pub struct Flow {
     pub allowed_in_flight: u32,
     /// Deliveries that wait for an attempt and are not in flight.
     pub waiting: u64,
+    /// What they wait for, as a whole.
+    pub waits: Option<Wait>,
     /// Since when it has had nothing but failures, if it has.
     pub failing_since: Option<UnixMs>,
 }

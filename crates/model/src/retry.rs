@@ -1,7 +1,10 @@
 //! The retry schedule, and what follows from the end of an attempt.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{DeadReason, Next, Scheduled, Trigger};
@@ -25,8 +28,8 @@ const LATE_SPREAD: f64 = 0.1;
 
 /// The delays before each attempt. There is at least one. Written as a list of
 /// seconds, or as the rule that gives it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Written")]
 pub struct RetrySchedule {
     delays: Vec<Duration>,
     rule: Option<Exponential>,
@@ -50,7 +53,7 @@ pub struct Exponential {
 // In a schedule the factor is always a number.
 impl Eq for Exponential {}
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Written {
     Delays(Vec<u64>),
@@ -162,14 +165,55 @@ impl From<RetrySchedule> for Vec<u64> {
     }
 }
 
-impl TryFrom<Written> for RetrySchedule {
-    type Error = InvalidSchedule;
+/// Reads either form, and says of each what is wrong with it.
+impl<'de> Deserialize<'de> for RetrySchedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EitherForm;
+        impl<'de> Visitor<'de> for EitherForm {
+            type Value = RetrySchedule;
 
-    fn try_from(written: Written) -> Result<Self, InvalidSchedule> {
-        match written {
-            Written::Delays(seconds) => seconds.try_into(),
-            Written::Rule(rule) => Self::exponential(rule),
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of seconds, or an object with `baseMs`, `factor`, `capMs` and `attempts`")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<RetrySchedule, A::Error> {
+                let mut delays = Vec::new();
+                while let Some(Seconds(seconds)) = members.next_element()? {
+                    // The rest only counts for the error.
+                    if delays.len() <= MAX_ATTEMPTS {
+                        delays.push(seconds);
+                    }
+                }
+                delays.try_into().map_err(de::Error::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<RetrySchedule, A::Error> {
+                let rule = Exponential::deserialize(MapAccessDeserializer::new(members))?;
+                RetrySchedule::exponential(rule).map_err(de::Error::custom)
+            }
         }
+        deserializer.deserialize_any(EitherForm)
+    }
+}
+
+/// A delay as a list has it.
+struct Seconds(u64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = Seconds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number of seconds, 0 to {}", MAX_DELAY.as_secs())
+            }
+
+            fn visit_u64<E>(self, seconds: u64) -> Result<Seconds, E> {
+                Ok(Seconds(seconds))
+            }
+        }
+        deserializer.deserialize_u64(Whole)
     }
 }
 

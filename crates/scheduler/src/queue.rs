@@ -163,6 +163,11 @@ impl Queue {
         }
     }
 
+    /// Whether a dead letter holds up others.
+    pub(crate) fn has_dead(&self) -> bool {
+        !self.holding.is_empty()
+    }
+
     /// Whether an earlier one in the same order is a dead letter that holds it up.
     pub(crate) fn is_held_by_dead(&self, message: Position) -> bool {
         self.get(message).is_some_and(|waits| self.is_held(waits.order, message))

@@ -68,7 +68,11 @@ fn spacing(rate: Rate) -> (Duration, Duration) {
     let burst = rate.burst.clamp(1, count);
     if burst > 1 {
         let interval = divided(window, count - burst + 1);
-        return (interval, interval * (burst - 1));
+        let tolerance = interval * (burst - 1);
+        // Else a burst is shorter than what a timer can tell apart.
+        if tolerance >= TOLERANCE {
+            return (interval, tolerance);
+        }
     }
     let tolerance = if window / count > TOLERANCE { Duration::ZERO } else { TOLERANCE };
     (divided(window + tolerance, count), tolerance)

@@ -478,6 +478,7 @@ fn idle() -> Flow {
         in_flight: 0,
         allowed_in_flight: 1,
         waiting: 0,
+        waits: None,
         failing_since: None,
     }
 }

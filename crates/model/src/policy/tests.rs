@@ -43,3 +43,14 @@ fn a_policy_is_written_as_it_was_read() {
     let unknown = serde_json::from_str::<Policy>(r#"{"maxInFlght":2}"#).expect_err("a slip of the pen");
     assert!(unknown.to_string().contains("maxInFlght"));
 }
+
+#[test]
+fn what_a_breaker_leaves_open_is_the_servers_and_gives_way() {
+    let rule = |text: &str| Rules::default().with(&policy(text)).breaker;
+    let standard = BreakerRule::default();
+    assert_eq!(rule(r#"{"breaker":{"failures":3}}"#), BreakerRule { failures: 3, ..standard });
+    let short = rule(r#"{"breaker":{"pauseMaxMs":500}}"#);
+    assert_eq!((short.pause_min_ms, short.pause_max_ms), (500, 500));
+    let long = rule(r#"{"breaker":{"pauseMinMs":90000}}"#);
+    assert_eq!((long.pause_min_ms, long.pause_max_ms), (90_000, 90_000));
+}

@@ -112,6 +112,17 @@ fn delays_grow_up_to_their_cap() {
     let delays: Vec<_> = (0..6).map(|step| schedule.delay(step).map(|delay| delay.as_millis())).collect();
     assert_eq!(delays, [Some(0), Some(500), Some(1_500), Some(4_000), Some(4_000), None]);
     assert_eq!(serde_json::to_string(&schedule).expect("it can be written"), text);
+    for (wrong, says) in [
+        ("[-1]", "0 to 2592000"),
+        ("[1.5]", "0 to 2592000"),
+        ("7", "a list of seconds"),
+        (r#"{"baseMs":1}"#, "missing field `factor`"),
+        (r#"{"baseMs":1,"factor":2,"capMs":1,"attempts":2,"more":1}"#, "more"),
+        ("[1000,2.0,5000,5]", "0 to 2592000"),
+    ] {
+        let error = serde_json::from_str::<RetrySchedule>(wrong).expect_err("it is no schedule").to_string();
+        assert!(error.contains(says), "{wrong}: {error}");
+    }
     let list: RetrySchedule = serde_json::from_str("[0,5]").expect("a schedule");
     assert_eq!(serde_json::to_string(&list).expect("it can be written"), "[0,5]");
 }

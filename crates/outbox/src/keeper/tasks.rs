@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::Keeper;
 use crate::committer::request::{Batched, Meant, TaskBatch, Urgent};
-use crate::state::TaskState;
+use crate::state::{LaneState, TaskState};
 
 /// Deliveries that one batch schedules at most.
 const BATCH: usize = 1_000;
@@ -102,10 +102,9 @@ impl Keeper {
         }
     }
 
-    /// The room in a lane's window; `None` if there is no such lane.
-    fn room_of(&self, endpoint: EndpointId) -> Option<usize> {
+    /// The room in a lane's window, as `room` counts it; `None` if there is no such lane.
+    fn room_of(&self, endpoint: EndpointId, room: fn(&LaneState, usize) -> usize) -> Option<usize> {
         let state = self.shared.state.lock();
-        let lane = state.lanes.get(&endpoint)?;
-        Some(self.shared.options.lane_window.saturating_sub(lane.window.len()))
+        Some(room(state.lanes.get(&endpoint)?, self.shared.options.lane_window))
     }
 }

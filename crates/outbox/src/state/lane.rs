@@ -21,6 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::DeliveryRef;
 
+/// Dead letters that tasks may put into a lane's window beyond its size: what is in
+/// it may be unable to move, held up by just the one that a task would replay.
+const ROOM_FOR_DEAD: usize = 1_000;
+
 /// A delivery that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Live {
@@ -98,6 +102,22 @@ impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
         let (window, dead, resending, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { app, window, dead, resending, behind: 0, cursor: None, ahead, added: None, failing_since: None }
+    }
+
+    /// How many deliveries a task may add.
+    pub(crate) fn room(&self, lane_window: usize) -> usize {
+        lane_window.saturating_sub(self.window.len())
+    }
+
+    /// The same for dead letters.
+    pub(crate) fn room_for_dead(&self, lane_window: usize) -> usize {
+        self.room(lane_window.saturating_add(ROOM_FOR_DEAD))
+    }
+
+    /// Whether it is time to read on: while a line that cannot move takes up most
+    /// of the window, others have to go on with the rest.
+    pub(crate) fn is_thirsty(&self, lane_window: usize) -> bool {
+        self.behind > 0 && self.window.len() <= lane_window - lane_window.div_ceil(10)
     }
 
     /// Deliveries that wait, in number.

@@ -1,26 +1,24 @@
 //! All that is derived from the journal and kept in memory, and the one
 //! function that derives it: [`State::apply`], used live and in recovery alike.
 
+mod endpoints;
 mod expunging;
 mod lane;
 mod task;
 
 pub(crate) use expunging::Expunging;
-pub(crate) use lane::{Dead, LaneState, Live};
+pub(crate) use lane::{LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use postrider_model::check_invariant;
-use postrider_model::config::{AppEntry, Config, ConfigChange};
+use postrider_model::config::{AppEntry, Config};
 use postrider_model::delivery::{
     DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition,
 };
-use postrider_model::endpoint::Endpoint;
 use postrider_model::id::{AppId, EndpointId, TaskId};
-use postrider_model::lane::{Lane, LaneEvent};
-use postrider_model::order::AfterDead;
+use postrider_model::lane::LaneEvent;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -37,7 +35,7 @@ pub(crate) struct State {
     pub(crate) last_record: UnixMs,
     /// Everything in the journal before this has been applied.
     pub(crate) applied: Position,
-    /// Lanes whose window has run half empty while more lies behind it.
+    /// Lanes whose window has room while more lies behind it.
     pub(crate) thirsty: BTreeSet<EndpointId>,
     /// Deliveries that wait, by application.
     pending: HashMap<AppId, u64>,
@@ -96,7 +94,8 @@ impl State {
     pub(crate) fn introduce(&self, config: &Config, events: &mut Vec<LaneEvent>) {
         for entry in config.apps() {
             for endpoint in entry.endpoints() {
-                self.tell_endpoint(config, endpoint, events);
+                events.push(self.lane_event(config, endpoint));
+                self.tell_dead(endpoint, events);
                 if let Some(lane) = self.lanes.get(&endpoint.id) {
                     events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, *sequence, live)));
                 }
@@ -201,7 +200,7 @@ impl State {
         let lane = self.lanes.get_mut(&endpoint)?;
         let before = lane.pending();
         let result = change(lane, self.lane_window);
-        if lane.behind > 0 && lane.window.len() * 2 <= self.lane_window {
+        if lane.is_thirsty(self.lane_window) {
             self.thirsty.insert(endpoint);
         }
         let (app, after) = (lane.app, lane.pending());
@@ -320,77 +319,6 @@ impl State {
     fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState) -> Option<Scheduled> {
         self.change_lane(delivery.endpoint, |lane, _| lane.put(delivery, state))?;
         state.waits_for()
-    }
-
-    fn apply_config(&mut self, config: &mut Config, change: &ConfigChange, events: &mut Vec<LaneEvent>) {
-        match change {
-            ConfigChange::Endpoint(endpoint) => {
-                self.see_time(endpoint.updated);
-                let lane = self.lanes.entry(endpoint.id).or_insert_with(|| LaneState::new(endpoint.app));
-                let was_disabled = config.endpoint(endpoint.id).is_some_and(|before| before.disabled.is_some());
-                if was_disabled && endpoint.disabled.is_none() {
-                    lane.failing_since = None;
-                }
-            }
-            ConfigChange::EndpointDeleted(id) => self.drop_lane(*id, events),
-            ConfigChange::ApplicationDeleted(id) => {
-                let gone: Vec<_> = config.app(*id).into_iter().flat_map(|entry| entry.endpoints()).collect();
-                for endpoint in gone {
-                    self.drop_lane(endpoint.id, events);
-                }
-                self.pending.remove(id);
-            }
-            _ => {}
-        }
-        config.apply(change);
-        match change {
-            ConfigChange::Endpoint(endpoint) => self.tell_endpoint(config, endpoint, events),
-            ConfigChange::Application(app) => {
-                let endpoints = config.app(app.id).into_iter().flat_map(|entry| entry.endpoints());
-                events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
-            }
-            ConfigChange::DispatchPaused(_) => {
-                let endpoints = config.apps().flat_map(|entry| entry.endpoints());
-                events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells of an endpoint, and of the dead letters behind which others wait.
-    fn tell_endpoint(&self, config: &Config, endpoint: &Endpoint, events: &mut Vec<LaneEvent>) {
-        events.push(self.lane_event(config, endpoint));
-        let order = endpoint.fields.policy.order.as_ref();
-        let holds = order.is_some_and(|order| order.after_dead == AfterDead::Hold);
-        if let Some(lane) = self.lanes.get(&endpoint.id).filter(|_| holds) {
-            let told = |(sequence, dead): (&Position, &Dead)| LaneEvent::Died {
-                key: DeliveryKey { endpoint: endpoint.id, message: *sequence },
-                order_key: dead.order_key,
-            };
-            // What is resent meanwhile waits itself.
-            let dead = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(*sequence));
-            events.extend(dead.map(told));
-        }
-    }
-
-    fn lane_event(&self, config: &Config, endpoint: &Endpoint) -> LaneEvent {
-        let app_throttle = config.app(endpoint.app).and_then(|entry| entry.app.fields.throttle_per_second);
-        LaneEvent::Endpoint(Lane {
-            endpoint: endpoint.id,
-            app: endpoint.app,
-            hold: config.hold(endpoint).map(|(hold, _)| hold),
-            policy: endpoint.fields.own_policy().map(Arc::new),
-            failing_since: self.lanes.get(&endpoint.id).and_then(|lane| lane.failing_since),
-            app_throttle_per_second: app_throttle,
-        })
-    }
-
-    fn drop_lane(&mut self, endpoint: EndpointId, events: &mut Vec<LaneEvent>) {
-        let Some(lane) = self.lanes.remove(&endpoint) else { return };
-        if let Some(pending) = self.pending.get_mut(&lane.app) {
-            *pending = pending.saturating_sub(lane.pending());
-        }
-        events.push(LaneEvent::EndpointGone(endpoint));
     }
 
     /// Rebuilds the counters after the lanes were put in place by a checkpoint.

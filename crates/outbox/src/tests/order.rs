@@ -8,10 +8,12 @@ use postrider_model::id::EndpointId;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
 use postrider_model::order::{AfterDead, OrderBy, OrderRule};
 use postrider_model::ports::{Accept as _, Configure as _, Control as _, DeliveryFilter, PageRequest, Query as _};
+use postrider_model::task::TaskWork;
 
 use super::stepper::{self, Stepper, runtime};
 use super::support::{ManualClock, ORG, message, options};
 use crate::disk::sim::{SimDisk, Survival};
+use crate::{Keeper, Options};
 
 const PAID: &str = "order.paid";
 
@@ -46,7 +48,7 @@ struct Store {
 impl Store {
     fn start(&self, disk: &Arc<SimDisk>) -> Stepper {
         let disk = Arc::<SimDisk>::clone(disk);
-        let options = options(std::path::Path::new("/store"));
+        let options = Options { lane_window: 4, ..options(std::path::Path::new("/store")) };
         Stepper::start(options, self.index.path(), &self.clock, disk, &runtime()).expect("it opens")
     }
 }
@@ -124,4 +126,51 @@ fn dead_letters_that_hold_others_up_are_told_after_a_start_and_a_change() {
     let message = page.items.first().expect("it is dead").message;
     stepper.ask(outbox.replay(app, message, first.endpoint)).expect("it is dead");
     assert_eq!(waiting(&take(&stepper)), [first], "it waits itself, and holds nobody up by being dead");
+}
+
+/// The dead letter that a task is to replay may be what keeps the window full.
+#[test]
+fn a_window_full_of_what_cannot_move_does_not_keep_out_the_replay_that_moves_it() {
+    let (_store, mut stepper) = store();
+    hold_behind_the_dead(&mut stepper, AfterDead::Hold);
+    let first = send(&mut stepper);
+    stepper.attempt(first, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
+    let outbox = stepper.outbox.clone();
+    for _ in 0..9 {
+        stepper.ask(outbox.accept(message("shop", PAID, "{}"))).expect("there is room");
+    }
+    take(&stepper);
+    let app = stepper.app_id("shop").expect("it is there");
+    let work = TaskWork::ReplayDeadLetters(DeliveryFilter { app: Some(app), ..DeliveryFilter::default() });
+    let task = stepper.ask(outbox.start_task(work)).expect("it is legal").id;
+    stepper.keeper(Keeper::work_on_tasks);
+    stepper.step();
+    assert_eq!(waiting(&take(&stepper)), [first]);
+    let task = outbox.task(task).expect("it is known");
+    assert_eq!((task.sent, task.finished), (1, true));
+}
+
+#[test]
+fn what_was_held_begins_as_one_that_has_not_failed() {
+    let (_store, mut stepper) = store();
+    let failing = |events: &[LaneEvent]| {
+        let mut endpoints = events.iter().filter_map(|event| match event {
+            LaneEvent::Endpoint(lane) => Some(lane.failing_since),
+            _ => None,
+        });
+        endpoints.next_back().expect("it was told of the endpoint")
+    };
+    let pause = |paused| Command::PauseEndpoint { org: ORG, app: "shop".into(), endpoint: "e".into(), paused };
+    let outbox = stepper.outbox.clone();
+    for (hold, go_on) in [
+        (pause(true), pause(false)),
+        (Command::PauseDispatch { paused: true }, Command::PauseDispatch { paused: false }),
+    ] {
+        let key = send(&mut stepper);
+        stepper.attempt(key, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
+        stepper.ask(outbox.execute(hold)).expect("it is legal");
+        assert!(failing(&take(&stepper)).is_some());
+        stepper.ask(outbox.execute(go_on)).expect("it is legal");
+        assert_eq!(failing(&take(&stepper)), None);
+    }
 }

@@ -35,6 +35,7 @@ impl Lane {
         }
         Some(match (self.hold, self.queue.next_due()) {
             (Some(hold), _) => Wait::Held(hold),
+            (None, None) if self.queue.has_dead() => Wait::BehindDeadLetter,
             (None, None) => Wait::Behind,
             (None, Some(due)) if due > at.now => Wait::NotDue { due },
             (None, Some(_)) => self.paced(at),
@@ -67,6 +68,7 @@ impl Lane {
             in_flight: self.in_flight(),
             allowed_in_flight: self.pace.allowed(),
             waiting: self.queue.len() as u64,
+            waits: self.waits_for(at),
             failing_since: self.failing_since,
         }
     }

@@ -76,12 +76,17 @@ impl Committer {
         let mut by_number = BTreeMap::from([(0, vec![])]);
         let state = self.shared.state.lock();
         let Some(lane) = state.lanes.get(&batch.cursor.endpoint) else { return Some(by_number) };
-        let mut room = self.shared.options.lane_window.saturating_sub(lane.window.len());
+        let lane_window = self.shared.options.lane_window;
+        let mut added = 0;
         for Meant { delivery, known, attempts_made } in &batch.deliveries {
             let has_payload = !state.expunging.contains(delivery.sequence);
             let but_for_resend = state.delivery(delivery).map(|state| state.without_resend());
             if has_payload && but_for_resend == *known {
-                room = room.checked_sub(1)?;
+                let room = if known.is_some() { lane.room_for_dead(lane_window) } else { lane.room(lane_window) };
+                if added == room {
+                    return None;
+                }
+                added += 1;
                 by_number.entry(*attempts_made).or_default().push(*delivery);
             }
         }

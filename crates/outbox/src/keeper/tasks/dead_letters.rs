@@ -15,7 +15,7 @@ use crate::keeper::Keeper;
 use crate::matching;
 use crate::record::DeliveryRef;
 use crate::shared::Shared;
-use crate::state::TaskState;
+use crate::state::{LaneState, TaskState};
 
 impl Keeper {
     /// One batch of the first lane that has room. A lane that is full keeps the
@@ -24,7 +24,7 @@ impl Keeper {
         let mut progress = Progress::Done;
         for endpoint in lanes(&self.shared, &task.work) {
             let after = self.walked.get(&id).and_then(|lanes| lanes.get(&endpoint)).copied();
-            let room = self.room_of(endpoint).unwrap_or(0);
+            let room = self.room_of(endpoint, LaneState::room_for_dead).unwrap_or(0);
             let looked_at = self.dead_of(endpoint, after, task.created, room.clamp(1, BATCH));
             let Some((last, _)) = looked_at.last() else { continue };
             if room == 0 {

@@ -21,7 +21,7 @@ use crate::lookup::{Found, query_error};
 use crate::ports::Wanted;
 use crate::record::DeliveryRef;
 use crate::shared::Shared;
-use crate::state::TaskState;
+use crate::state::{LaneState, TaskState};
 
 /// Rows of the index that one batch looks at at most.
 const ROWS: usize = 10_000;
@@ -43,7 +43,9 @@ impl Keeper {
     pub(super) fn messages_of(&self, id: TaskId, task: &TaskState, span: &EndpointSpan) -> Progress {
         let endpoint = self.shared.config.read().endpoint(span.endpoint).map(Arc::clone);
         // Its endpoint was deleted.
-        let (Some(endpoint), Some(room)) = (endpoint, self.room_of(span.endpoint)) else { return Progress::Done };
+        let (Some(endpoint), Some(room)) = (endpoint, self.room_of(span.endpoint, LaneState::room)) else {
+            return Progress::Done;
+        };
         if room == 0 {
             return Progress::Waits;
         }
