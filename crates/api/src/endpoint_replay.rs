@@ -15,7 +15,7 @@ use crate::extract::{Json, Path};
 use crate::input::{Field, Problems};
 use crate::schema::{Channel, EndedStatus, EventTypeName, StatusCodeClass};
 use crate::task::TaskOut;
-use crate::{Context, task, time};
+use crate::{Context, filter, task, time};
 
 type Started = Result<(StatusCode, axum::Json<TaskOut>), ApiError>;
 
@@ -66,13 +66,7 @@ impl BulkReplayIn {
     /// The work, once the endpoint is known.
     fn read(self, now: UnixMs, problems: &mut Problems) -> (Times, impl FnOnce(EndpointSpan) -> BulkReplay + use<>) {
         let times = Times::read(self.since, self.until, now, problems);
-        let event_types = self.event_types.nullable();
-        if event_types.as_ref().is_some_and(Vec::is_empty) {
-            problems.check("eventTypes", Err("must not be empty".to_owned()));
-        }
-        for name in event_types.iter().flatten() {
-            problems.check("eventTypes", validate::event_type(name).map_err(|problem| format!("`{name}` {problem}")));
-        }
+        let event_types = filter::event_types(self.event_types, problems);
         let (channel, tag) = (self.channel.nullable(), self.tag.nullable());
         for (name, label) in [("channel", &channel), ("tag", &tag)] {
             let one = label.iter().cloned().collect();

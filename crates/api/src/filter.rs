@@ -119,7 +119,7 @@ pub(crate) struct FilterIn {
     /// Its id or event id.
     #[schema(value_type = Option<String>)]
     msg_id: Field<String>,
-    #[schema(value_type = Option<Vec<EventTypeName>>)]
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
     event_types: Field<Vec<String>>,
     /// Accepted, or for dead letters dead, before this time; exclusive.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -137,10 +137,7 @@ impl FilterIn {
         app: &str,
     ) -> Result<DeliveryFilter, ApiError> {
         let mut problems = Problems::default();
-        let event_types = self.event_types.nullable();
-        for name in event_types.iter().flatten() {
-            problems.check("eventTypes", validate::event_type(name).map_err(|problem| format!("`{name}` {problem}")));
-        }
+        let event_types = event_types(self.event_types, &mut problems);
         let before = bound("before", self.before, time::parse_before, &mut problems);
         let after = bound("after", self.after, time::parse_after, &mut problems);
         problems.finish()?;
@@ -160,7 +157,7 @@ pub(crate) struct PendingIn {
     /// Its id or event id.
     #[schema(value_type = Option<String>)]
     msg_id: Field<String>,
-    #[schema(value_type = Option<Vec<EventTypeName>>)]
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
     event_types: Field<Vec<String>>,
     /// Accepted before this time; exclusive.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -191,6 +188,18 @@ impl PendingIn {
         let filter = FilterIn { endpoint_id, msg_id, event_types, before, after };
         Ok(DeliveryFilter { due_before, due_after, ..filter.resolve(context, caller, app).await? })
     }
+}
+
+/// Event types of a body's filter. An empty list would match nothing, which nobody wants.
+pub(crate) fn event_types(names: Field<Vec<String>>, problems: &mut Problems) -> Option<Vec<String>> {
+    let names = names.nullable();
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        problems.check("eventTypes", Err("must not be empty".to_owned()));
+    }
+    for name in names.iter().flatten() {
+        problems.check("eventTypes", validate::event_type(name).map_err(|problem| format!("`{name}` {problem}")));
+    }
+    names
 }
 
 fn bound(
