@@ -155,7 +155,8 @@ settings! {
         /// Idempotency keys and event ids of the last 24 hours that are remembered; further requests with a key are
         /// answered `overloaded`. Each takes two bytes of memory.
         idempotency_keys: u64 = 50_000_000, in 0..=1_000_000_000;
-        /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains.
+        /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains. Dead letters that
+        /// are replayed may be 1,000 more.
         lane_window: u64 = 10_000, in 1..=1_000_000;
         /// Bytes read of an endpoint's answer.
         response_read_bytes: u64 = 64 * KIB, in KIB..=16 * MIB;
