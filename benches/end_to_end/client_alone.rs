@@ -27,8 +27,9 @@ use url::Url;
 
 use crate::figures::{Cpu, Figures};
 use crate::ledger::Ledger;
+use crate::load::Load;
 use crate::receiver::Receiver;
-use crate::scenario::{Load, Scenario, Setting, Subject};
+use crate::scenario::{Scenario, Setting, Subject};
 use crate::signature::{Key, SECRET};
 use crate::usage::{Usage, machine_cpu};
 use crate::{Failure, machine};

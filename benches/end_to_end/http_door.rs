@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::Failure;
 use crate::api::{Connection, refused};
 use crate::ledger::Ledger;
-use crate::scenario::Load;
+use crate::load::Load;
 
 /// Sends the events of `load` and waits for all answers.
 pub(crate) async fn send(

@@ -24,6 +24,7 @@ mod event;
 mod figures;
 mod http_door;
 mod ledger;
+mod load;
 mod machine;
 mod options;
 mod receiver;

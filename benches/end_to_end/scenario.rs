@@ -1,6 +1,5 @@
 //! What is measured, and with how much load.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 use crate::Failure;
 use crate::event::Events;
 use crate::figures::Figures;
+use crate::load::{Load, Pace};
 use crate::options::Options;
 use crate::{client_alone, through_door};
 
@@ -57,22 +57,6 @@ pub(crate) struct Setting {
     /// When the whole run is given up.
     deadline: Instant,
     limit: Duration,
-}
-
-/// Some events, and when they are to be sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Load {
-    pub(crate) events: Events,
-    pub(crate) numbers: Range<usize>,
-    pub(crate) pace: Pace,
-}
-
-/// When each event is to be sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace {
-    began: Instant,
-    first: usize,
-    rate: Option<u32>,
 }
 
 impl Setting {
@@ -159,30 +143,5 @@ impl Scenario {
         let (warm_up, total, rate) = (self.warm_up(), self.warm_up() + self.events, self.rate);
         let before = Load { events: events.clone(), numbers: 0..warm_up, pace: Pace::new(0, None) };
         (before, move || Load { events, numbers: warm_up..total, pace: Pace::new(warm_up, rate) })
-    }
-}
-
-impl Pace {
-    /// Begins now, with event `first`.
-    fn new(first: usize, rate: Option<u32>) -> Self {
-        Self { began: Instant::now(), first, rate }
-    }
-
-    fn due(&self, n: usize) -> Option<Instant> {
-        let rate = self.rate?;
-        let seconds = n.saturating_sub(self.first) as f64 / f64::from(rate.max(1));
-        Some(self.began + Duration::from_secs_f64(seconds))
-    }
-
-    /// Whether event `n` may be sent.
-    pub(crate) fn is_due(&self, n: usize) -> bool {
-        self.due(n).is_none_or(|due| due <= Instant::now())
-    }
-
-    /// Waits until event `n` may be sent.
-    pub(crate) async fn wait_for(&self, n: usize) {
-        if let Some(due) = self.due(n) {
-            tokio::time::sleep_until(due).await;
-        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::Failure;
 use crate::ledger::Ledger;
-use crate::scenario::Load;
+use crate::load::Load;
 
 /// Bytes that are written at once at most.
 const WRITE_BYTES: usize = 64 * 1_024;

@@ -1,0 +1,49 @@
+//! Events, and when they are to be sent.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::event::Events;
+
+/// Some events, and when they are to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) events: Events,
+    pub(crate) numbers: Range<usize>,
+    pub(crate) pace: Pace,
+}
+
+/// When each event is to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    began: Instant,
+    first: usize,
+    rate: Option<u32>,
+}
+
+impl Pace {
+    /// Begins now, with event `first`.
+    pub(crate) fn new(first: usize, rate: Option<u32>) -> Self {
+        Self { began: Instant::now(), first, rate }
+    }
+
+    fn due(&self, n: usize) -> Option<Instant> {
+        let rate = self.rate?;
+        let seconds = n.saturating_sub(self.first) as f64 / f64::from(rate.max(1));
+        Some(self.began + Duration::from_secs_f64(seconds))
+    }
+
+    /// Whether event `n` may be sent.
+    pub(crate) fn is_due(&self, n: usize) -> bool {
+        self.due(n).is_none_or(|due| due <= Instant::now())
+    }
+
+    /// Waits until event `n` may be sent.
+    pub(crate) async fn wait_for(&self, n: usize) {
+        if let Some(due) = self.due(n) {
+            tokio::time::sleep_until(due).await;
+        }
+    }
+}
