@@ -91,12 +91,14 @@ fn on_a_stage<T>(
     let events = Events::new(options.body_bytes, options.good);
     let stage = Stage { server, _receiver: receiver, ledger, events, warm_up };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(tokio::time::timeout(PATIENCE, async {
+    let work = async {
         stage.server.register(options.good, address).await?;
         let pace = Pace::new(0, None);
         stage.send(Load { events: stage.events.clone(), numbers: 0..warm_up, pace }).await?;
         play(&stage).await
-    }));
+    };
+    // The timer belongs to the runtime, so it is made in there.
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await });
     // Requests that hang are not waited for: dropping the server ends it at once.
     match done {
         Ok(Ok(done)) => Ok(done),
