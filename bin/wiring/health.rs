@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_api::RenderMetrics;
-use postrider_model::ports::{Health, Readiness, Wait};
+use postrider_model::explain::Wait;
+use postrider_model::ports::{Health, Readiness};
 use postrider_outbox::Outbox;
 use postrider_scheduler::Handle;
 

@@ -9,7 +9,7 @@ use postrider_model::attempt::Attempt;
 use postrider_model::delivery::Trigger;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId};
 use postrider_model::message::Message;
-use postrider_model::ports::{AttemptFilter, AttemptsOf, Page, Query};
+use postrider_model::query::{AttemptFilter, AttemptsOf, Page, Query};
 use postrider_model::status::MessageStatus;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};

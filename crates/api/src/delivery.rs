@@ -3,8 +3,9 @@
 use axum::extract::State;
 use http::StatusCode;
 use postrider_model::delivery::{DeliveryState, Trigger};
+use postrider_model::explain::{Explain, Wait};
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::ports::{Delivery, DeliveryFilter, Explain, Wait};
+use postrider_model::query::{Delivery, DeliveryFilter};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -1,7 +1,7 @@
 //! Which deliveries or dead letters a request means.
 
 use postrider_model::id::{AppId, OrgId};
-use postrider_model::ports::DeliveryFilter;
+use postrider_model::query::DeliveryFilter;
 use postrider_model::time::UnixMs;
 use postrider_model::validate;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! How it stands with the deliveries to an endpoint as a whole.
 
 use axum::extract::State;
-use postrider_model::ports::{BreakerState, Flow};
+use postrider_model::explain::{BreakerState, Flow};
 use serde::Serialize;
 use utoipa::ToSchema;
 

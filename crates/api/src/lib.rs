@@ -112,7 +112,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::once::{BoundPorts, KeyedRequest};
-use postrider_model::ports::{Ports, Query, Unavailable};
+use postrider_model::ports::{Ports, Unavailable};
+use postrider_model::query::Query;
 use postrider_model::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;

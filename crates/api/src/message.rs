@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use postrider_model::id::{AppId, MessageId, OrgId};
 use postrider_model::json;
 use postrider_model::message::{JSON, Message, NewMessage};
-use postrider_model::ports::{MessageFilter, Query};
+use postrider_model::query::{MessageFilter, Query};
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -5,7 +5,7 @@
 //! a page are always in the order of the list.
 
 use postrider_model::id::{AppId, AttemptId, EndpointId, ID_BYTES, MessageId, RawId, TaskId};
-use postrider_model::ports::{MAX_PAGE_KEY_BYTES, Page, PageKey, PageRequest};
+use postrider_model::query::{MAX_PAGE_KEY_BYTES, Page, PageKey, PageRequest};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use postrider_model::id::{MessageId, RawId};
-use postrider_model::ports::{MessageFilter, PageKey, PageRequest};
+use postrider_model::query::{MessageFilter, PageKey, PageRequest};
 use postrider_model::time::UnixMs;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};

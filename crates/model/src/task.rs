@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, EndpointId, TaskId};
-use crate::ports::DeliveryFilter;
+use crate::query::DeliveryFilter;
 use crate::status::MessageStatus;
 use crate::time::UnixMs;
 

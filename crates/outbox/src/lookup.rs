@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::once::Answered;
-use postrider_model::ports::{ControlError, QueryError, Unavailable};
+use postrider_model::ports::{ControlError, Unavailable};
 use postrider_model::position::Position;
+use postrider_model::query::QueryError;
 
 use bytes::Bytes;
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use postrider_model::delivery::DeliveryState;
 use postrider_model::id::{AppId, EndpointId, OrgId};
-use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
+use postrider_model::query::DeliveryFilter;
 
 use crate::lookup::scan;
 use crate::record::{Accepted, DeliveryRef, Record};

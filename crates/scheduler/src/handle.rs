@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use postrider_model::delivery::DeliveryKey;
+use postrider_model::explain::{Explain, Flow, Wait};
 use postrider_model::id::EndpointId;
 use postrider_model::lane::DeliveryStore;
 use postrider_model::policy::Rules;
-use postrider_model::ports::{Explain, Flow, Wait};
 use postrider_model::time::Clock;
 use tokio::sync::Notify;
 

@@ -19,11 +19,11 @@ use std::time::Duration;
 use postrider_model::check_invariant;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Hold;
+use postrider_model::explain::{Flow, Wait};
 use postrider_model::id::EndpointId;
 use postrider_model::job::Outcome;
 use postrider_model::lane::{JobError, LaneEvent, Settlement};
 use postrider_model::policy::Rules;
-use postrider_model::ports::{Flow, Wait};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 

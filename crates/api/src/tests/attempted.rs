@@ -1,6 +1,6 @@
 use http::{Method, StatusCode};
 use postrider_model::delivery::{DeadReason, DeliveryState};
-use postrider_model::ports::Wait;
+use postrider_model::explain::Wait;
 use serde_json::{Value, json};
 
 use super::client::{LIST, World, has_shape, token_of};

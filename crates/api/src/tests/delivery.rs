@@ -1,7 +1,7 @@
 use http::{Method, StatusCode};
 use postrider_model::delivery::{DeadReason, DeliveryState};
 use postrider_model::endpoint::Hold;
-use postrider_model::ports::Wait;
+use postrider_model::explain::Wait;
 use postrider_model::task::TaskWork;
 use postrider_model::time::UnixMs;
 use serde_json::{Value, json};

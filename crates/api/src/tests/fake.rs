@@ -11,16 +11,19 @@ use postrider_model::command::{Command, Environment, Reply, execute};
 use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
 use postrider_model::endpoint::Endpoint;
+use postrider_model::explain::{BreakerState, Explain, Flow, Wait};
 use postrider_model::expunge::Expunge;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::{
-    Accept, AcceptError, Answer, AttemptFilter, AttemptsOf, BreakerState, Configure, Control, ControlError, Delivery,
-    DeliveryFilter, EndpointMessage, EndpointStats, Explain, Flow, Health, MessageFilter, Page, PageRequest, Ports,
-    Query, QueryError, Readiness, Unavailable, Wait,
+    Accept, AcceptError, Answer, Configure, Control, ControlError, Health, Ports, Readiness, Unavailable,
 };
 use postrider_model::position::Position;
+use postrider_model::query::{
+    AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, EndpointMessage, EndpointStats, MessageFilter, Page,
+    PageRequest, Query, QueryError,
+};
 use postrider_model::secret::{SealedSecret, Secret};
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{Task, TaskWork};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use postrider_model::command::{Command, Reply};
 use postrider_model::config::Config;
 use postrider_model::endpoint::Endpoint;
-use postrider_model::ports::{Answer, Configure, ControlError, QueryError, Unavailable};
+use postrider_model::ports::{Answer, Configure, ControlError, Unavailable};
+use postrider_model::query::QueryError;
 use postrider_model::secret::Secret;
 use tokio::sync::oneshot;
 

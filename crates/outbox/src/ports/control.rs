@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use postrider_model::delivery::{DeliveryState, TransitionError};
 use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
-use postrider_model::ports::{Answer, Control, ControlError, DeliveryFilter, QueryError};
+use postrider_model::ports::{Answer, Control, ControlError};
+use postrider_model::query::{DeliveryFilter, QueryError};
 use postrider_model::task::{Task, TaskWork};
 
 use crate::Outbox;

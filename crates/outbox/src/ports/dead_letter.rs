@@ -2,7 +2,7 @@
 
 use postrider_model::delivery::DeliveryState;
 use postrider_model::id::{AppId, EndpointId, MessageId};
-use postrider_model::ports::{Delivery, DeliveryFilter, QueryError};
+use postrider_model::query::{Delivery, DeliveryFilter, QueryError};
 
 use crate::record::DeliveryRef;
 use crate::shared::Shared;

@@ -5,8 +5,8 @@ use std::ops::{Bound, RangeBounds as _};
 
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
 use postrider_model::id::{EndpointId, RawId};
-use postrider_model::ports::{Delivery, DeliveryFilter, Page, PageRequest, QueryError, delivery_page_key};
 use postrider_model::position::Position;
+use postrider_model::query::{Delivery, DeliveryFilter, Page, PageRequest, QueryError, delivery_page_key};
 
 use super::pager::PAGE_ROWS;
 use crate::lookup::query_error;

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use postrider_model::id::EndpointId;
-use postrider_model::ports::{EndpointStats, QueryError};
 use postrider_model::position::Position;
+use postrider_model::query::{EndpointStats, QueryError};
 use postrider_model::time::UnixMs;
 
 use crate::lookup::query_error;

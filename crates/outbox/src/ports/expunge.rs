@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use postrider_model::expunge::Expunge;
 use postrider_model::id::{AppId, AttemptId, MessageId};
-use postrider_model::ports::{Answer, ControlError, QueryError};
+use postrider_model::ports::{Answer, ControlError};
+use postrider_model::query::QueryError;
 
 use super::control::blocking;
 use crate::Outbox;

@@ -4,8 +4,8 @@
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
 use postrider_model::id::{AppId, EndpointId, RawId};
 use postrider_model::message::Message;
-use postrider_model::ports::{EndpointMessage, MessageFilter, Page, PageRequest, QueryError};
 use postrider_model::position::Position;
+use postrider_model::query::{EndpointMessage, MessageFilter, Page, PageRequest, QueryError};
 use postrider_model::status::MessageStatus;
 use postrider_model::time::UnixMs;
 

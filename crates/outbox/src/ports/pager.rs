@@ -1,7 +1,7 @@
 //! A page of a list as it is collected: what it holds, what it has cost, and
 //! where the next one begins.
 
-use postrider_model::ports::{Page, PageKey, QueryError};
+use postrider_model::query::{Page, PageKey, QueryError};
 
 /// Rows that one page looks at at most: a filter that matches little answers
 /// with a short page and an iterator instead of reading on and on.

@@ -7,11 +7,11 @@ use postrider_model::attempt::Attempt;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, RawId};
 use postrider_model::message::{JSON, Message};
-use postrider_model::ports::{
+use postrider_model::position::Position;
+use postrider_model::query::{
     AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, EndpointMessage, EndpointStats, MessageFilter, Page, PageKey,
     PageRequest, Query, QueryError,
 };
-use postrider_model::position::Position;
 use postrider_model::status::MessageStatus;
 use postrider_model::time::UnixMs;
 

@@ -11,8 +11,8 @@ use postrider_model::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, 
 use postrider_model::event_type::{EventType, EventTypeFields};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::job::FailureKind;
-use postrider_model::ports::DeliveryFilter;
 use postrider_model::position::Position;
+use postrider_model::query::DeliveryFilter;
 use postrider_model::secret::SealedSecret;
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{BulkReplay, EndpointSpan, TaskWork};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next, Trigger};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::MessageId;
-use postrider_model::ports::{Control as _, ControlError, MessageFilter, PageRequest, Query as _};
+use postrider_model::ports::{Control as _, ControlError};
+use postrider_model::query::{MessageFilter, PageRequest, Query as _};
 
 use super::support::{ManualClock, Running, options, wait};
 use crate::Options;

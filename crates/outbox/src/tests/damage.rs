@@ -8,10 +8,8 @@ use std::sync::Arc;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::message::Accepted;
-use postrider_model::ports::{
-    Accept as _, Configure as _, Delivery, DeliveryFilter, MessageFilter, PageRequest, Query as _, QueryError,
-    Unavailable,
-};
+use postrider_model::ports::{Accept as _, Configure as _, Unavailable};
+use postrider_model::query::{Delivery, DeliveryFilter, MessageFilter, PageRequest, Query as _, QueryError};
 use tempfile::TempDir;
 
 use super::stepper::{self, Stepper, runtime};

@@ -10,9 +10,8 @@ use postrider_model::expunge::Expunge as _;
 use postrider_model::id::{AttemptId, MessageId};
 use postrider_model::lane::{DeliveryStore as _, JobError};
 use postrider_model::message::Accepted;
-use postrider_model::ports::{
-    AttemptFilter, AttemptsOf, Control as _, ControlError, DeliveryFilter, PageRequest, Query as _,
-};
+use postrider_model::ports::{Control as _, ControlError};
+use postrider_model::query::{AttemptFilter, AttemptsOf, DeliveryFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
 use tempfile::TempDir;
 

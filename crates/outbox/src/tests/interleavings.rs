@@ -11,7 +11,8 @@ use bytes::Bytes;
 use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
-use postrider_model::ports::{Accept, Configure, Control, DeliveryFilter, PageRequest, Query};
+use postrider_model::ports::{Accept, Configure, Control};
+use postrider_model::query::{DeliveryFilter, PageRequest, Query};
 use postrider_model::time::{Clock, UnixMs};
 use tempfile::TempDir;
 

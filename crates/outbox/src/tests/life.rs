@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use postrider_model::command::CommandError;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
-use postrider_model::ports::{
-    AcceptError, AttemptFilter, AttemptsOf, Configure, Control, ControlError, DeliveryFilter, PageRequest, Query,
-    Unavailable,
-};
+use postrider_model::ports::{AcceptError, Configure, Control, ControlError, Unavailable};
+use postrider_model::query::{AttemptFilter, AttemptsOf, DeliveryFilter, PageRequest, Query};
 use postrider_model::task::TaskWork;
 
 use super::support::{ManualClock, Running, message, options, wait};

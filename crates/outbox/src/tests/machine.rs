@@ -10,10 +10,8 @@ use postrider_model::delivery::{DeliveryKey, DeliveryState, Next, Trigger};
 use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
-use postrider_model::ports::{
-    Accept as _, Configure as _, Control as _, ControlError, Delivery, DeliveryFilter, Page, PageRequest, Query as _,
-    QueryError,
-};
+use postrider_model::ports::{Accept as _, Configure as _, Control as _, ControlError};
+use postrider_model::query::{Delivery, DeliveryFilter, Page, PageRequest, Query as _, QueryError};
 use postrider_model::task::TaskWork;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;

@@ -9,9 +9,8 @@ use postrider_model::command::{Command, Write};
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::message::{Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest, Once as _};
-use postrider_model::ports::{
-    Accept as _, Configure as _, ControlError, DeliveryFilter, MessageFilter, PageRequest, Query as _,
-};
+use postrider_model::ports::{Accept as _, Configure as _, ControlError};
+use postrider_model::query::{DeliveryFilter, MessageFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
 use tokio::runtime::Runtime;
 

@@ -7,7 +7,8 @@ use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
 use postrider_model::id::EndpointId;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
 use postrider_model::order::{AfterDead, OrderBy, OrderRule};
-use postrider_model::ports::{Accept as _, Configure as _, Control as _, DeliveryFilter, PageRequest, Query as _};
+use postrider_model::ports::{Accept as _, Configure as _, Control as _};
+use postrider_model::query::{DeliveryFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
 
 use super::stepper::{self, Stepper, runtime};

@@ -11,7 +11,8 @@ use postrider_model::delivery::{DeadReason, Next};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::expunge::Expunge as _;
 use postrider_model::id::MessageId;
-use postrider_model::ports::{Control as _, MessageFilter, PageRequest, Query as _};
+use postrider_model::ports::Control as _;
+use postrider_model::query::{MessageFilter, PageRequest, Query as _};
 use postrider_model::task::{EndpointSpan, Task, TaskWork};
 use postrider_model::time::UnixMs;
 

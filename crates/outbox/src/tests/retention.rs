@@ -9,10 +9,8 @@ use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::MessageId;
 use postrider_model::message::Accepted;
-use postrider_model::ports::{
-    Accept as _, AcceptError, Configure as _, Control as _, Delivery, DeliveryFilter, PageRequest, Query as _,
-    Unavailable,
-};
+use postrider_model::ports::{Accept as _, AcceptError, Configure as _, Control as _, Unavailable};
+use postrider_model::query::{Delivery, DeliveryFilter, PageRequest, Query as _};
 use tempfile::TempDir;
 
 use super::stepper::{self, Stepper, runtime, sim_dir};

@@ -1,6 +1,6 @@
 //! Why a lane's deliveries wait, in the words of the ports.
 
-use postrider_model::ports::{BreakerState, Flow, Wait};
+use postrider_model::explain::{BreakerState, Flow, Wait};
 use postrider_model::position::Position;
 
 use super::Lane;

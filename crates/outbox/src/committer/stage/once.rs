@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use postrider_model::once::Answered;
-use postrider_model::ports::{ControlError, QueryError};
+use postrider_model::ports::ControlError;
+use postrider_model::query::QueryError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;

@@ -14,9 +14,8 @@ use postrider_model::id::MessageId;
 use postrider_model::lane::DeliveryStore as _;
 use postrider_model::message::{Message, NewMessage};
 use postrider_model::ports::Unavailable;
-use postrider_model::ports::{
-    Accept, AcceptError, Configure, Control, DeliveryFilter, MessageFilter, PageRequest, Query,
-};
+use postrider_model::ports::{Accept, AcceptError, Configure, Control};
+use postrider_model::query::{DeliveryFilter, MessageFilter, PageRequest, Query};
 use postrider_model::time::UnixMs;
 use tokio::runtime::Runtime;
 
@@ -273,7 +272,7 @@ pub(super) fn observe(stepper: &mut Stepper, ledger: &Ledger, case: &str) -> Wor
         assert!(world.messages.insert(name.clone(), stands).is_none(), "{case}: {name} is there twice");
     }
     let all = DeliveryFilter::default();
-    let count = |listed: Result<postrider_model::ports::Page<_>, _>| listed.expect("they can be listed").items.len();
+    let count = |listed: Result<postrider_model::query::Page<_>, _>| listed.expect("they can be listed").items.len();
     assert_eq!(count(outbox.pending(&all, &page)), pending, "{case}: pending");
     assert_eq!(count(outbox.dead_letters(&all, &page)), dead, "{case}: dead letters");
     assert_eq!(outbox.shared.state.lock().pending_total(), waits, "{case}: the counter of what waits");

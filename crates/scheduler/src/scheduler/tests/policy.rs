@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::with_policy;
 use postrider_model::endpoint::Hold;
-use postrider_model::ports::BreakerState;
+use postrider_model::explain::BreakerState;
 
 fn dead(world: &World, delivery: DeliveryKey) -> Option<DeadReason> {
     match world.outbox.state(delivery) {
