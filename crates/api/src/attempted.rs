@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
-use crate::endpoint::EndpointOut;
+use crate::endpoint_body::EndpointOut;
 use crate::error::ApiError;
 use crate::extract::{Params, Path};
 use crate::message::{self, MessageOut};

@@ -33,6 +33,15 @@ pub(crate) struct SpanIn {
     until: Field<String>,
 }
 
+impl SpanIn {
+    fn span(self, context: &Context, caller: &Caller, path: &(String, String)) -> Result<EndpointSpan, ApiError> {
+        let mut problems = Problems::default();
+        let times = Times::read(self.since, self.until, context.clock.now(), &mut problems);
+        problems.finish()?;
+        span(context, caller, path, times)
+    }
+}
+
 /// Which messages an endpoint gets again.
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = BulkReplayIn)]
@@ -148,10 +157,7 @@ pub(crate) async fn recover(
     Path(path): Path<(String, String)>,
     Json(input): Json<SpanIn>,
 ) -> Started {
-    let mut problems = Problems::default();
-    let times = Times::read(input.since, input.until, context.clock.now(), &mut problems);
-    problems.finish()?;
-    task::start(&context, TaskWork::Recover(span(&context, &caller, &path, times)?)).await
+    task::start(&context, TaskWork::Recover(input.span(&context, &caller, &path)?)).await
 }
 
 /// Sends an endpoint the messages of a span of time that never went to it
@@ -172,10 +178,7 @@ pub(crate) async fn replay_missing(
     Path(path): Path<(String, String)>,
     Json(input): Json<SpanIn>,
 ) -> Started {
-    let mut problems = Problems::default();
-    let times = Times::read(input.since, input.until, context.clock.now(), &mut problems);
-    problems.finish()?;
-    task::start(&context, TaskWork::ReplayMissing(span(&context, &caller, &path, times)?)).await
+    task::start(&context, TaskWork::ReplayMissing(input.span(&context, &caller, &path)?)).await
 }
 
 /// Sends an endpoint messages of a span of time again, also those that were delivered

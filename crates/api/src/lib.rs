@@ -74,6 +74,7 @@ mod delivery;
 mod dispatch;
 mod docs;
 mod endpoint;
+mod endpoint_body;
 mod endpoint_headers;
 mod endpoint_replay;
 mod endpoint_secret;

@@ -1,0 +1,288 @@
+//! An endpoint as requests ask for it and answers show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postrider_model::credentials;
+use postrider_model::endpoint::{Endpoint, EndpointFields};
+use postrider_model::id::EndpointId;
+use postrider_model::policy::Policy;
+use postrider_model::secret::Secret;
+use postrider_model::validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::endpoint_secret::parse_secret;
+use crate::error::ApiError;
+use crate::input::{Field, Object, Problems, set, throttle};
+use crate::policy::PolicyIn;
+use crate::schema::{Channel, EventTypeName, derived_body};
+use crate::{UrlGuard, time};
+
+/// An endpoint as it is asked for.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct EndpointIn {
+    /// Where to deliver: `https` or `http`, without a fragment. User name and password are sent as `authorization:
+    /// Basic`; `***` in their place keeps those that are there, as long as scheme, host and port stay.
+    #[schema(value_type = String, required, format = "uri", min_length = 1, max_length = 8_000, example = "https://example.com/hook")]
+    url: Field<String>,
+    /// Your own name for it, by which paths find it, too. Must not begin with `ep_`.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, pattern = r"^[a-zA-Z0-9\-_.]+$", example = "main")]
+    uid: Field<String>,
+    /// For people.
+    #[schema(value_type = String, max_length = 4_096, default = "")]
+    description: Field<String>,
+    /// The event types that it gets; `null` for all.
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1, example = json!(["order.paid"]))]
+    event_types: Field<BTreeSet<String>>,
+    /// The older name of `eventTypes`.
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
+    filter_types: Field<BTreeSet<String>>,
+    /// It gets the messages that were sent to one of these; `null` for all.
+    #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 10)]
+    channels: Field<BTreeSet<String>>,
+    /// Messages per second.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
+    throttle_rate: Field<u32>,
+    /// The older name of `throttleRate`.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
+    rate_limit: Field<u32>,
+    /// Your own texts; keys and values together have at most 4,096 bytes.
+    #[schema(value_type = BTreeMap<String, String>)]
+    metadata: Field<BTreeMap<String, String>>,
+    /// Headers to add to each request, at most 32; values are printable ASCII of at most 4,096 bytes.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    headers: Field<BTreeMap<String, String>>,
+    /// How long one attempt may take, in milliseconds; `null` for the server's setting.
+    #[schema(value_type = Option<u32>, minimum = 1_000, maximum = 30_000)]
+    timeout_ms: Field<u32>,
+    /// Its own rules of delivery: retries, pace, order. `PATCH` changes the members that are named.
+    #[schema(value_type = Option<PolicyIn>)]
+    policy: Field<Object<PolicyIn>>,
+    /// Its deliveries wait until it is enabled.
+    #[schema(value_type = bool, default = false)]
+    disabled: Field<bool>,
+    /// The signing secret: `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; one is made
+    /// if it is left out.
+    #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
+    secret: Field<String>,
+}
+
+derived_body!(EndpointUpdate of EndpointIn without ["secret"]);
+derived_body!(EndpointPatch of EndpointIn without ["secret"], nothing required);
+
+/// What a request asks to be written.
+pub(crate) struct Asked {
+    pub(crate) edit: Box<dyn FnOnce(&mut EndpointFields) + Send>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) secret: Option<Secret>,
+    /// The field in which the event types came.
+    pub(crate) event_types_name: &'static str,
+}
+
+/// Which of an endpoint's two rates a request sets: it takes the place of the
+/// other, so that clients which know of one only can set it.
+#[derive(Clone, Copy)]
+enum NewerRate {
+    Throttle,
+    Policy,
+    /// None of them, or both, which the model refuses.
+    Neither,
+}
+
+impl NewerRate {
+    fn replace_the_other(self, fields: &mut EndpointFields) {
+        match self {
+            Self::Throttle => fields.policy.rate = None,
+            Self::Policy => fields.throttle_per_second = None,
+            Self::Neither => {}
+        }
+    }
+}
+
+impl EndpointIn {
+    /// The whole of its fields, for an endpoint that is made or replaced.
+    /// `path` is the uid by which the request names it, if it does.
+    pub(crate) fn whole(self, path: Option<String>, guard: &UrlGuard) -> Result<Asked, ApiError> {
+        let mut problems = Problems::default();
+        let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
+        let url = self.url.required("url", &mut problems);
+        check_url(&url, guard, &mut problems);
+        let secret = parse_secret("secret", self.secret.nullable(), &mut problems);
+        let description = self.description.given("description", &mut problems).unwrap_or_default();
+        let metadata = self.metadata.given("metadata", &mut problems).unwrap_or_default();
+        let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
+        let headers = self.headers.change();
+        let timeout_ms = self.timeout_ms.change();
+        let policy = self.policy.change();
+        let uid = self.uid.nullable().or(path);
+        let event_types = self.event_types.or(self.filter_types).nullable();
+        let channels = self.channels.nullable();
+        let throttle_per_second = throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable();
+        problems.finish()?;
+        let edit = Box::new(move |fields: &mut EndpointFields| {
+            let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
+            let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
+            let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
+            let url = credentials::kept(url, &fields.url);
+            *fields = EndpointFields {
+                url,
+                description,
+                uid,
+                event_types,
+                channels,
+                throttle_per_second,
+                headers,
+                metadata,
+                timeout_ms,
+                policy,
+            };
+            newer_rate.replace_the_other(fields);
+        });
+        Ok(Asked { edit, disabled, secret, event_types_name })
+    }
+
+    /// The change that it asks for, and nothing else.
+    pub(crate) fn patch(self, guard: &UrlGuard) -> Result<Asked, ApiError> {
+        let mut problems = Problems::default();
+        self.refuse_secret(&mut problems);
+        let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
+        let url = self.url.given("url", &mut problems);
+        if let Some(url) = &url {
+            check_url(url, guard, &mut problems);
+        }
+        let description = self.description.given("description", &mut problems);
+        let metadata = self.metadata.given("metadata", &mut problems);
+        let disabled = self.disabled.given("disabled", &mut problems);
+        let uid = self.uid.change();
+        let event_types = self.event_types.or(self.filter_types).change();
+        let channels = self.channels.change();
+        let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
+        let headers = self.headers.change();
+        let timeout_ms = self.timeout_ms.change();
+        let policy = self.policy.change();
+        problems.finish()?;
+        let edit = Box::new(move |fields: &mut EndpointFields| {
+            let url = url.map(|url| credentials::kept(url, &fields.url));
+            set(&mut fields.url, url);
+            set(&mut fields.description, description);
+            set(&mut fields.metadata, metadata);
+            set(&mut fields.uid, uid);
+            set(&mut fields.event_types, event_types);
+            set(&mut fields.channels, channels);
+            set(&mut fields.throttle_per_second, throttle);
+            set(&mut fields.headers, headers.map(Option::unwrap_or_default));
+            set(&mut fields.timeout_ms, timeout_ms);
+            match policy {
+                None => {}
+                Some(None) => fields.policy = Policy::default(),
+                Some(Some(Object(policy))) => policy.onto(&mut fields.policy),
+            }
+            newer_rate.replace_the_other(fields);
+        });
+        Ok(Asked { edit, disabled, secret: None, event_types_name })
+    }
+
+    /// Whether it gives a uid of its own.
+    pub(crate) fn names_uid(&self) -> bool {
+        matches!(self.uid, Field::Value(_))
+    }
+
+    /// Which of the two rates it sets.
+    fn newer_rate(&self) -> NewerRate {
+        let of_policy = matches!(&self.policy, Field::Value(Object(policy)) if policy.sets_rate());
+        let of_throttle =
+            [&self.throttle_rate, &self.rate_limit].into_iter().any(|rate| matches!(rate, Field::Value(_)));
+        match (of_throttle, of_policy) {
+            (true, false) => NewerRate::Throttle,
+            (false, true) => NewerRate::Policy,
+            (true, true) | (false, false) => NewerRate::Neither,
+        }
+    }
+
+    /// Refuses a secret where there may be one already: changing it is a
+    /// rotation, after which the old one signs for a while.
+    pub(crate) fn refuse_secret(&self, problems: &mut Problems) {
+        if matches!(self.secret, Field::Value(_)) {
+            let problem = "cannot be changed here; use the operation `secret/rotate`";
+            problems.check("secret", Err(problem.to_owned()));
+        }
+    }
+
+    fn event_types_name(&self) -> &'static str {
+        if self.event_types.is_absent() && !self.filter_types.is_absent() { "filterTypes" } else { "eventTypes" }
+    }
+}
+
+/// The policy that a request gives as a whole.
+fn whole_policy(given: Option<Object<PolicyIn>>) -> Policy {
+    let mut policy = Policy::default();
+    if let Some(Object(given)) = given {
+        given.onto(&mut policy);
+    }
+    policy
+}
+
+/// Asks the guard about a URL that has the right form; the form itself is the
+/// model's matter.
+fn check_url(url: &str, guard: &UrlGuard, problems: &mut Problems) {
+    if let Some(reason) = validate::endpoint_url(url).ok().and_then(|url| guard(&url)) {
+        problems.check("url", Err(reason));
+    }
+}
+
+/// An endpoint as it is shown.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointOut {
+    #[schema(value_type = String, example = "ep_0ERdjjOCvwLrdBodjus57LGrMBo")]
+    id: EndpointId,
+    uid: Option<String>,
+    /// With `***` in the place of user name and password.
+    url: String,
+    description: String,
+    event_types: Option<BTreeSet<String>>,
+    filter_types: Option<BTreeSet<String>>,
+    channels: Option<BTreeSet<String>>,
+    throttle_rate: Option<u32>,
+    rate_limit: Option<u32>,
+    metadata: BTreeMap<String, String>,
+    disabled: bool,
+    /// Its deliveries wait until it is resumed.
+    paused: bool,
+    timeout_ms: Option<u32>,
+    /// What it says of its deliveries; what is not there is as the server is configured.
+    #[schema(value_type = PolicyIn)]
+    policy: Policy,
+    /// Always 1; kept for clients that ask for it.
+    version: u32,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: String,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: String,
+}
+
+impl From<&Endpoint> for EndpointOut {
+    fn from(endpoint: &Endpoint) -> Self {
+        let fields = endpoint.fields.clone();
+        Self {
+            id: endpoint.id,
+            uid: fields.uid,
+            url: credentials::masked(&fields.url),
+            description: fields.description,
+            filter_types: fields.event_types.clone(),
+            event_types: fields.event_types,
+            channels: fields.channels,
+            throttle_rate: fields.throttle_per_second,
+            rate_limit: fields.throttle_per_second,
+            metadata: fields.metadata,
+            disabled: endpoint.disabled.is_some(),
+            paused: endpoint.paused.is_some(),
+            timeout_ms: fields.timeout_ms,
+            policy: fields.policy,
+            version: 1,
+            created_at: time::text(endpoint.created),
+            updated_at: time::text(endpoint.updated),
+        }
+    }
+}
