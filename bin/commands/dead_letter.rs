@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::delivery::{Filter, Which, attempts_made, last_attempt, one_or_all, show, standing};
+use super::delivery::{Filter, Only, Which, attempts_made, last_attempt, one_or_all, show, standing};
 use super::endpoint::merged;
 use super::{Context, PageArgs, task};
 use crate::client::Path;
@@ -20,18 +20,8 @@ pub(crate) enum DeadLetter {
         /// The application, by id or uid
         #[arg(long)]
         app: Option<String>,
-        /// Only to this endpoint, by id or uid
-        #[arg(long, requires = "app")]
-        endpoint: Option<String>,
-        /// Only of this event type; may be given many times
-        #[arg(long = "event-type", value_name = "TYPE")]
-        event_types: Vec<String>,
-        /// Died before this, such as 2026-01-31T12:00:00Z
-        #[arg(long, value_name = "TIME")]
-        before: Option<jiff::Timestamp>,
-        /// Died after this, such as 2026-01-31T12:00:00Z
-        #[arg(long, value_name = "TIME")]
-        after: Option<jiff::Timestamp>,
+        #[command(flatten)]
+        only: Only,
         #[command(flatten)]
         page: PageArgs,
     },
@@ -72,15 +62,12 @@ impl DeadLetter {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self {
-            Self::List { app: Some(app), endpoint, event_types, before, after, page } => {
-                let filter = Filter { app, endpoint, event_types, before, after };
-                let path = filter.onto(page.onto(Path::new(["app", &filter.app, "dead-letter"])?));
-                context.output.answer(&client.get(path).await?, list)
-            }
-            Self::List { app: None, event_types, before, after, page, .. } => {
-                let filter = Filter { app: String::new(), endpoint: None, event_types, before, after };
-                let path = filter.onto(page.onto(Path::new(["dead-letter"])?));
-                context.output.answer(&client.get(path).await?, list)
+            Self::List { app, only, page } => {
+                let path = match &app {
+                    Some(app) => Path::new(["app", app, "dead-letter"])?,
+                    None => Path::new(["dead-letter"])?,
+                };
+                context.output.answer(&client.get(only.onto(page.onto(path))).await?, list)
             }
             Self::Show(Which { app, message, endpoint }) => {
                 let letter = client.get(Path::new(["app", &app, "dead-letter", &message, &endpoint])?).await?;
@@ -101,7 +88,7 @@ impl DeadLetter {
             Self::Replay { all: false, .. } => Err(one_or_all()),
             Self::Replay { filter, no_wait, .. } => {
                 let path = Path::new(["app", &filter.app, "dead-letter", "replay"])?;
-                let task = client.post(path, &filter.body()).await?;
+                let task = client.post(path, &filter.only.body()).await?;
                 task::begun(context, &client, task, no_wait).await
             }
         }

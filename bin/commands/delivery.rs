@@ -22,18 +22,8 @@ pub(crate) enum Delivery {
         /// The application, by id or uid
         #[arg(long)]
         app: Option<String>,
-        /// Only to this endpoint, by id or uid
-        #[arg(long, requires = "app")]
-        endpoint: Option<String>,
-        /// Only of this event type; may be given many times
-        #[arg(long = "event-type", value_name = "TYPE")]
-        event_types: Vec<String>,
-        /// Accepted before this, such as 2026-01-31T12:00:00Z
-        #[arg(long, value_name = "TIME")]
-        before: Option<jiff::Timestamp>,
-        /// Accepted after this, such as 2026-01-31T12:00:00Z
-        #[arg(long, value_name = "TIME")]
-        after: Option<jiff::Timestamp>,
+        #[command(flatten)]
+        only: Only,
         #[command(flatten)]
         due: Due,
         /// Only what is being attempted now
@@ -89,8 +79,15 @@ pub(crate) struct Filter {
     /// The application, by id or uid
     #[arg(long)]
     pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) only: Only,
+}
+
+/// What narrows a list or an operation on many.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Only {
     /// Only to this endpoint, by id or uid
-    #[arg(long)]
+    #[arg(long, requires = "app")]
     pub(crate) endpoint: Option<String>,
     /// Only of this event type; may be given many times
     #[arg(long = "event-type", value_name = "TYPE")]
@@ -114,7 +111,7 @@ pub(crate) struct Due {
     due_after: Option<jiff::Timestamp>,
 }
 
-impl Filter {
+impl Only {
     /// As query parameters.
     pub(crate) fn onto(&self, path: Path) -> Path {
         let types = Some(self.event_types.join(",")).filter(|types| !types.is_empty());
@@ -148,13 +145,12 @@ impl Delivery {
                 let answer = client.get(Path::new(["app", &app, "msg", &message, "delivery"])?).await?;
                 context.output.answer(&answer, list)
             }
-            Self::List { app, endpoint, event_types, before, after, due, in_flight, page, .. } => {
+            Self::List { app, only, due, in_flight, page, .. } => {
                 let path = match &app {
                     Some(app) => Path::new(["app", app, "delivery"])?,
                     None => Path::new(["delivery"])?,
                 };
-                let filter = Filter { app: app.unwrap_or_default(), endpoint, event_types, before, after };
-                let path = filter.onto(page.onto(path)).query("state", in_flight.then_some("in_flight"));
+                let path = only.onto(page.onto(path)).query("state", in_flight.then_some("in_flight"));
                 let path = path.query("due_before", due.due_before).query("due_after", due.due_after);
                 context.output.answer(&client.get(path).await?, list)
             }
@@ -185,7 +181,7 @@ impl Delivery {
                     "dueBefore": due_before.map(|time| time.to_string()),
                     "dueAfter": due_after.map(|time| time.to_string()),
                 });
-                let body = merged(filter.body(), without_nulls(due));
+                let body = merged(filter.only.body(), without_nulls(due));
                 let answer = client.post(path, &body).await?;
                 context.output.answer(&answer, |answer| format!("cancelled {}\n", field(answer, "cancelled")))
             }
@@ -331,14 +327,13 @@ mod tests {
 
     #[test]
     fn a_filter_restricts_by_what_was_given() {
-        let filter = Filter {
-            app: "shop".into(),
+        let only = Only {
             endpoint: Some("main".into()),
             event_types: vec!["a.b".into()],
             before: None,
             after: Some(jiff::Timestamp::UNIX_EPOCH),
         };
         let expected = json!({ "endpointId": "main", "eventTypes": ["a.b"], "after": "1970-01-01T00:00:00Z" });
-        assert_eq!(filter.body(), expected);
+        assert_eq!(only.body(), expected);
     }
 }

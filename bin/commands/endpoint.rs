@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::app::without_nulls;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs, delivery, endpoint_example, endpoint_replay, endpoint_stats};
+use super::{Context, PageArgs, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats};
 use crate::cli::{duration, object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::exit::Failure;
@@ -253,7 +253,7 @@ impl EndpointCommand {
             Self::Recover(command) => command.run(context, &client).await,
             Self::ReplayMissing(command) => command.run(context, &client).await,
             Self::BulkReplay(command) => command.run(context, &client).await,
-            Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, show_flow),
+            Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, endpoint_flow::show),
             Self::Stats(command) => command.run(context, &client).await,
             Self::SendExample(command) => command.run(context, &client).await,
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,
@@ -280,21 +280,6 @@ pub(crate) fn merged(mut object: Value, more: Value) -> Value {
         members.extend(more);
     }
     object
-}
-
-fn show_flow(flow: &Value) -> String {
-    let breaker = match time(flow, "openUntil") {
-        until if until.is_empty() => field(flow, "breaker"),
-        until => format!("{} until {until}", field(flow, "breaker")),
-    };
-    card(&[
-        ("held", field(flow, "held")),
-        ("breaker", breaker),
-        ("in flight", format!("{} of {} allowed at present", field(flow, "inFlight"), field(flow, "allowedInFlight"))),
-        ("waiting", field(flow, "waiting")),
-        ("waits for", delivery::wait(flow)),
-        ("failing since", time(flow, "failingSince")),
-    ])
 }
 
 fn show(endpoint: &Value) -> String {

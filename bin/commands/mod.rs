@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod docs;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_example;
+mod endpoint_flow;
 pub(crate) mod endpoint_replay;
 pub(crate) mod endpoint_stats;
 pub(crate) mod event_type;

@@ -13,6 +13,7 @@ mod check;
 mod choice;
 mod keys;
 mod load;
+mod retries;
 mod show;
 mod table;
 #[cfg(test)]

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use postrider_model::id::OrgId;
-use postrider_model::retry::RetrySchedule;
-use postrider_model::status_pattern::StatusPattern;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -73,7 +71,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    fn number<T: Value>(self) -> Result<u64, String> {
+    pub(super) fn number<T: Value>(self) -> Result<u64, String> {
         match self {
             Self::Text(text) => whole(&text.replace('_', ""), 10),
             Self::Toml(DeValue::Integer(integer)) => whole(integer.as_str(), integer.radix()),
@@ -82,7 +80,7 @@ impl<'a> Raw<'a> {
         .map_err(|known| known.map_or_else(|| self.mismatch::<T>(), str::to_owned))
     }
 
-    fn list<T: Value, M>(self, read: impl Fn(Raw<'_>) -> Result<M, String>) -> Result<Vec<M>, String> {
+    pub(super) fn list<T: Value, M>(self, read: impl Fn(Raw<'_>) -> Result<M, String>) -> Result<Vec<M>, String> {
         let members: Vec<Raw<'_>> = match self {
             Self::Text(text) if text.trim().is_empty() => vec![],
             Self::Text(text) => text.split(',').map(|member| Raw::Text(member.trim())).collect(),
@@ -117,12 +115,12 @@ pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn quoted_list<T: ToString>(members: impl IntoIterator<Item = T>) -> Option<String> {
+pub(super) fn quoted_list<T: ToString>(members: impl IntoIterator<Item = T>) -> Option<String> {
     let members: Vec<_> = members.into_iter().map(|member| quoted(&member.to_string())).collect();
     Some(format!("[{}]", members.join(", ")))
 }
 
-fn number_list(numbers: impl IntoIterator<Item = u64>) -> Option<String> {
+pub(super) fn number_list(numbers: impl IntoIterator<Item = u64>) -> Option<String> {
     let numbers: Vec<_> = numbers.into_iter().map(|number| number.to_string()).collect();
     Some(format!("[{}]", numbers.join(", ")))
 }
@@ -262,33 +260,6 @@ impl Value for Vec<u32> {
 
     fn show(&self) -> Option<String> {
         number_list(self.iter().copied().map(u64::from))
-    }
-}
-
-impl Value for RetrySchedule {
-    const IS_TEXT: bool = false;
-    const TYPE: &'static str = "a list of seconds";
-
-    fn read(raw: Raw<'_>) -> Result<Self, String> {
-        let delays = raw.list::<Self, _>(|member| member.number::<u64>())?;
-        Self::try_from(delays).map_err(|error| error.to_string())
-    }
-
-    fn show(&self) -> Option<String> {
-        number_list(Vec::<u64>::from(self.clone()))
-    }
-}
-
-impl Value for Vec<StatusPattern> {
-    const IS_TEXT: bool = false;
-    const TYPE: &'static str = "a list of status codes or classes, such as `404` or `4xx`";
-
-    fn read(raw: Raw<'_>) -> Result<Self, String> {
-        raw.list::<Self, _>(|member| member.text::<String>()?.parse().map_err(|error| format!("is wrong: {error}")))
-    }
-
-    fn show(&self) -> Option<String> {
-        quoted_list(self)
     }
 }
 

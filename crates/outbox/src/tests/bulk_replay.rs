@@ -1,7 +1,6 @@
 //! Bulk replay: messages that went to an endpoint go there again.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +14,12 @@ use postrider_model::task::{BulkReplay, EndpointSpan, Task, TaskWork};
 use postrider_model::time::UnixMs;
 
 use super::support::{ManualClock, Running, options, wait};
-use crate::Options;
+use super::tasking::{OTHER, windowed};
 
 const PAID: &str = "order.paid";
 const SENT: &str = "order.sent";
-/// Nobody asks for it.
-const OTHER: &str = "order.seen";
 const SECOND: Duration = Duration::from_secs(1);
 const DEAD: Next = Next::Dead { reason: DeadReason::AttemptsExhausted };
-
-fn small(dir: &Path, lane_window: usize) -> Options {
-    // Some segments are sealed, and their rows in the index on disk.
-    Options { lane_window, segment_bytes: 64 << 10, body_limit_bytes: 8 << 10, ..options(dir) }
-}
 
 fn all_of(endpoint: &Endpoint) -> BulkReplay {
     let span = EndpointSpan { app: endpoint.app, endpoint: endpoint.id, since: UnixMs(0), until: None };
@@ -36,23 +28,6 @@ fn all_of(endpoint: &Endpoint) -> BulkReplay {
 
 fn begin(running: &Running, bulk: BulkReplay) -> Task {
     wait(running.outbox.start_task(TaskWork::BulkReplay(bulk))).expect("it is recorded")
-}
-
-fn sent(running: &Running, task: &Task) -> (u64, bool) {
-    let task = running.outbox.task(task.id).expect("it is known");
-    (task.sent, task.finished)
-}
-
-fn finish(running: &mut Running, task: &Task) -> u64 {
-    for _ in 0..10 {
-        running.keeper.round();
-        // What the keeper asks for last is not waited for.
-        running.send("shop", OTHER, "after");
-        if let (sent, true) = sent(running, task) {
-            return sent;
-        }
-    }
-    panic!("it does not end: {:?}", sent(running, task));
 }
 
 /// Delivers all that waits, with the keeper at work; gives the attempts by message.
@@ -122,7 +97,7 @@ fn what_has_ended_as_is_asked_for_goes_again() {
     ] {
         let asked = format!("{bulk:?}");
         let task = begin(&running, bulk);
-        assert_eq!(finish(&mut running, &task), expected.len() as u64, "{asked}");
+        assert_eq!(running.finish(&task), expected.len() as u64, "{asked}");
         assert_eq!(drain(&mut running), expected.into_iter().collect(), "{asked}");
     }
     running.stop();
@@ -133,7 +108,7 @@ fn it_goes_on_after_a_restart_and_leaves_alone_what_waits_and_what_comes_later()
     const MANY: u64 = 700;
     const WINDOW: usize = 300;
     let (dir, clock): (_, Arc<ManualClock>) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
-    let mut running = Running::start(small(dir.path(), WINDOW), &clock).expect("the store opens");
+    let mut running = Running::start(windowed(dir.path(), WINDOW), &clock).expect("the store opens");
     running.app("shop");
     let endpoint = running.endpoint("shop", &[PAID]);
     for n in 0..MANY {
@@ -147,12 +122,12 @@ fn it_goes_on_after_a_restart_and_leaves_alone_what_waits_and_what_comes_later()
     running.keeper.round();
     running.keeper.round();
     let room = WINDOW as u64 - 2;
-    assert_eq!(sent(&running, &task), (room, false), "no more than the lane's window holds");
+    assert_eq!(running.sent_by(&task), (room, false), "no more than the lane's window holds");
 
     running.kill();
-    let mut running = Running::start(small(dir.path(), WINDOW), &clock).expect("the store opens");
+    let mut running = Running::start(windowed(dir.path(), WINDOW), &clock).expect("the store opens");
     let went = drain(&mut running);
-    assert_eq!(finish(&mut running, &task), MANY);
+    assert_eq!(running.finish(&task), MANY);
     assert_eq!(went.len() as u64, MANY + 2);
     assert_eq!(went.values().filter(|attempts| **attempts == [2]).count() as u64, MANY, "each once more");
     assert_eq!(went.get(&waits), Some(&vec![1]));

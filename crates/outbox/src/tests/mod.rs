@@ -15,3 +15,4 @@ mod replay_missing;
 mod retention;
 mod stepper;
 mod support;
+mod tasking;

@@ -2,7 +2,6 @@
 //! asks for and that never went to it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,18 +16,12 @@ use postrider_model::task::{EndpointSpan, Task, TaskWork};
 use postrider_model::time::UnixMs;
 
 use super::support::{ManualClock, ORG, Running, options, wait};
+use super::tasking::{OTHER, windowed};
 use crate::Options;
 
 const PAID: &str = "order.paid";
-/// Nobody asks for it.
-const OTHER: &str = "order.seen";
 const SECOND: Duration = Duration::from_secs(1);
 const DEAD: Next = Next::Dead { reason: DeadReason::AttemptsExhausted };
-
-fn windowed(dir: &Path, lane_window: usize) -> Options {
-    // Small segments: some are sealed, and their rows in the index on disk.
-    Options { lane_window, segment_bytes: 64 << 10, body_limit_bytes: 8 << 10, ..options(dir) }
-}
 
 fn open(options: Options, clock: &Arc<ManualClock>) -> Running {
     let mut running = Running::start(options, clock).expect("the store opens");
@@ -39,24 +32,6 @@ fn open(options: Options, clock: &Arc<ManualClock>) -> Running {
 fn begin(running: &Running, endpoint: &Endpoint, since: UnixMs, until: Option<UnixMs>) -> Task {
     let span = EndpointSpan { app: endpoint.app, endpoint: endpoint.id, since, until };
     wait(running.outbox.start_task(TaskWork::ReplayMissing(span))).expect("it is recorded")
-}
-
-fn sent(running: &Running, task: &Task) -> (u64, bool) {
-    let task = running.outbox.task(task.id).expect("it is known");
-    (task.sent, task.finished)
-}
-
-/// Rounds until the task has ended.
-fn finish(running: &mut Running, task: &Task) -> u64 {
-    for _ in 0..10 {
-        running.keeper.round();
-        // What the keeper asks for last is not waited for.
-        running.send("shop", OTHER, "after");
-        if let (sent, true) = sent(running, task) {
-            return sent;
-        }
-    }
-    panic!("it does not end: {:?}", sent(running, task));
 }
 
 /// Delivers all that waits, with the keeper at work, and counts how often each message went.
@@ -111,7 +86,7 @@ fn what_never_went_to_an_endpoint_goes_there_once() {
 
     let task = begin(&running, &endpoint, missing.0.time(), Some(last.0.time()));
     let later = one(&running, PAID);
-    assert_eq!(finish(&mut running, &task), 1, "all but one of them went there, or is gone");
+    assert_eq!(running.finish(&task), 1, "all but one of them went there, or is gone");
     let waiting: Vec<_> = running.waiting().iter().map(|(key, scheduled)| (key.message, scheduled.attempt)).collect();
     let expected = [missing, waits, last, later].map(|message| (running.outbox.shared.mask.position(message.0), 1));
     assert_eq!(waiting, expected);
@@ -119,12 +94,12 @@ fn what_never_went_to_an_endpoint_goes_there_once() {
 
     // Once more finds the same, and so nothing; without an end the first one is still too early.
     let again = begin(&running, &endpoint, missing.0.time(), None);
-    assert_eq!(finish(&mut running, &again), 0);
+    assert_eq!(running.finish(&again), 0);
     drain(&mut running);
     running.kill();
     let mut running = open(options(dir.path()), &clock);
     let again = begin(&running, &endpoint, UnixMs(0), None);
-    assert_eq!(finish(&mut running, &again), 1, "the early one");
+    assert_eq!(running.finish(&again), 1, "the early one");
     assert_eq!(drain(&mut running), [(early, 1)].into());
     running.stop();
 }
@@ -145,7 +120,7 @@ fn it_takes_what_was_there_when_it_was_asked_for() {
     let ids = [before, first, after].map(|message| running.outbox.shared.mask.position(message.0));
     let waiting: Vec<_> = running.waiting().iter().map(|(key, _)| key.message).collect();
     assert_eq!(waiting, ids[..2], "by the filters as they are now");
-    assert_eq!(finish(&mut running, &task), 2);
+    assert_eq!(running.finish(&task), 2);
     running.stop();
 }
 
@@ -176,7 +151,7 @@ fn it_goes_on_after_a_restart_and_waits_for_room_and_for_the_index() {
     let task = begin(&running, &endpoint, UnixMs(0), None);
     running.keeper.round();
     running.keeper.round();
-    assert_eq!(sent(&running, &task), (WINDOW as u64, false), "no more than the lane's window holds");
+    assert_eq!(running.sent_by(&task), (WINDOW as u64, false), "no more than the lane's window holds");
 
     running.kill();
     std::fs::remove_dir_all(dir.path().join("index")).expect("it is there");
@@ -186,11 +161,11 @@ fn it_goes_on_after_a_restart_and_waits_for_room_and_for_the_index() {
         *went.entry(running.attempt(key, 204, Next::Delivered).message).or_default() += 1;
     }
     running.keeper.work_on_tasks();
-    assert_eq!(sent(&running, &task), (WINDOW as u64, false), "the index is being rebuilt");
+    assert_eq!(running.sent_by(&task), (WINDOW as u64, false), "the index is being rebuilt");
     for (message, count) in drain(&mut running) {
         *went.entry(message).or_default() += count;
     }
-    assert_eq!(finish(&mut running, &task), MANY);
+    assert_eq!(running.finish(&task), MANY);
     assert_eq!((went.len() as u64, went.values().max()), (MANY, Some(&1)), "each once");
     running.stop();
 }
@@ -204,6 +179,6 @@ fn it_ends_with_its_endpoint() {
     let endpoint = running.endpoint("shop", &[PAID]);
     let task = begin(&running, &endpoint, UnixMs(0), None);
     running.command(Command::DeleteEndpoint { org: ORG, app: "shop".to_owned(), endpoint: endpoint.id.to_string() });
-    assert_eq!(finish(&mut running, &task), 0);
+    assert_eq!(running.finish(&task), 0);
     running.stop();
 }
