@@ -21,8 +21,9 @@ impl Accept for Outbox {
             bound.name(&mut message);
         }
         // Tokio's budget would send the later ones of many back before they have a
-        // place in the queue, and wakes those newest first. So little is done here
-        // in one poll that nobody starves by going without it.
+        // place in the queue, and wakes those newest first. What is done here in one
+        // poll is bounded, at most one body is read for an order key, so nobody
+        // starves by going without it.
         Box::pin(unconstrained(async move {
             outbox.check(&message)?;
             outbox.ensure_app(&message).await?;
