@@ -17,7 +17,7 @@ use crate::wiring::{self, Server};
                         SIGTERM and SIGINT let requests in flight end, then stop it; a second one ends it at once.\n\
                         SIGHUP reads the configuration anew: these keys take effect at once, others at the next start:\n\
                         `retry.schedule`, `retry.jitter_percent`, `retry.max_age`, `retry.final_statuses`, `breaker.failures`, \
-                        `breaker.pause_min_ms`, `breaker.pause_max_ms`, `breaker.disable_after`, `log.level`."
+                        `breaker.pause_min_ms`, `breaker.pause_max_ms`, `breaker.disable_after`, `rate.count`, `rate.per`, `rate.burst`, `log.level`."
 )]
 pub(crate) struct Serve {
     /// Accept events but deliver nothing until `postrider resume`

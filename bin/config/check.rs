@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Config;
+use super::keys::Rate;
 
 /// Bytes of a socket's path without the closing zero: `sun_path` of unix(7).
 pub(super) const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -27,6 +28,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         "breaker.pause_max_ms",
         format!("is {}, less than `breaker.pause_min_ms` ({})", breaker.pause_max_ms, breaker.pause_min_ms),
     );
+    check_rate(&config.rate, &mut rule);
     rule(
         config.journal.segment_bytes >= 4 * limits.body_bytes,
         "journal.segment_bytes",
@@ -46,6 +48,19 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         rule(socket_path_bytes(&path) <= MAX_SOCKET_PATH_BYTES, key, too_long(&path));
     }
     broken
+}
+
+/// The bounds of a policy's rate.
+fn check_rate(rate: &Rate, rule: &mut impl FnMut(bool, &'static str, String)) {
+    let Some(count) = rate.count else {
+        let problem = format!("is {}, but `rate.count` is not set", rate.burst);
+        return rule(rate.burst == 1, "rate.burst", problem);
+    };
+    let (least, most) = rate.per.count_range().into_inner();
+    let problem = format!("is {count}, {least} to {most} are allowed with this `rate.per`");
+    rule(count <= u64::from(most), "rate.count", problem);
+    let problem = format!("is {}, 1 to {count} (`rate.count`) are allowed", rate.burst);
+    rule(rate.burst <= count, "rate.burst", problem);
 }
 
 fn socket_path_bytes(path: &Path) -> usize {

@@ -1,6 +1,7 @@
 //! Configuration values that are one of a few words.
 
 use postrider_dispatcher::SignatureHeaders;
+use postrider_model::rate::Per;
 use postrider_model::secret::SignatureKind;
 
 use super::value::{Raw, Value, quoted};
@@ -42,6 +43,11 @@ impl Choice for LogFormat {
     const CHOICES: &'static [(&'static str, Self)] =
         &[("auto", Self::Auto), ("human", Self::Human), ("json", Self::Json)];
     const WORDS: &'static str = "`auto`, `human` or `json`";
+}
+
+impl Choice for Per {
+    const CHOICES: &'static [(&'static str, Self)] = &[("second", Self::Second), ("minute", Self::Minute)];
+    const WORDS: &'static str = "`second` or `minute`";
 }
 
 impl Choice for SignatureKind {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use postrider_dispatcher::SignatureHeaders;
 use postrider_model::endpoint::TIMEOUT_RANGE_MS;
 use postrider_model::id::OrgId;
+use postrider_model::rate::Per;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
 use postrider_model::status_pattern::StatusPattern;
@@ -130,6 +131,18 @@ settings! {
         /// An endpoint that has had nothing but failures for this long is disabled; its deliveries wait.
         /// `0s` is never.
         disable_after: Span = Span::days(5), in 0..=31_536_000 => reload;
+    }
+
+    /// How many attempts may start at one endpoint in what time, unless its policy says otherwise.
+    rate: Rate {
+        /// Attempts in each second or minute at most, as `rate.per` says: 1 to 10000 a second, 1 to 600000 a minute.
+        /// If not set, there is no such limit.
+        count: Option<u64> = None, in 1..=600_000 => reload;
+        /// The time that attempts are counted in.
+        per: Per = Per::Second => reload;
+        /// How many of them may start at once after a quiet time, at most `rate.count`. What a burst may take is taken
+        /// from the steady rate.
+        burst: u64 = 1, in 1..=600_000 => reload;
     }
 
     /// The limit of everything that could grow. What is full waits, or refuses before accepting.

@@ -249,6 +249,23 @@ fn keys_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_rate_has_the_bounds_that_it_has_in_a_policy() {
+    let rate = |lines: &str| format!("[rate]\n{lines}");
+    for fits in ["count = 10_000\nburst = 10_000", "count = 600_000\nper = \"minute\"", "per = \"minute\"", ""] {
+        loaded(&rate(fits), &[], &[]);
+    }
+    for (wrong, says) in [
+        ("count = 0", "FILE:2: rate.count: is 0, 1 to 600000 are allowed"),
+        ("count = 10_001", "FILE:2: rate.count: is 10001, 1 to 10000 are allowed with this `rate.per`"),
+        ("count = 2\nburst = 3", "FILE:3: rate.burst: is 3, 1 to 2 (`rate.count`) are allowed"),
+        ("burst = 3", "FILE:2: rate.burst: is 3, but `rate.count` is not set"),
+        ("per = \"hour\"", "FILE:2: rate.per: must be `second` or `minute`, not `hour`"),
+    ] {
+        assert_eq!(problems(&rate(wrong), &[], &[]), [says]);
+    }
+}
+
+#[test]
 fn a_socket_for_others_does_not_lie_in_the_data_directory() {
     for (toml, keys) in [
         ("", vec![]),

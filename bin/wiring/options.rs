@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Rules};
+use postrider_model::rate::Rate;
 use postrider_model::retry::Jitter;
 use postrider_outbox::MasterKey;
 use rustls_pki_types::CertificateDer;
@@ -99,7 +100,7 @@ pub(crate) fn rules(config: &Config) -> Rules {
         jitter: retry.jitter_percent.map_or(Jitter::Standard, |percent| Jitter::Percent(percent.min(100) as u8)),
         max_age: retry.max_age.map(|age| age.0),
         final_statuses: retry.final_statuses.iter().copied().collect(),
-        rate: None,
+        rate: rate(config),
         max_in_flight: number(config.limits.in_flight_per_endpoint),
         breaker: BreakerRule {
             failures: number(breaker.failures),
@@ -109,6 +110,11 @@ pub(crate) fn rules(config: &Config) -> Rules {
         order: OrderRule::default(),
         disable_after: Some(breaker.disable_after.0).filter(|after| !after.is_zero()),
     }
+}
+
+fn rate(config: &Config) -> Option<Rate> {
+    let rate = &config.rate;
+    rate.count.map(|count| Rate { count: number(count), per: rate.per, burst: number(rate.burst) })
 }
 
 /// The dispatcher. Reads the file of extra certificates.

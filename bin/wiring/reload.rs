@@ -20,8 +20,7 @@ pub(crate) fn reload(present: &Config, sources: &Sources, log_level: &LogLevelHa
     if !waiting.is_empty() {
         tracing::warn!(keys = waiting.join(", "), "these changed keys take effect at the next start");
     }
-    let effective =
-        Config { log: new.log.clone(), retry: new.retry.clone(), breaker: new.breaker.clone(), ..present.clone() };
+    let effective = Config { log: new.log, retry: new.retry, breaker: new.breaker, rate: new.rate, ..present.clone() };
     log_level.reload(&effective);
     tracing::info!(keys = taken_over.join(", "), "configuration reloaded");
     effective

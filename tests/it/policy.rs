@@ -1,5 +1,6 @@
 //! An endpoint's own rules of delivery, from the API to the wire.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Api, Endpoint, Receiver, Reply, Setup, until};
@@ -66,6 +67,27 @@ async fn a_rate_says_until_when_it_holds_a_delivery() {
     assert_eq!(receiver.arrivals().len(), 0);
     api.patch(&format!("/app/shop/endpoint/{}", endpoint.id), json!({ "policy": null })).await;
     api.until_state(&endpoint, &message, "delivered").await;
+}
+
+#[tokio::test]
+async fn the_servers_rate_counts_where_an_endpoint_has_none_of_its_own() {
+    let setup = Setup::new();
+    let file = setup.home().join("postrider.toml");
+    std::fs::write(&file, "[rate]\ncount = 1\nper = \"minute\"\n").expect("it can be written");
+    let setup = setup.argument("--config").argument(&file.display().to_string());
+    let (mut server, receiver) = (setup.start().await, Receiver::start().await);
+    let api = server.api();
+    let unlimited = with_policy(&api, &receiver, json!({ "rate": { "count": 10_000 } })).await;
+    let usual = api.endpoint("shop", &receiver, json!({ "policy": { "maxInFlight": 2 } })).await;
+    let message = api.send("shop", "order.paid", json!({})).await;
+    api.until_state(&unlimited, &message, "delivered").await;
+    api.until_waits(&usual, &message, "rate_limited").await;
+
+    std::fs::write(&file, "").expect("it can be written");
+    server.process.signal(Signal::HUP);
+    let reloaded = server.process.line(|line| line["message"] == "configuration reloaded").await;
+    assert_eq!(reloaded.expect("it says so")["keys"], "rate.count, rate.per");
+    api.until_state(&usual, &message, "delivered").await;
 }
 
 #[tokio::test]
