@@ -1,6 +1,7 @@
 //! Configuration values that are one of a few words.
 
 use postrider_dispatcher::SignatureHeaders;
+use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
 use postrider_model::secret::SignatureKind;
 
@@ -48,6 +49,16 @@ impl Choice for LogFormat {
 impl Choice for Per {
     const CHOICES: &'static [(&'static str, Self)] = &[("second", Self::Second), ("minute", Self::Minute)];
     const WORDS: &'static str = "`second` or `minute`";
+}
+
+impl Choice for OrderBy {
+    const CHOICES: &'static [(&'static str, Self)] = &[("key", Self::Key), ("fifo", Self::Fifo), ("none", Self::None)];
+    const WORDS: &'static str = "`key`, `fifo` or `none`";
+}
+
+impl Choice for AfterDead {
+    const CHOICES: &'static [(&'static str, Self)] = &[("continue", Self::Continue), ("hold", Self::Hold)];
+    const WORDS: &'static str = "`continue` or `hold`";
 }
 
 impl Choice for SignatureKind {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use postrider_dispatcher::SignatureHeaders;
 use postrider_model::endpoint::TIMEOUT_RANGE_MS;
 use postrider_model::id::OrgId;
+use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
@@ -143,6 +144,15 @@ settings! {
         /// How many of them may start at once after a quiet time, at most `rate.count`. What a burst may take is taken
         /// from the steady rate.
         burst: u64 = 1, in 1..=600_000 => reload;
+    }
+
+    /// In which order endpoints get their messages, unless their policies say otherwise. Counts from the next start on.
+    order: Order {
+        /// What is in one order: messages with the same order key, all messages of an endpoint, or nothing.
+        by: OrderBy = OrderBy::Key;
+        /// What becomes of messages that come after a dead letter in the same order: they go on, or wait until it is
+        /// delivered, cancelled or purged.
+        after_dead: AfterDead = AfterDead::Continue;
     }
 
     /// The limit of everything that could grow. What is full waits, or refuses before accepting.

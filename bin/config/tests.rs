@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use postrider_model::order::{AfterDead, OrderBy};
+
 use super::check::MAX_SOCKET_PATH_BYTES;
 use super::load::Problems;
 use super::value::Value as _;
@@ -263,6 +265,20 @@ fn a_rate_has_the_bounds_that_it_has_in_a_policy() {
     ] {
         assert_eq!(problems(&rate(wrong), &[], &[]), [says]);
     }
+}
+
+#[test]
+fn an_order_is_one_of_a_few_words() {
+    let order = loaded("[order]\nby = \"fifo\"\nafter_dead = \"hold\"\n", &[], &[]).config.order;
+    assert_eq!(order, keys::Order { by: OrderBy::Fifo, after_dead: AfterDead::Hold });
+    assert_eq!(
+        problems("[order]\nby = \"id\"\nafter_dead = true\n", &[("POSTRIDER_ORDER__POINTER", "/id")], &[]),
+        [
+            "FILE:2: order.by: must be `key`, `fifo` or `none`, not `id`",
+            "FILE:3: order.after_dead: must be `continue` or `hold`, not a TOML boolean",
+            "POSTRIDER_ORDER__POINTER: order.pointer: unknown key",
+        ]
+    );
 }
 
 #[test]

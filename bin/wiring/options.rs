@@ -71,6 +71,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         max_in_flight: size(limits.in_flight),
         default_timeout: Duration::from_millis(config.dispatch.timeout_ms),
         default_signature: config.dispatch.default_signature,
+        default_order: order(config),
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
@@ -107,7 +108,7 @@ pub(crate) fn rules(config: &Config) -> Rules {
             pause_min_ms: number(breaker.pause_min_ms),
             pause_max_ms: number(breaker.pause_max_ms),
         },
-        order: OrderRule::default(),
+        order: order(config),
         disable_after: Some(breaker.disable_after.0).filter(|after| !after.is_zero()),
     }
 }
@@ -115,6 +116,11 @@ pub(crate) fn rules(config: &Config) -> Rules {
 fn rate(config: &Config) -> Option<Rate> {
     let rate = &config.rate;
     rate.count.map(|count| Rate { count: number(count), per: rate.per, burst: number(rate.burst) })
+}
+
+/// A pointer into payloads is an endpoint's own only.
+fn order(config: &Config) -> OrderRule {
+    OrderRule { by: config.order.by, pointer: None, after_dead: config.order.after_dead }
 }
 
 /// The dispatcher. Reads the file of extra certificates.

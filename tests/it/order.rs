@@ -77,6 +77,34 @@ async fn keys_in_the_payload_are_independent_of_each_other() {
 }
 
 #[tokio::test]
+async fn the_servers_order_counts_where_an_endpoint_has_none_of_its_own() {
+    let setup = Setup::new().set("retry.schedule", "0").set("order.by", "fifo").set("order.after_dead", "hold");
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    let (other_receiver, api) = (Receiver::start().await, server.api());
+    let own = ordered(&api, &other_receiver, json!({ "by": "fifo" })).await;
+    let usual = api.endpoint("shop", &receiver, json!({ "policy": { "maxInFlight": 2 } })).await;
+    for receiver in [&receiver, &other_receiver] {
+        receiver.next([Reply::Status(500)]);
+    }
+    let ids = send_numbered(&api, 3, |n| json!({ "n": n })).await;
+    api.until_state(&usual, &ids[0], "dead").await;
+    api.until_state(&own, &ids[2], "delivered").await;
+    assert_eq!(firsts(&other_receiver), ids, "its own order goes on after a dead letter");
+
+    let setup = server.stop().await;
+    let server = setup.start().await;
+    let api = server.api();
+    for behind in &ids[1..] {
+        api.until_waits(&usual, behind, "behind_dead_letter").await;
+    }
+    assert_eq!(receiver.ids(), ids[..1], "a restart lets nothing by");
+
+    let server = server.stop().await.set("order.after_dead", "continue").start().await;
+    server.api().until_state(&usual, &ids[2], "delivered").await;
+    assert_eq!(firsts(&receiver), ids);
+}
+
+#[tokio::test]
 async fn what_follows_a_dead_letter_waits_for_it_if_the_endpoint_wants_that() {
     let (server, receiver) = (Setup::new().set("retry.schedule", "0").start().await, Receiver::start().await);
     let api = server.api();

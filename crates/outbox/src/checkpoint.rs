@@ -19,6 +19,7 @@ use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk};
+use crate::options::Options;
 use crate::record::{from_checked_bincode, to_bincode};
 use crate::state::{Expunging, LaneState, State, TaskState};
 
@@ -106,17 +107,17 @@ pub(crate) fn write(disk: &dyn Disk, dir: &Path, bytes: &[u8]) -> Result<(), Che
 }
 
 /// The checkpoint of a data directory, if there is one.
-pub(crate) fn read(disk: &dyn Disk, dir: &Path, lane_window: usize) -> Result<Option<Restored>, CheckpointError> {
-    let path = dir.join(NAME);
+pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored>, CheckpointError> {
+    let path = options.dir.join(NAME);
     let bytes = match disk::read_file(disk, &path) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Ok(None),
         Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
     };
-    decode(&bytes, lane_window).map(Some).map_err(|detail| CheckpointError::Damaged { path, detail })
+    decode(&bytes, options).map(Some).map_err(|detail| CheckpointError::Damaged { path, detail })
 }
 
-fn decode(bytes: &[u8], lane_window: usize) -> Result<Restored, String> {
+fn decode(bytes: &[u8], options: &Options) -> Result<Restored, String> {
     let size = bytes.len() as u64;
     let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or("it is too short")?;
     let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;
@@ -134,7 +135,7 @@ fn decode(bytes: &[u8], lane_window: usize) -> Result<Restored, String> {
     for change in &changes {
         config.apply(change);
     }
-    let mut state = State::new(lane_window);
+    let mut state = State::new(options);
     state.last_record = body.last_record;
     state.lanes = body.lanes.into_iter().collect();
     state.tasks = body.tasks.into_iter().collect();

@@ -212,9 +212,9 @@ pub(crate) struct Recovered {
 /// Reads the checkpoint and the journal after it.
 pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> Result<Recovered, OpenError> {
     let dir = options.dir.as_path();
-    let restored = checkpoint::read(&**disk, dir, options.lane_window)?;
+    let restored = checkpoint::read(&**disk, options)?;
     let Restored { mut state, mut config, position, bytes } = restored.unwrap_or_else(|| Restored {
-        state: State::new(options.lane_window),
+        state: State::new(options),
         config: Config::default(),
         position: Position::ZERO,
         bytes: 0,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
 
 use crate::seal::MasterKey;
@@ -40,6 +41,9 @@ pub struct Options {
     pub default_timeout: Duration,
     /// How the requests of an endpoint are signed whose owner gives no secret.
     pub default_signature: SignatureKind,
+    /// In which order the messages of an endpoint go whose owner says nothing. It
+    /// is the scheduler's, too. It has no pointer: only an endpoint's own is read.
+    pub default_order: OrderRule,
     /// How long what has ended is kept, from acceptance.
     pub retain_history: Duration,
     /// How long a dead letter is kept, from its death.
@@ -76,6 +80,7 @@ impl Options {
             max_in_flight: 4_096,
             default_timeout: Duration::from_secs(15),
             default_signature: SignatureKind::default(),
+            default_order: OrderRule::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
             retain_held: 30 * DAY,

@@ -73,10 +73,10 @@ fn apply_whole_records(
     reader: &JournalReader,
     end: Position,
 ) -> Result<(State, Config, BTreeSet<Position>), OpenError> {
-    let restored = checkpoint::read(&**disk, &options.dir, options.lane_window)?;
+    let restored = checkpoint::read(&**disk, options)?;
     let (mut state, mut config, from) = match restored {
         Some(restored) => (restored.state, restored.config, restored.position),
-        None => (State::new(options.lane_window), Config::default(), Position::ZERO),
+        None => (State::new(options), Config::default(), Position::ZERO),
     };
     let (mut whole, mut unheard) = (BTreeSet::new(), Vec::new());
     scan(reader, from, end, &mut |position, record| {
@@ -118,8 +118,7 @@ fn set_damaged_checkpoint_aside(
     options: &Options,
     disk: &Arc<dyn Disk>,
 ) -> Result<Option<std::path::PathBuf>, OpenError> {
-    let Err(CheckpointError::Damaged { path, .. }) = checkpoint::read(&**disk, &options.dir, options.lane_window)
-    else {
+    let Err(CheckpointError::Damaged { path, .. }) = checkpoint::read(&**disk, options) else {
         return Ok(None);
     };
     let aside = options.dir.join("checkpoint.damaged");

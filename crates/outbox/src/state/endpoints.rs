@@ -7,7 +7,7 @@ use postrider_model::delivery::DeliveryKey;
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
 use postrider_model::lane::{Lane, LaneEvent};
-use postrider_model::order::AfterDead;
+use postrider_model::order::{AfterDead, OrderRule};
 
 use super::{LaneState, State};
 
@@ -54,7 +54,7 @@ impl State {
         self.lanes.entry(endpoint.id).or_insert_with(|| LaneState::new(endpoint.app));
         let before = config.endpoint(endpoint.id);
         let was_held = before.is_some_and(|before| config.hold(before).is_some());
-        let same_order = before.is_some_and(|before| before.fields.policy.order == endpoint.fields.policy.order);
+        let same_order = before.is_some_and(|before| self.order_of(before) == self.order_of(endpoint));
         config.apply(change);
         if was_held && config.hold(endpoint).is_none() {
             self.begin_anew(endpoint.id);
@@ -72,10 +72,15 @@ impl State {
         }
     }
 
+    /// In which order an endpoint gets its messages: as its owner says, else as
+    /// the server's setting does.
+    pub(crate) fn order_of<'a>(&'a self, endpoint: &'a Endpoint) -> &'a OrderRule {
+        endpoint.fields.policy.order.as_ref().unwrap_or(&self.default_order)
+    }
+
     /// Tells of an endpoint's dead letters, if others wait behind them.
     pub(super) fn tell_dead(&self, endpoint: &Endpoint, events: &mut Vec<LaneEvent>) {
-        let order = endpoint.fields.policy.order.as_ref();
-        let holds = order.is_some_and(|order| order.after_dead == AfterDead::Hold);
+        let holds = self.order_of(endpoint).after_dead == AfterDead::Hold;
         let Some(lane) = self.lanes.get(&endpoint.id).filter(|_| holds) else { return };
         // What is resent meanwhile waits itself.
         let dead = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(*sequence));

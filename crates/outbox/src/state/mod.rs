@@ -19,9 +19,11 @@ use postrider_model::delivery::{
 };
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::LaneEvent;
+use postrider_model::order::OrderRule;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+use crate::options::Options;
 use crate::record::{Accepted, Carried, Deliveries, DeliveryRef, Expunged, Outcome, Record};
 
 /// Live deliveries, dead letters, tasks. The configuration lies beside
@@ -41,11 +43,14 @@ pub(crate) struct State {
     pending: HashMap<AppId, u64>,
     /// Deliveries of one lane that may be in memory.
     lane_window: usize,
+    /// The order of endpoints that have none of their own.
+    default_order: OrderRule,
 }
 
 impl State {
-    pub(crate) fn new(lane_window: usize) -> Self {
-        Self { lane_window, ..Self::default() }
+    pub(crate) fn new(options: &Options) -> Self {
+        let Options { lane_window, default_order, .. } = options;
+        Self { lane_window: *lane_window, default_order: default_order.clone(), ..Self::default() }
     }
 
     /// Applies one record: every record applies, since its legality was checked

@@ -48,8 +48,12 @@ struct Store {
 
 impl Store {
     fn start(&self, disk: &Arc<SimDisk>) -> Stepper {
+        self.start_with(disk, OrderRule::default())
+    }
+
+    fn start_with(&self, disk: &Arc<SimDisk>, default_order: OrderRule) -> Stepper {
         let disk = Arc::<SimDisk>::clone(disk);
-        let options = Options { lane_window: 4, ..options(std::path::Path::new("/store")) };
+        let options = Options { lane_window: 4, default_order, ..options(std::path::Path::new("/store")) };
         Stepper::start(options, self.index.path(), &self.clock, disk, &runtime()).expect("it opens")
     }
 }
@@ -71,7 +75,11 @@ fn send(stepper: &mut Stepper) -> DeliveryKey {
     *waiting(&take(stepper)).first().expect("it has a delivery")
 }
 
-fn hold_behind_the_dead(stepper: &mut Stepper, after_dead: AfterDead) -> EndpointId {
+fn fifo(after_dead: AfterDead) -> OrderRule {
+    OrderRule { by: OrderBy::Fifo, pointer: None, after_dead }
+}
+
+fn set_order(stepper: &mut Stepper, order: Option<OrderRule>) -> EndpointId {
     let command = Command::Endpoint {
         org: ORG,
         app: "shop".into(),
@@ -80,7 +88,7 @@ fn hold_behind_the_dead(stepper: &mut Stepper, after_dead: AfterDead) -> Endpoin
         secret: None,
         disabled: None,
         edit: Box::new(move |fields| {
-            fields.policy.order = Some(OrderRule { by: OrderBy::Fifo, pointer: None, after_dead });
+            fields.policy.order = order;
         }),
     };
     let outbox = stepper.outbox.clone();
@@ -115,7 +123,7 @@ fn dead_letters_that_hold_others_up_are_told_after_a_start_and_a_change() {
     take(&stepper);
     assert!(dead(&take(&store.start(&Arc::new(store.disk.crash(Survival::Everything))))).is_empty(), "nobody asked");
 
-    hold_behind_the_dead(&mut stepper, AfterDead::Hold);
+    set_order(&mut stepper, Some(fifo(AfterDead::Hold)));
     assert_eq!(dead(&take(&stepper)), [first]);
     let started = take(&store.start(&Arc::new(store.disk.crash(Survival::Everything))));
     assert_eq!((dead(&started), waiting(&started)), (vec![first], vec![second]));
@@ -129,11 +137,29 @@ fn dead_letters_that_hold_others_up_are_told_after_a_start_and_a_change() {
     assert_eq!(waiting(&take(&stepper)), [first], "it waits itself, and holds nobody up by being dead");
 }
 
+#[test]
+fn dead_letters_are_told_by_the_servers_order_where_an_endpoint_has_none_of_its_own() {
+    let (store, mut stepper) = store();
+    let first = send(&mut stepper);
+    stepper.attempt(first, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
+    let disk = Arc::new(store.disk.crash(Survival::Everything));
+    let start = |disk: &Arc<SimDisk>| store.start_with(disk, fifo(AfterDead::Hold));
+    let mut stepper = start(&disk);
+    assert_eq!(dead(&take(&stepper)), [first]);
+
+    set_order(&mut stepper, Some(fifo(AfterDead::Continue)));
+    assert!(dead(&take(&stepper)).is_empty());
+    assert!(dead(&take(&start(&Arc::new(disk.crash(Survival::Everything))))).is_empty());
+
+    set_order(&mut stepper, None);
+    assert_eq!(dead(&take(&stepper)), [first], "it is left to the server again");
+}
+
 /// The dead letter that a task is to replay may be what keeps the window full.
 #[test]
 fn a_window_full_of_what_cannot_move_does_not_keep_out_the_replay_that_moves_it() {
     let (_store, mut stepper) = store();
-    hold_behind_the_dead(&mut stepper, AfterDead::Hold);
+    set_order(&mut stepper, Some(fifo(AfterDead::Hold)));
     let first = send(&mut stepper);
     stepper.attempt(first, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
     let outbox = stepper.outbox.clone();
