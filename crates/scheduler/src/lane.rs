@@ -88,14 +88,15 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(facts: &Facts, standard: &Arc<Rules>, leap: u32, monotonic: Duration) -> Self {
+    /// A lane of a scheduler that has run since `started`.
+    pub(crate) fn new(facts: &Facts, standard: &Arc<Rules>, leap: u32, started: UnixMs, monotonic: Duration) -> Self {
         let rules = rules(facts.policy.as_deref(), standard);
         Self {
             place: Readiness::Idle,
             app: facts.app,
             hold: facts.hold,
             gone: false,
-            queue: Queue::default(),
+            queue: Queue::opened(started),
             flights: Vec::new(),
             pace: Pace::new(&rules, monotonic),
             policy: facts.policy.clone(),
@@ -111,6 +112,7 @@ impl Lane {
     pub(crate) fn configure(&mut self, facts: &Facts, standard: &Arc<Rules>, at: Moment) {
         if self.hold.is_some() && facts.hold.is_none() {
             self.pace.restart();
+            self.queue.open(at.now);
             self.failing_since = facts.failing_since;
         }
         (self.hold, self.gone) = (facts.hold, false);
@@ -238,6 +240,9 @@ impl Lane {
     pub(crate) fn start(&mut self, at: Moment, price: Duration) -> Option<Started> {
         if self.readiness(at) != Readiness::Ready {
             return None;
+        }
+        if self.pace.opens() {
+            self.queue.open(at.now);
         }
         let (message, waits) = self.queue.take(at.now)?;
         let free = self.flights.iter().all(|flight| flight.message != message);

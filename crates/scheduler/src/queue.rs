@@ -1,8 +1,9 @@
 //! What waits in a lane, and which of it comes next.
 //!
 //! The rule: first attempts go in the order of their sequence, all others by
-//! due time; when there is one of each, they take turns. So a burst of fresh
-//! messages does not starve retries, nor an outage's retries fresh messages.
+//! due time. First attempts of messages from before the lane opened, after a start
+//! or a pause, are its backlog. When there are fresh ones, a backlog and retries,
+//! they take turns: so none of them starves the others.
 //!
 //! Deliveries in the same order stand behind each other by their sequences: only
 //! the first of them is in a queue, and none while one of them is in flight. If
@@ -49,6 +50,7 @@ impl Waits {
 pub(crate) struct Queue {
     waits: BTreeMap<Position, Waits>,
     fresh: BTreeSet<Position>,
+    backlog: BTreeSet<Position>,
     timed: Timers<UnixMs, Position>,
     /// Those that wait and are in an order.
     ordered: BTreeSet<(u64, Position)>,
@@ -58,10 +60,24 @@ pub(crate) struct Queue {
     dead: BTreeMap<Position, u64>,
     /// The same by the order that they are in.
     holding: BTreeSet<(u64, Position)>,
-    timed_turn: bool,
+    /// First attempts of messages from before this are backlog.
+    opened: UnixMs,
+    /// Whose turn it is: the fresh ones' (0), the backlog's or the retries'.
+    turn: usize,
 }
 
 impl Queue {
+    /// One of a lane that opens at this time.
+    pub(crate) fn opened(now: UnixMs) -> Self {
+        Self { opened: now, ..Self::default() }
+    }
+
+    /// The lane opens after a pause: what waits for its first attempt is backlog.
+    pub(crate) fn open(&mut self, now: UnixMs) {
+        self.opened = now;
+        self.backlog.append(&mut self.fresh);
+    }
+
     /// Adds a delivery, or takes the place of what was known of it.
     pub(crate) fn put(&mut self, message: Position, waits: Waits, now: UnixMs) {
         self.remove(message, now);
@@ -89,19 +105,20 @@ impl Queue {
     /// past if one is due.
     pub(crate) fn next_due(&self) -> Option<UnixMs> {
         // What was due once stays due, even if the wall clock goes back.
-        if self.fresh.is_empty() { self.timed.next() } else { Some(UnixMs(0)) }
+        if self.fresh.is_empty() && self.backlog.is_empty() { self.timed.next() } else { Some(UnixMs(0)) }
     }
 
     /// Takes out the delivery whose turn it is. Its order key is busy until [`Self::done`].
     pub(crate) fn take(&mut self, now: UnixMs) -> Option<(Position, Waits)> {
         let timed = self.timed.first().filter(|(due, _)| *due <= now).map(|(_, message)| message);
-        let message = match (self.fresh.first().copied(), timed) {
-            (Some(fresh), Some(timed)) => {
-                self.timed_turn = !self.timed_turn;
-                if self.timed_turn { fresh } else { timed }
-            }
-            (fresh, timed) => fresh.or(timed)?,
-        };
+        let mut kinds = [(0, self.fresh.first().copied()), (1, self.backlog.first().copied()), (2, timed)];
+        kinds.rotate_left(self.turn);
+        let mut firsts = kinds.into_iter().filter_map(|(kind, first)| Some((kind, first?)));
+        let (kind, message) = firsts.next()?;
+        // Who was alone has had no turn.
+        if firsts.next().is_some() {
+            self.turn = (kind + 1) % kinds.len();
+        }
         self.dequeue(message);
         let waits = self.waits.remove(&message)?;
         if waits.order != 0 {
@@ -193,6 +210,7 @@ impl Queue {
     pub(crate) fn clear(&mut self) {
         self.waits.clear();
         self.fresh.clear();
+        self.backlog.clear();
         self.timed.clear();
         self.ordered.clear();
     }
@@ -208,7 +226,7 @@ impl Queue {
     /// Whether it is in a queue: nothing in the same order stands before it.
     pub(crate) fn is_first(&self, message: Position) -> bool {
         let timed = self.get(message).is_some_and(|waits| self.timed.contains(waits.not_before, message));
-        timed || self.fresh.contains(&message)
+        timed || self.fresh.contains(&message) || self.backlog.contains(&message)
     }
 
     /// The last sequence that is known.
@@ -218,8 +236,9 @@ impl Queue {
 
     /// The earliest due time of what is in a queue.
     pub(crate) fn oldest_due(&self) -> Option<UnixMs> {
-        let fresh = self.fresh.first().and_then(|message| self.get(*message)).map(|waits| waits.not_before);
-        fresh.into_iter().chain(self.timed.next()).min()
+        let firsts = self.fresh.first().into_iter().chain(self.backlog.first());
+        let dues = firsts.filter_map(|message| self.get(*message)).map(|waits| waits.not_before);
+        dues.chain(self.timed.next()).min()
     }
 
     fn enqueue_first_of(&mut self, order: u64, now: UnixMs) {
@@ -246,15 +265,17 @@ impl Queue {
             return;
         }
         let Some(waits) = self.waits.get(&message) else { return };
-        if waits.scheduled.attempt == 1 && waits.not_before <= now {
-            self.fresh.insert(message);
-        } else {
+        if waits.scheduled.attempt != 1 || waits.not_before > now {
             self.timed.insert(waits.not_before, message);
+        } else if waits.scheduled.due < self.opened {
+            self.backlog.insert(message);
+        } else {
+            self.fresh.insert(message);
         }
     }
 
     fn dequeue(&mut self, message: Position) {
-        if self.fresh.remove(&message) {
+        if self.fresh.remove(&message) || self.backlog.remove(&message) {
             return;
         }
         if let Some(waits) = self.waits.get(&message) {

@@ -73,6 +73,7 @@ pub struct Scheduler {
     paced: Timers<Duration, EndpointId>,
     ramp: Ramp,
     leap: u32,
+    started: UnixMs,
     waiting: usize,
     in_flight: u32,
     stop_by: Option<Duration>,
@@ -89,6 +90,7 @@ impl Scheduler {
             paced: Timers::default(),
             ramp: Ramp::new(&options, at),
             leap: 0,
+            started: at.now,
             waiting: 0,
             in_flight: 0,
             stop_by: None,
@@ -133,7 +135,7 @@ impl Scheduler {
     fn configure(&mut self, facts: &postrider_model::lane::Lane, at: Moment) {
         let (endpoint, app) = (facts.endpoint, facts.app);
         if let std::collections::hash_map::Entry::Vacant(place) = self.lanes.entry(endpoint) {
-            place.insert(Lane::new(facts, &self.standard, self.leap, at.monotonic));
+            place.insert(Lane::new(facts, &self.standard, self.leap, self.started, at.monotonic));
             self.fair.join(app, endpoint, at.monotonic);
         }
         self.fair.set_rate(app, facts.app_throttle_per_second, at.monotonic);

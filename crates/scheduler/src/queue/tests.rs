@@ -35,6 +35,24 @@ fn fresh_ones_and_retries_take_turns() {
 }
 
 #[test]
+fn what_is_new_goes_beside_what_a_pause_left_behind() {
+    let mut queue = Queue::opened(UnixMs(100));
+    // From before the start, then new ones.
+    for (message, due) in [(1, 50), (2, 60), (3, 70), (4, 150)] {
+        queue.put(at(message), waits(1, due, 0), NOW);
+    }
+    queue.put(at(9), waits(2, 900, 0), NOW);
+    assert_eq!(queue.take(NOW).map(|(message, _)| message), Some(at(4)));
+    assert_eq!(queue.take(NOW).map(|(message, _)| message), Some(at(1)));
+    queue.put(at(5), waits(1, 160, 0), NOW);
+    queue.open(UnixMs(500));
+    queue.put(at(6), waits(1, 600, 0), NOW);
+    // A retry, the new one, and then what waited when the lane opened.
+    assert_eq!(take_all(&mut queue, NOW), [9, 6, 2, 3, 5]);
+    assert_eq!(queue.next_due(), None);
+}
+
+#[test]
 fn one_order_key_goes_one_after_the_other() {
     let mut queue = Queue::default();
     for message in [2, 1, 3] {
@@ -72,6 +90,7 @@ enum Step {
     Take,
     Done,
     Pass(u64),
+    Open,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -85,6 +104,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Take),
         2 => Just(Step::Done),
         1 => (0u64..500).prop_map(Step::Pass),
+        1 => Just(Step::Open),
     ]
 }
 
@@ -161,10 +181,12 @@ proptest! {
                     flights.push((message, taken.order_key));
                 },
                 Step::Done => if let Some((_, order_key)) = flights.pop() { queue.done(by.order(order_key), now) },
+                Step::Open => queue.open(now),
                 Step::Pass(ms) => now = UnixMs(now.0 + ms),
             }
             for (message, waits) in &queue.waits {
                 let queued = usize::from(queue.fresh.contains(message))
+                    + usize::from(queue.backlog.contains(message))
                     + usize::from(queue.timed.contains(waits.not_before, *message));
                 let first = !queue.waits.iter().any(|(m, w)| w.order == waits.order && m < message);
                 let held = queue.dead.iter().any(|(m, key)| by.order(*key) == waits.order && m < message);
@@ -180,6 +202,6 @@ proptest! {
             queue.done(waits.order, now);
         }
         prop_assert_eq!(queue.len(), 0);
-        prop_assert!(queue.fresh.is_empty() && queue.timed.len() == 0 && queue.ordered.is_empty());
+        prop_assert!(queue.fresh.is_empty() && queue.backlog.is_empty() && queue.timed.len() == 0 && queue.ordered.is_empty());
     }
 }
