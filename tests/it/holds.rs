@@ -140,3 +140,29 @@ async fn deleting_an_endpoint_ends_its_deliveries() {
     assert_eq!(pending["data"], json!([]));
     assert!(receiver.arrivals().is_empty());
 }
+
+#[tokio::test]
+async fn what_is_new_is_not_stuck_behind_a_backlog_larger_than_the_window() {
+    let setup = Setup::new().set("limits.lane_window", "50").set("limits.in_flight_per_endpoint", "1");
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = api.register("shop", &receiver).await;
+    api.set(&endpoint, "disabled").await;
+    let mut sent = vec![];
+    for n in 0..150 {
+        sent.push(api.send("shop", "order.paid", json!({ "n": n })).await);
+    }
+    receiver.next([Reply::Status(200), Reply::Held]);
+    api.set(&endpoint, "enabled").await;
+    receiver.expect(2).await;
+    api.until_state(&endpoint, &sent[0], "delivered").await;
+
+    let new = api.send("shop", "order.paid", json!({ "n": "new" })).await;
+    api.until_waits(&endpoint, &new, "lane_busy").await;
+    receiver.release();
+    receiver.expect(151).await;
+    let arrived = receiver.ids();
+    assert_eq!(arrived.iter().position(|id| *id == new), Some(2), "it is next");
+    let old: Vec<_> = arrived.into_iter().filter(|id| *id != new).collect();
+    assert_eq!(old, sent, "all others come in their order");
+}

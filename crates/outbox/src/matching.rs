@@ -39,7 +39,7 @@ impl Pending {
             Some(begun) => begun,
             None => {
                 let endpoint = self.lanes.pop()?;
-                let cursor = shared.state.lock().lanes.get(&endpoint).and_then(|lane| lane.cursor);
+                let cursor = shared.state.lock().lanes.get(&endpoint).and_then(|lane| lane.backlog.cursor());
                 (endpoint, cursor.unwrap_or(self.end))
             }
         };
@@ -48,7 +48,7 @@ impl Pending {
             return Some(self.window(shared, endpoint));
         }
         let mut read = Vec::new();
-        let next = read_on(shared, endpoint, from, AT_ONCE, &mut |meta, delivery| {
+        let next = read_on(shared, endpoint, (from, self.end), AT_ONCE, &mut |meta, delivery| {
             if one_of(&self.filter, &meta.event_type) {
                 read.push(delivery);
             }
@@ -130,19 +130,19 @@ fn one_of(filter: &DeliveryFilter, event_type: &String) -> bool {
     filter.event_types.as_ref().is_none_or(|types| types.contains(event_type))
 }
 
-/// Reads a lane's deliveries from the journal, from `cursor` on, at most
+/// Reads a lane's deliveries from the journal between two positions, at most
 /// `limit`. Gives where reading would go on.
 pub(crate) fn read_on(
     shared: &Shared,
     endpoint: EndpointId,
-    cursor: Position,
+    (from, end): (Position, Position),
     limit: usize,
     take: &mut dyn FnMut(&Accepted, DeliveryRef),
 ) -> Position {
     let mut left = limit;
     // What is not applied yet is not synced either.
-    let end = shared.state.lock().applied;
-    let (next, unreadable) = scan(&shared.reader, cursor, end, &mut |position, record| {
+    let end = end.min(shared.state.lock().applied);
+    let (next, unreadable) = scan(&shared.reader, from, end, &mut |position, record| {
         if let Record::Accepted(meta, _) = record
             && meta.endpoints.contains(&endpoint)
         {

@@ -296,7 +296,7 @@ fn store_id(options: &Options) -> u64 {
 /// would lose it unseen. Reads as much as the backlog is large.
 fn check_backlog(shared: &Shared, disk: &dyn Disk) -> Result<(), OpenError> {
     let dir = shared.options.dir.join(JOURNAL);
-    let first = shared.state.lock().lanes.values().filter_map(|lane| lane.cursor).min();
+    let first = shared.state.lock().lanes.values().filter_map(|lane| lane.backlog.cursor()).min();
     let sealed = shared.reader.segments().into_iter().filter(|segment| segment.sealed);
     for segment in sealed.filter(|segment| first.is_some_and(|first| segment.number >= first.segment())) {
         let damage = journal::salvage_segment(disk, &dir, segment.number, store_id(&shared.options), &mut |_| {});

@@ -94,7 +94,7 @@ impl Outbox {
         let is_held = |id| config.endpoint(id).is_none_or(|endpoint| config.hold(endpoint).is_some());
         Stats {
             pending: state.pending_total(),
-            behind_window: state.lanes.values().map(|lane| lane.behind).sum(),
+            behind_window: state.lanes.values().map(|lane| lane.backlog.count()).sum(),
             dead_letters: state.lanes.values().map(|lane| lane.dead.len() as u64).sum(),
             in_flight: self.shared.in_flight.lock().len() as u64,
             held: state.lanes.iter().filter(|(id, _)| is_held(**id)).map(|(_, lane)| lane.pending()).sum(),

@@ -94,7 +94,7 @@ fn apply_whole_records(
 fn step_over_damage(state: &mut State, reader: &JournalReader, end: Position) -> u64 {
     let mut lost = 0;
     for (endpoint, lane) in &mut state.lanes {
-        let Some(cursor) = lane.cursor else { continue };
+        let Some(cursor) = lane.backlog.cursor() else { continue };
         let mut behind = Vec::new();
         let (_, unreadable) = scan(reader, cursor, end, &mut |position, record| {
             if let Record::Accepted(meta, _) = record
@@ -106,8 +106,9 @@ fn step_over_damage(state: &mut State, reader: &JournalReader, end: Position) ->
         });
         let Some(last) = unreadable.last() else { continue };
         let (before, after): (Vec<_>, Vec<_>) = behind.into_iter().partition(|delivery| delivery.position < last.to);
-        lane.fill(&before, last.to);
-        lost += lane.expect_behind(after.iter().filter(|delivery| lane.is_behind(delivery)).count() as u64);
+        lost += lane.fill(&before, last.to).1;
+        let behind: Vec<_> = after.iter().filter(|delivery| lane.is_behind(delivery)).collect();
+        lost += lane.backlog.expect(behind.into_iter().map(|delivery| delivery.sequence));
     }
     state.recount();
     lost

@@ -179,5 +179,5 @@ fn is_needed(shared: &Shared, message: &Found) -> bool {
 
 /// The first position that some lane still has to read.
 fn first_cursor(shared: &Shared) -> Option<Position> {
-    shared.state.lock().lanes.values().filter_map(|lane| lane.cursor).min()
+    shared.state.lock().lanes.values().filter_map(|lane| lane.backlog.cursor()).min()
 }

@@ -171,7 +171,7 @@ impl Shared {
     /// What lies behind the window of a lane, by the index: at most [`PAGE_ROWS`]
     /// messages are looked at, and at most as many deliveries read as are asked for.
     fn behind(&self, endpoint: EndpointId, walk: &Walk) -> Result<Behind, QueryError> {
-        let lane = self.state.lock().lanes.get(&endpoint).and_then(|lane| Some((lane.app, lane.cursor?)));
+        let lane = self.state.lock().lanes.get(&endpoint).and_then(|lane| Some((lane.app, lane.backlog.cursor()?)));
         let mut behind = Behind { read: vec![], rows: 0, reached: None };
         let Some((app, cursor)) = lane else { return Ok(behind) };
         let before_cursor = Position::from_u64(cursor.as_u64().saturating_sub(1));

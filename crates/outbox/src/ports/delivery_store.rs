@@ -42,7 +42,7 @@ impl DeliveryStore for Outbox {
     }
 
     fn behind_window(&self, endpoint: EndpointId) -> u64 {
-        self.shared.state.lock().lanes.get(&endpoint).map_or(0, |lane| lane.behind)
+        self.shared.state.lock().lanes.get(&endpoint).map_or(0, |lane| lane.backlog.count())
     }
 }
 

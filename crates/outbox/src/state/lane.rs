@@ -1,16 +1,18 @@
 //! The live deliveries of one endpoint.
 //!
 //! ```text
-//!   sequences  -->   settled | window (in memory)  | behind (in the journal only)
-//!                                                  ^ cursor
+//!   sequences  -->   settled | window (in memory)  | backlog (in the journal only)
+//!                                     ^                    |
+//!                                     +--- read on --------+  at most nine tenths
+//!                                     +--- just accepted, past the backlog: the rest
 //! ```
 //!
 //! At most `lane_window` deliveries are in memory. What lies behind them has
-//! never been attempted, so one cursor into the journal describes it all. The
-//! exceptions, deliveries behind the cursor that have been dealt with all the
-//! same, are in `ahead` until the cursor passes them.
+//! never been attempted, so positions in the journal describe it all, see
+//! [`super::backlog`]. A tenth of the window is for what comes while there is a
+//! backlog, so that an endpoint that works again gets what is new beside what is old.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use postrider_model::delivery::{DeadReason, DeliveryState, Scheduled};
 use postrider_model::id::{AppId, EndpointId, MessageId};
@@ -19,6 +21,7 @@ use postrider_model::resend::{Before, Resending};
 use postrider_model::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
+use super::backlog::Backlog;
 use crate::record::DeliveryRef;
 
 /// Dead letters that tasks may put into a lane's window beyond its size: what is in
@@ -35,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) scheduled: Scheduled,
     /// A replay added it: its message's record does not name the endpoint.
     pub(crate) added: bool,
+    /// It was accepted past a backlog.
+    passed: bool,
 }
 
 /// A dead letter.
@@ -87,11 +92,10 @@ pub(crate) struct LaneState {
     /// What those in the window were that are being resent; a dead letter stays
     /// in `dead` meanwhile.
     resending: BTreeMap<Position, Before>,
-    /// Deliveries behind the window, in number.
-    pub(crate) behind: u64,
-    /// The position from which the journal is read on; nothing is behind if `None`.
-    pub(crate) cursor: Option<Position>,
-    ahead: BTreeSet<Position>,
+    /// Deliveries behind the window.
+    pub(crate) backlog: Backlog,
+    /// Those of the window that were accepted past it, in number.
+    passed: usize,
     /// The first and the last message that a replay added.
     added: Option<(Position, Position)>,
     /// The end of the first attempt that failed after the last success.
@@ -100,8 +104,16 @@ pub(crate) struct LaneState {
 
 impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
-        let (window, dead, resending, ahead) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { app, window, dead, resending, behind: 0, cursor: None, ahead, added: None, failing_since: None }
+        Self {
+            app,
+            window: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            resending: BTreeMap::new(),
+            backlog: Backlog::default(),
+            passed: 0,
+            added: None,
+            failing_since: None,
+        }
     }
 
     /// How many deliveries a task may add.
@@ -114,31 +126,57 @@ impl LaneState {
         self.room(lane_window.saturating_add(ROOM_FOR_DEAD))
     }
 
+    /// How many of the backlog may come into the window.
+    pub(crate) fn room_for_backlog(&self, lane_window: usize) -> usize {
+        let by_share = (lane_window - share(lane_window)).saturating_sub(self.window.len() - self.passed);
+        by_share.min(self.room(lane_window))
+    }
+
     /// Whether it is time to read on: while a line that cannot move takes up most
     /// of the window, others have to go on with the rest.
     pub(crate) fn is_thirsty(&self, lane_window: usize) -> bool {
-        self.behind > 0 && self.window.len() <= lane_window - lane_window.div_ceil(10)
+        !self.backlog.is_empty() && self.room_for_backlog(lane_window) >= lane_window.div_ceil(10)
     }
 
     /// Deliveries that wait, in number.
     pub(crate) fn pending(&self) -> u64 {
-        self.window.len() as u64 + self.behind
+        self.window.len() as u64 + self.backlog.count()
     }
 
     /// The same without those that have ended and are resent.
     pub(crate) fn pending_by_schedule(&self) -> u64 {
-        self.pending_window().count() as u64 + self.behind
+        self.pending_window().count() as u64 + self.backlog.count()
     }
 
-    /// Takes in a delivery that was just accepted. Gives whether it is in the window.
-    pub(crate) fn accept(&mut self, delivery: &DeliveryRef, scheduled: Scheduled, lane_window: usize) -> bool {
-        if self.behind == 0 && self.window.len() < lane_window {
-            self.window.insert(delivery.sequence, live(delivery, scheduled));
-            return true;
+    /// Takes in a delivery that was just accepted. `is_ordered` says whether it is in
+    /// an order: then it passes nothing. Gives whether it is in the window.
+    pub(crate) fn accept(
+        &mut self,
+        delivery: &DeliveryRef,
+        scheduled: Scheduled,
+        is_ordered: impl FnOnce() -> bool,
+        lane_window: usize,
+    ) -> bool {
+        let (passed, is_full) = (!self.backlog.is_empty(), self.room(lane_window) == 0);
+        if passed || is_full {
+            let ordered = is_ordered();
+            if ordered || is_full || !self.has_room_to_pass(lane_window) {
+                self.backlog.push(delivery.sequence, ordered);
+                return false;
+            }
+            self.backlog.pass(delivery.sequence);
         }
-        self.behind += 1;
-        self.cursor.get_or_insert(delivery.sequence);
-        false
+        self.insert(delivery.sequence, Live { passed, ..live(delivery, scheduled) });
+        true
+    }
+
+    /// Whether what is accepted now may pass the backlog. Once its share of the window
+    /// is full nothing does until half of it is free, so that the backlog stays in few
+    /// pieces.
+    fn has_room_to_pass(&self, lane_window: usize) -> bool {
+        let share = share(lane_window);
+        let limit = if self.backlog.is_passed() { share } else { share.div_ceil(2) };
+        self.passed < limit && self.backlog.may_be_passed()
     }
 
     /// What is known of a delivery here: `None` if it has ended well, was
@@ -169,11 +207,7 @@ impl LaneState {
 
     /// The same for the message with this sequence, if it went to the endpoint.
     pub(crate) fn would_be_behind(&self, sequence: Position) -> bool {
-        self.behind > 0
-            && self.cursor.is_some_and(|cursor| sequence >= cursor)
-            && !self.ahead.contains(&sequence)
-            && !self.window.contains_key(&sequence)
-            && !self.dead.contains_key(&sequence)
+        self.backlog.holds(sequence) && !self.window.contains_key(&sequence) && !self.dead.contains_key(&sequence)
     }
 
     /// Notes that a replay added the message with this sequence.
@@ -207,13 +241,14 @@ impl LaneState {
     /// Puts a delivery into its new state, wherever it was before.
     pub(crate) fn put(&mut self, delivery: &DeliveryRef, state: &DeliveryState) {
         if self.is_behind(delivery) {
-            self.ahead.insert(delivery.sequence);
-            self.step_over_one();
+            self.backlog.skip(delivery.sequence);
         }
         if delivery.added {
             self.note_added(delivery.sequence);
         }
-        let live_at = self.window.remove(&delivery.sequence).map(|live| live.position);
+        let known = self.window.remove(&delivery.sequence);
+        let (live_at, passed) = (known.map(|live| live.position), known.is_some_and(|live| live.passed));
+        self.passed -= usize::from(passed);
         let dead_at = self.dead.remove(&delivery.sequence).map(|dead| dead.position);
         self.resending.remove(&delivery.sequence);
         // Records are carried forward only: an outcome whose attempt began before
@@ -222,12 +257,12 @@ impl LaneState {
         let delivery = &DeliveryRef { position, ..*delivery };
         match *state {
             DeliveryState::Scheduled(scheduled) => {
-                self.window.insert(delivery.sequence, live(delivery, scheduled));
+                self.insert(delivery.sequence, Live { passed, ..live(delivery, scheduled) });
             }
             DeliveryState::Dead { at, reason, attempt } => self.bury(delivery, at, reason, attempt),
             DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => {}
             DeliveryState::Resending(Resending { scheduled, before }) => {
-                self.window.insert(delivery.sequence, live(delivery, scheduled));
+                self.insert(delivery.sequence, Live { passed, ..live(delivery, scheduled) });
                 match before {
                     Before::Dead { at, reason, attempt } => self.bury(delivery, at, reason, attempt),
                     before => drop(self.resending.insert(delivery.sequence, before)),
@@ -242,136 +277,36 @@ impl LaneState {
     }
 
     /// Takes in what was read from the journal between the cursor and `next`,
-    /// where reading goes on. Gives the deliveries that are new in the window.
-    pub(crate) fn fill(&mut self, read: &[DeliveryRef], next: Position) -> Vec<(Position, Live)> {
+    /// where reading goes on. Gives the deliveries that are new in the window, and
+    /// how many should have been there besides: they are lost to damage.
+    pub(crate) fn fill(&mut self, read: &[DeliveryRef], next: Position) -> (Vec<(Position, Live)>, u64) {
         let mut filled = Vec::with_capacity(read.len());
         for delivery in read {
-            let passed = self.ahead.remove(&delivery.sequence);
-            if passed || self.window.contains_key(&delivery.sequence) || self.behind == 0 {
+            if self.window.contains_key(&delivery.sequence) || !self.backlog.take(delivery.sequence) {
                 continue;
             }
             let live = live(delivery, Scheduled::first(delivery.accepted()));
-            self.window.insert(delivery.sequence, live);
+            self.insert(delivery.sequence, live);
             filled.push((delivery.sequence, live));
-            self.behind -= 1;
         }
-        self.cursor = Some(next);
-        // What the cursor has passed is not met again.
-        self.ahead = self.ahead.split_off(&next);
-        self.forget_cursor_if_nothing_is_behind();
-        filled
+        (filled, self.backlog.advance(next))
     }
 
-    /// Deliveries that reading on has to look at to fill the window by `room`.
-    pub(crate) fn worth_reading(&self, room: usize) -> usize {
-        let behind = usize::try_from(self.behind).unwrap_or(usize::MAX);
-        room.min(behind).saturating_add(self.ahead.len())
+    fn insert(&mut self, sequence: Position, live: Live) {
+        self.passed += usize::from(live.passed);
+        self.window.insert(sequence, live);
     }
+}
 
-    /// So many deliveries were found behind the window by reading on: what
-    /// should be there besides is lost to damage. Gives how many.
-    pub(crate) fn expect_behind(&mut self, found: u64) -> u64 {
-        let lost = self.behind.saturating_sub(found);
-        self.behind -= lost;
-        self.forget_cursor_if_nothing_is_behind();
-        lost
-    }
-
-    fn step_over_one(&mut self) {
-        self.behind -= 1;
-        self.forget_cursor_if_nothing_is_behind();
-    }
-
-    fn forget_cursor_if_nothing_is_behind(&mut self) {
-        if self.behind == 0 {
-            self.cursor = None;
-            self.ahead.clear();
-        }
-    }
+/// Deliveries of a window that may have passed the backlog: a tenth.
+fn share(lane_window: usize) -> usize {
+    lane_window.div_ceil(10).min(lane_window.saturating_sub(1))
 }
 
 fn live(delivery: &DeliveryRef, scheduled: Scheduled) -> Live {
     let DeliveryRef { position, message, order_key, added, .. } = *delivery;
-    Live { position, message, order_key, scheduled, added }
+    Live { position, message, order_key, scheduled, added, passed: false }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use postrider_model::delivery::{DeliveryEvent, Next, transition};
-    use postrider_model::id::RawId;
-    use proptest::prelude::*;
-
-    fn delivery(n: u32) -> DeliveryRef {
-        DeliveryRef {
-            app: AppId(RawId::from_bytes([2; 20])),
-            endpoint: EndpointId(RawId::from_bytes([1; 20])),
-            sequence: Position::new(0, n),
-            position: Position::new(0, n),
-            message: MessageId(RawId::new(UnixMs(u64::from(n)), 0, [0; 6])),
-            order_key: 0,
-            added: false,
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Accept,
-        /// The nth pending one is delivered.
-        Deliver(usize),
-        Fill(usize),
-    }
-
-    fn any_step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            3 => Just(Step::Accept),
-            2 => (0usize..50).prop_map(Step::Deliver),
-            1 => (1usize..8).prop_map(Step::Fill),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens, behind and window together are what was accepted
-        /// and has not ended, and reading on brings all of it into the window.
-        #[test]
-        fn nothing_is_lost_behind_the_window(steps in prop::collection::vec(any_step(), 1..200)) {
-            let mut lane = LaneState::new(AppId(RawId::from_bytes([2; 20])));
-            let mut journal: Vec<DeliveryRef> = vec![];
-            let mut pending: BTreeSet<u32> = BTreeSet::new();
-            for step in steps {
-                match step {
-                    Step::Accept => {
-                        let n = journal.len() as u32 + 1;
-                        journal.push(delivery(n));
-                        pending.insert(n);
-                        lane.accept(&delivery(n), Scheduled::first(UnixMs(0)), 5);
-                    }
-                    Step::Deliver(nth) => {
-                        let Some(n) = pending.iter().nth(nth % pending.len().max(1)).copied() else { continue };
-                        pending.remove(&n);
-                        let before = lane.state(Position::new(0, n))
-                            .unwrap_or(DeliveryState::Scheduled(Scheduled::first(UnixMs(0))));
-                        let event = DeliveryEvent::AttemptEnded { attempt: 1, resend: false, at: UnixMs(9), next: Next::Delivered };
-                        let after = transition(&before, &event).expect("it waits for attempt 1");
-                        lane.put(&delivery(n), &after);
-                    }
-                    Step::Fill(count) => {
-                        let Some(cursor) = lane.cursor else { continue };
-                        let from: Vec<_> = journal.iter().filter(|d| d.position >= cursor).copied().collect();
-                        let read: Vec<_> = from.iter().take(count).copied().collect();
-                        let next = from.get(count).map_or_else(|| Position::new(0, journal.len() as u32 + 1), |d| d.position);
-                        lane.fill(&read, next);
-                    }
-                }
-                prop_assert_eq!(lane.pending(), pending.len() as u64);
-            }
-            while let Some(cursor) = lane.cursor {
-                let read: Vec<_> = journal.iter().filter(|d| d.position >= cursor).copied().collect();
-                prop_assert!(!read.is_empty());
-                lane.fill(&read, Position::MAX);
-            }
-            let window: BTreeSet<u32> = lane.window.keys().map(|sequence| sequence.offset_bytes()).collect();
-            prop_assert_eq!(window, pending);
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! All that is derived from the journal and kept in memory, and the one
 //! function that derives it: [`State::apply`], used live and in recovery alike.
 
+mod backlog;
 mod endpoints;
 mod expunging;
 mod lane;
@@ -19,7 +20,7 @@ use postrider_model::delivery::{
 };
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::LaneEvent;
-use postrider_model::order::OrderRule;
+use postrider_model::order::{OrderBy, OrderRule};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -63,7 +64,7 @@ impl State {
         events: &mut Vec<LaneEvent>,
     ) {
         match record {
-            Record::Accepted(accepted, _) => self.apply_accepted(position, accepted, events),
+            Record::Accepted(accepted, _) => self.apply_accepted(config, position, accepted, events),
             Record::Outcome(outcome, _) => self.apply_outcome(outcome, events),
             Record::Config(change) => self.apply_config(config, change, events),
             Record::Deliveries(change) => self.apply_deliveries(change, events),
@@ -120,13 +121,12 @@ impl State {
     ) {
         let at_end = next >= self.applied;
         let lost = self.change_lane(endpoint, |lane, _| {
-            if lane.cursor != Some(from) {
+            if lane.backlog.cursor() != Some(from) {
                 return 0;
             }
-            for (sequence, live) in lane.fill(read, next) {
-                events.push(waiting(endpoint, sequence, &live));
-            }
-            if at_end { lane.expect_behind(0) } else { 0 }
+            let (filled, lost) = lane.fill(read, next);
+            events.extend(filled.iter().map(|(sequence, live)| waiting(endpoint, *sequence, live)));
+            lost + if at_end { lane.backlog.expect(std::iter::empty()) } else { 0 }
         });
         if let Some(lost @ 1..) = lost {
             metrics::counter!(crate::meters::LOST).increment(lost);
@@ -150,7 +150,7 @@ impl State {
         let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
         let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
         let positions = live.chain(dead.map(|dead| dead.position)).filter(within).collect();
-        (positions, self.lanes.values().any(|lane| lane.cursor.is_some_and(|cursor| cursor < to)))
+        (positions, self.lanes.values().any(|lane| lane.backlog.overlaps(from, to)))
     }
 
     /// Live deliveries and dead letters whose record lies in a segment, in
@@ -214,13 +214,21 @@ impl State {
         Some(result)
     }
 
-    fn apply_accepted(&mut self, position: Position, accepted: &Accepted, events: &mut Vec<LaneEvent>) {
+    fn apply_accepted(
+        &mut self,
+        config: &Config,
+        position: Position,
+        accepted: &Accepted,
+        events: &mut Vec<LaneEvent>,
+    ) {
         self.see_time(accepted.at());
-        let scheduled = Scheduled::first(accepted.at());
+        let (scheduled, order_by) = (Scheduled::first(accepted.at()), self.default_order.by);
         for endpoint in &accepted.endpoints {
             let delivery = accepted.named_delivery(*endpoint, position, position);
             // An endpoint that was deleted in the same frame has no lane any more.
-            let in_window = self.change_lane(*endpoint, |lane, window| lane.accept(&delivery, scheduled, window));
+            let in_window = self.change_lane(*endpoint, |lane, window| {
+                lane.accept(&delivery, scheduled, || is_ordered(config, order_by, &delivery), window)
+            });
             if in_window == Some(true) {
                 events.push(LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: delivery.order_key });
             }
@@ -331,11 +339,17 @@ impl State {
         self.pending.clear();
         for (endpoint, lane) in &self.lanes {
             *self.pending.entry(lane.app).or_default() += lane.pending();
-            if lane.behind > 0 {
+            if !lane.backlog.is_empty() {
                 self.thirsty.insert(*endpoint);
             }
         }
     }
+}
+
+/// Whether a delivery is in an order with others of its endpoint.
+fn is_ordered(config: &Config, default: OrderBy, delivery: &DeliveryRef) -> bool {
+    let own = config.endpoint(delivery.endpoint).and_then(|endpoint| endpoint.fields.policy.order.as_ref());
+    own.map_or(default, |own| own.by).order(delivery.order_key) != 0
 }
 
 fn told(delivery: &DeliveryRef, state: &DeliveryState) -> LaneEvent {

@@ -329,7 +329,7 @@ fn a_backlog_behind_the_window_keeps_its_segments_until_room_is_short() {
     clock.forward(8 * DAY);
     stepper.keeper(|keeper| keeper.round());
     let first = |stepper: &Stepper| stepper.outbox.shared.reader.segments().first().map(|segment| segment.number);
-    let cursor = stepper.outbox.shared.state.lock().lanes.values().find_map(|lane| lane.cursor);
+    let cursor = stepper.outbox.shared.state.lock().lanes.values().find_map(|lane| lane.backlog.cursor());
     assert_eq!(first(&stepper), cursor.map(|cursor| cursor.segment()), "the lane has not read it yet");
     let listed = |stepper: &Stepper| pending(stepper).iter().map(|delivery| delivery.message).collect::<Vec<_>>();
     assert_eq!(listed(&stepper), backlog);
