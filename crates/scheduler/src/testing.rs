@@ -12,6 +12,7 @@ use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response, Target};
 use postrider_model::lane::{DeliveryStore, JobError, Lane, LaneEvent, Settlement};
+use postrider_model::order::{AfterDead, OrderRule};
 use postrider_model::ports::Answer;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -67,6 +68,10 @@ pub(crate) fn outcome(key: DeliveryKey, attempt: u16, now: UnixMs, result: Attem
     Outcome { key, attempt, started: now, duration: Duration::ZERO, url, result }
 }
 
+fn order_of(lane: &Lane) -> OrderRule {
+    lane.policy.as_ref().and_then(|policy| policy.order.clone()).unwrap_or_default()
+}
+
 #[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) lanes: BTreeMap<EndpointId, Lane>,
@@ -98,8 +103,14 @@ impl Outbox {
 
     pub(crate) fn configure(&self, lane: Lane) {
         self.tell(|inner| {
-            inner.lanes.insert(lane.endpoint, lane.clone());
+            let order = order_of(&lane);
+            let before = inner.lanes.insert(lane.endpoint, lane.clone());
+            let endpoint = lane.endpoint;
             inner.events.push(LaneEvent::Endpoint(lane));
+            if order.after_dead == AfterDead::Hold && before.is_none_or(|before| order_of(&before) != order) {
+                let dead = inner.dead().into_iter().filter(|key| key.endpoint == endpoint);
+                dead.for_each(|key| inner.announce(key));
+            }
         });
     }
 
@@ -161,6 +172,11 @@ impl Outbox {
         waits.map(|(key, _)| *key).collect()
     }
 
+    /// Dead letters.
+    pub(crate) fn dead(&self) -> Vec<DeliveryKey> {
+        self.inner.lock().dead()
+    }
+
     pub(crate) fn job_now(&self, key: DeliveryKey) -> Result<Job, JobError> {
         let mut inner = self.inner.lock();
         if let Some(error) = inner.job_errors.get(&key) {
@@ -204,6 +220,10 @@ impl Inner {
 
     fn waits_for(&self, key: DeliveryKey) -> (Option<Scheduled>, u64) {
         self.deliveries.get(&key).map_or((None, 0), |(state, order_key)| (state.waits_for(), *order_key))
+    }
+
+    fn dead(&self) -> Vec<DeliveryKey> {
+        self.deliveries.keys().filter(|key| self.is_dead(**key)).copied().collect()
     }
 
     fn is_dead(&self, key: DeliveryKey) -> bool {

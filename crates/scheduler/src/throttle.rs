@@ -33,7 +33,8 @@ impl Throttle {
         throttle
     }
 
-    /// Takes another rate; the bucket is empty again if it is another one.
+    /// Takes another rate; the bucket is empty again if it is another one. The next
+    /// attempt comes no earlier than at the rate before, unless there is none now.
     pub(crate) fn set_rate(&mut self, rate: Option<Rate>, monotonic: Duration) {
         if self.rate == rate {
             return;
@@ -43,8 +44,9 @@ impl Throttle {
             (self.interval, self.tolerance, self.expected) = (Duration::ZERO, Duration::ZERO, monotonic);
             return;
         };
+        let before = self.next();
         (self.interval, self.tolerance) = spacing(rate);
-        self.expected = self.expected.max(monotonic + self.interval + self.tolerance);
+        self.expected = before.max(monotonic + self.interval) + self.tolerance;
     }
 
     /// The earliest start of the next attempt.
@@ -146,6 +148,17 @@ mod tests {
         assert_eq!(started, 10);
         let interval = divided(SECOND * 60, 51);
         assert_eq!(throttle.next(), now + interval, "what follows is evenly spaced");
+    }
+
+    #[test]
+    fn what_a_burst_may_take_is_not_waited_for_after_another_rate() {
+        let bursts = Rate { count: 60, per: Per::Minute, burst: 60 };
+        let mut throttle = Throttle::new(Some(bursts), Duration::ZERO);
+        assert_eq!(throttle.next(), SECOND * 60);
+        throttle.set_rate(Some(Rate::per_second(1)), SECOND);
+        assert_eq!(throttle.next(), SECOND * 60, "no earlier and no later than before");
+        throttle.set_rate(None, SECOND);
+        assert_eq!(throttle.next(), SECOND);
     }
 
     #[test]

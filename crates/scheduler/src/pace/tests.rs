@@ -3,7 +3,7 @@
 
 use super::*;
 use postrider_model::job::Response;
-use postrider_model::rate::Rate;
+use postrider_model::rate::{Per, Rate};
 use proptest::prelude::*;
 
 use crate::testing::{key, outcome};
@@ -163,6 +163,7 @@ fn other_rules_count_at_once() {
 fn any_signal() -> impl Strategy<Value = Signal> {
     prop_oneof![
         2 => Just(Signal::Success),
+        1 => Just(Signal::Slow),
         1 => Just(Signal::Alive),
         2 => Just(Signal::Overload),
         4 => Just(Signal::Down),
@@ -170,42 +171,88 @@ fn any_signal() -> impl Strategy<Value = Signal> {
     ]
 }
 
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let rate = (1u32..40, any::<bool>(), 1u32..40).prop_map(|(count, minute, burst)| Rate {
+        count,
+        per: if minute { Per::Minute } else { Per::Second },
+        burst: burst.min(count),
+    });
+    (prop::option::of(rate), 1u32..9, 1u32..6).prop_map(|(rate, max_in_flight, failures)| {
+        let breaker = BreakerRule { failures, ..BreakerRule::default() };
+        Rules { rate, max_in_flight, breaker, ..Rules::default() }
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start,
+    End { signal: Signal, asked: Option<u64>, random: f64 },
+    Withdraw,
+    Configure(usize),
+    Restart,
+    Pass(u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => Just(Step::Start),
+        6 => (any_signal(), prop::option::weighted(0.1, 0u64..30), 0.0..1.0)
+            .prop_map(|(signal, asked, random)| Step::End { signal, asked, random }),
+        1 => Just(Step::Withdraw),
+        2 => (0usize..2).prop_map(Step::Configure),
+        1 => Just(Step::Restart),
+        4 => prop_oneof![0u64..200, 0u64..20_000].prop_map(Step::Pass),
+    ]
+}
+
 proptest! {
-    /// Any order of starts and ends: there is always a way on, and the rate holds.
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// Any order of starts, ends and changes of the rules: there is always a way
+    /// on, the number in flight keeps its bounds, and each rate holds.
     #[test]
     fn there_is_always_a_way_on(
-        rate in prop::option::of(1u32..40),
-        steps in prop::collection::vec((any_signal(), 0u64..3_000, prop::option::of(0u64..30), any::<bool>()), 1..300),
+        rules in [any_rules(), any_rules()], steps in prop::collection::vec(any_step(), 1..300),
     ) {
-        let rules = Rules { max_in_flight: 8, rate: rate.map(Rate::per_second), ..Rules::default() };
-        let mut pace = Pace::new(&rules, Duration::ZERO);
-        let (mut now, mut flights, mut starts) = (Duration::ZERO, Vec::new(), Vec::new());
-        for (signal, ms, asked, ends) in steps {
-            now += Duration::from_millis(ms);
-            let in_flight = u32::try_from(flights.len()).expect("few");
-            match pace.start(now, in_flight) {
-                Start::Now => {
-                    flights.push(pace.started(now));
-                    starts.push(now);
+        let (mut now, mut at_present) = (Duration::ZERO, &rules[0]);
+        let mut pace = Pace::new(at_present, now);
+        let mut flights = Vec::new();
+        // Each with the rate that counted then.
+        let mut starts: Vec<(Duration, Rate)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Start => {
+                    while pace.start(now, flights.len() as u32) == Start::Now && starts.len() < 1_000 {
+                        flights.push(pace.started(now));
+                        starts.extend(at_present.rate.map(|rate| (now, rate)));
+                    }
                 }
-                Start::NotBefore(at, _) => {
-                    prop_assert!(at > now && at <= now + 72 * S, "a pause ends");
+                Step::End { signal, asked, random } if !flights.is_empty() => {
+                    pace.ended(now, flights.remove(0), signal, asked.map(Duration::from_secs), random);
                 }
-                Start::Full | Start::Probing => prop_assert!(in_flight > 0, "an idle lane is never full"),
+                Step::Withdraw if !flights.is_empty() => pace.withdrawn(now, flights.remove(0)),
+                Step::End { .. } | Step::Withdraw => {}
+                Step::Configure(which) => {
+                    at_present = &rules[which];
+                    pace.configure(at_present, now);
+                }
+                Step::Restart => pace.restart(),
+                Step::Pass(ms) => now += Duration::from_millis(ms),
             }
-            prop_assert!(pace.allowed() >= 1 && pace.allowed() <= 8);
-            if ends && !flights.is_empty() {
-                let probe = flights.remove(0);
-                match asked {
-                    Some(0) => pace.withdrawn(now, probe),
-                    asked => pace.ended(now, probe, signal, asked.map(Duration::from_secs), MIDDLE),
-                }
+            match pace.start(now, flights.len() as u32) {
+                Start::Now => {}
+                // The longest is the breaker's, with its spread.
+                Start::NotBefore(at, _) => prop_assert!(at > now && at <= now + 72 * S, "a pause ends"),
+                Start::Full | Start::Probing => prop_assert!(!flights.is_empty(), "an idle lane is never full"),
             }
+            prop_assert!((1..=at_present.max_in_flight).contains(&pace.allowed()));
         }
-        if let Some(rate) = rate {
-            for (first, start) in starts.iter().enumerate() {
-                let within = starts.iter().skip(first).take_while(|other| **other < *start + S).count();
-                prop_assert!(within <= rate as usize);
+        for rate in rules.iter().filter_map(|rules| rules.rate) {
+            let times: Vec<_> = starts.iter().filter(|(_, at)| *at == rate).map(|(at, _)| *at).collect();
+            for (first, start) in times.iter().enumerate() {
+                let end = *start + rate.per.duration();
+                let within = times.iter().skip(first).take_while(|other| **other < end).count();
+                prop_assert!(within <= rate.count as usize, "{} in a window of {:?}", within, rate);
             }
         }
     }

@@ -14,6 +14,7 @@ mod law;
 mod order;
 mod policy;
 mod resend;
+mod starving;
 
 const S: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use postrider_model::delivery::{DeliveryKey, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId};
-use postrider_model::job::AttemptResult;
+use postrider_model::job::{AttemptResult, Outcome};
 use postrider_model::lane::{DeliveryStore, JobError, Lane};
 use postrider_model::time::UnixMs;
 
@@ -142,8 +142,13 @@ impl World {
 
     /// The dispatcher answers; the outcome goes to the outbox.
     pub(crate) fn answer(&mut self, key: DeliveryKey, result: AttemptResult) {
+        self.answer_after(key, result, Duration::ZERO);
+    }
+
+    /// The same for an attempt that has taken so long.
+    pub(crate) fn answer_after(&mut self, key: DeliveryKey, result: AttemptResult, duration: Duration) {
         let attempt = self.sent.remove(&key).expect("the dispatcher has it");
-        let outcome = outcome(key, attempt, self.at.now, result);
+        let outcome = Outcome { duration, ..outcome(key, attempt, self.at.now, result) };
         let settlement = self.scheduler.settle(outcome, self.at, 0.5).expect("it is in flight");
         self.outbox.settle(settlement);
     }

@@ -1,9 +1,10 @@
-//! Any history of events, outcomes and times keeps the rules: one attempt in
-//! flight per delivery (W5) and the caps (asserted by the world at each pick),
-//! nothing early, no rate exceeded, counts that are equal to a recount, and
+//! Any history of events, outcomes, times and changes of policies keeps the
+//! rules: one attempt in flight per delivery (W5) and the caps (asserted by the
+//! world at each pick), nothing early, no rate exceeded, no order inverted, the
+//! number in flight within its bounds, counts that are equal to a recount, and
 //! nothing forgotten.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -11,13 +12,25 @@ use proptest::sample::Index;
 use super::*;
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::DeliveryStore;
-use postrider_model::policy::Policy;
+use postrider_model::order::{AfterDead, OrderRule};
 use postrider_model::rate::Rate;
 
-const LANE_RATE: u32 = 3;
+use crate::testing::with_policy;
+
 const APP_RATE: u32 = 4;
+/// What an endpoint may ask for; they begin with the first.
+pub(super) const POLICIES: [&str; 8] = [
+    r#"{}"#,
+    r#"{"rate":{"count":3}}"#,
+    r#"{"order":{"by":"fifo"},"finalStatuses":["4xx","500"]}"#,
+    r#"{"order":{"by":"fifo","afterDead":"hold"},"finalStatuses":["4xx","500"],"maxInFlight":2}"#,
+    r#"{"order":{"afterDead":"hold"},"finalStatuses":["4xx","500"]}"#,
+    r#"{"order":{"by":"none"},"maxInFlight":3}"#,
+    r#"{"rate":{"count":5,"burst":3},"order":{"by":"fifo"}}"#,
+    r#"{"rate":{"count":20,"per":"minute","burst":4},"breaker":{"failures":1,"pauseMinMs":100,"pauseMaxMs":300}}"#,
+];
 /// Lanes 1 and 2 are of application 1, 3 and 4 of application 2, which is
-/// throttled, 5 is alone and throttled itself.
+/// throttled, 5 is alone.
 const LANES: [(u8, u8); 5] = [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5)];
 
 #[derive(Clone, Debug)]
@@ -29,6 +42,8 @@ enum Step {
     CallOff(Index),
     Purge(Index),
     Hold(Index, bool),
+    Policy(Index, Index),
+    Standard { rate: Option<u32>, failures: u32 },
     Remove(Index),
     Pick(u8),
     Fetch,
@@ -39,7 +54,7 @@ enum Step {
     Leap(i64),
 }
 
-fn any_result() -> impl Strategy<Value = AttemptResult> {
+pub(super) fn any_result() -> impl Strategy<Value = AttemptResult> {
     prop_oneof![
         4 => Just(answered(200)),
         1 => Just(answered(404)),
@@ -61,6 +76,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<Index>().prop_map(Step::CallOff),
         1 => any::<Index>().prop_map(Step::Purge),
         2 => (any::<Index>(), any::<bool>()).prop_map(|(lane, on)| Step::Hold(lane, on)),
+        4 => any::<(Index, Index)>().prop_map(|(lane, policy)| Step::Policy(lane, policy)),
+        1 => (prop::option::of(1u32..9), 1u32..9).prop_map(|(rate, failures)| Step::Standard { rate, failures }),
         1 => any::<Index>().prop_map(Step::Remove),
         8 => (1u8..6).prop_map(Step::Pick),
         8 => Just(Step::Fetch),
@@ -74,7 +91,10 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 struct History {
     world: World,
+    policies: BTreeMap<u8, &'static str>,
     removed: BTreeSet<u8>,
+    /// When attempts of which lane were picked, and at which rate.
+    paced: Vec<(Duration, EndpointId, Rate)>,
     next: u64,
 }
 
@@ -88,11 +108,30 @@ impl History {
             rules: Rules { max_in_flight: 4, schedule: schedule.expect("valid"), ..Rules::default() },
             ..Options::default()
         };
-        let mut history = Self { world: World::new(options), removed: BTreeSet::new(), next: 0 };
+        let (world, policies) = (World::new(options), LANES.map(|(_, number)| (number, POLICIES[0])).into());
+        let mut history = Self { world, policies, removed: BTreeSet::new(), paced: vec![], next: 0 };
         for (of, number) in LANES {
-            history.world.configure(facts(of, number));
+            history.world.configure(history.facts(of, number));
         }
         history
+    }
+
+    fn facts(&self, of: u8, number: u8) -> Facts {
+        let lane = Facts { app_throttle_per_second: (of == 2).then_some(APP_RATE), ..lane(of, number) };
+        with_policy(lane, self.policies[&number])
+    }
+
+    /// Picks one, if one may start, and looks whether it may by its lane's rules.
+    fn pick(&mut self) -> bool {
+        if !self.world.pick() {
+            return false;
+        }
+        let (at, key) = *self.world.picks.last().expect("one was picked");
+        let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is of a lane");
+        assert!(lane.counts().in_flight <= lane.flow(self.world.at).allowed_in_flight);
+        check_order(&self.world, key, &lane.rules().order);
+        self.paced.extend(lane.rules().rate.map(|rate| (at, key.endpoint, rate)));
+        true
     }
 
     fn pick_lane(&self, index: Index) -> Option<(u8, u8)> {
@@ -132,8 +171,19 @@ impl History {
             Step::Purge(index) => self.person(index, DeliveryEvent::Purged { at }),
             Step::Hold(index, on) => {
                 if let Some((of, number)) = self.pick_lane(index) {
-                    self.world.hold(facts(of, number), on.then_some(Hold::Paused));
+                    self.world.hold(self.facts(of, number), on.then_some(Hold::Paused));
                 }
+            }
+            Step::Policy(lane, policy) => {
+                if let Some((of, number)) = self.pick_lane(lane) {
+                    self.policies.insert(number, *policy.get(&POLICIES));
+                    self.world.configure(self.facts(of, number));
+                }
+            }
+            Step::Standard { rate, failures } => {
+                let mut rules = self.world.options.rules.clone();
+                (rules.rate, rules.breaker.failures) = (rate.map(Rate::per_second), failures);
+                self.world.scheduler.set_rules(rules, self.world.at);
             }
             Step::Remove(index) => {
                 if let Some((_, number)) = self.pick_lane(index).filter(|_| self.removed.len() < 2) {
@@ -144,7 +194,7 @@ impl History {
             Step::Pick(count) => {
                 self.world.observe();
                 for _ in 0..count {
-                    self.world.pick();
+                    self.pick();
                 }
             }
             Step::Fetch => drop(self.world.fetch()),
@@ -173,18 +223,29 @@ impl History {
         }
     }
 
-    /// Everything comes right: all is delivered, or died by its schedule.
+    /// Everything comes right: all is delivered, or died by its schedule; dead
+    /// letters are purged where others wait behind them.
     fn finish(&mut self) {
         for (of, number) in LANES {
             if !self.removed.contains(&number) {
-                self.world.hold(facts(of, number), None);
+                self.world.hold(self.facts(of, number), None);
             }
         }
         self.world.outbox.inner.lock().job_errors.clear();
         self.step(Step::HoldBack(false));
+        self.world.observe();
+        for key in self.world.outbox.dead() {
+            let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is there");
+            if lane.rules().order.after_dead == AfterDead::Hold {
+                self.world.outbox.happen(key, DeliveryEvent::Purged { at: self.world.at.now });
+            }
+        }
         for _ in 0..3_000 {
             self.world.fetch();
-            self.world.run();
+            self.world.observe();
+            while self.pick() {
+                self.world.fetch();
+            }
             while let Some(key) = self.world.sent.keys().next().copied() {
                 self.world.answer(key, answered(200));
             }
@@ -197,10 +258,20 @@ impl History {
     }
 }
 
-fn facts(of: u8, number: u8) -> Facts {
-    let rate = Some(Rate::per_second(LANE_RATE)).filter(|_| number == 5);
-    let policy = rate.map(|_| Arc::new(Policy { rate, ..Policy::default() }));
-    Facts { policy, app_throttle_per_second: (of == 2).then_some(APP_RATE), ..lane(of, number) }
+/// Of those in the same order none is in flight beside what was picked, none that
+/// waits is earlier, and none that is dead, if that counts.
+fn check_order(world: &World, picked: DeliveryKey, rule: &OrderRule) {
+    let outbox = world.outbox.inner.lock();
+    let order_of = |key: &DeliveryKey| outbox.deliveries.get(key).map_or(0, |(_, key)| rule.by.order(*key));
+    let order = order_of(&picked);
+    let others = outbox.deliveries.iter().filter(|(key, _)| key.endpoint == picked.endpoint && **key != picked);
+    for (key, (state, _)) in others.filter(|(key, _)| order != 0 && order_of(key) == order) {
+        let in_flight = world.fetching.contains(key) || outbox.handed_out.contains_key(key);
+        assert!(!in_flight, "{key:?} is in flight beside {picked:?}");
+        let holds = state.waits_for().is_some()
+            || rule.after_dead == AfterDead::Hold && matches!(state, DeliveryState::Dead { .. });
+        assert!(!holds || key.message > picked.message, "{picked:?} overtakes {key:?}, {state:?}");
+    }
 }
 
 /// The counters are what a count of everything gives, and all that waits in the
@@ -218,6 +289,10 @@ fn check_counts(world: &World) {
     for (app, count) in apps {
         assert_eq!(scheduler.fair.in_flight(app), count);
     }
+    for lane in scheduler.lanes.values() {
+        let allowed = lane.flow(world.at).allowed_in_flight;
+        assert!((1..=lane.rules().max_in_flight).contains(&allowed), "{allowed} in flight are allowed");
+    }
     let places = |is: fn(&Readiness) -> bool| scheduler.lanes.values().filter(|lane| is(&lane.place)).count();
     assert_eq!(scheduler.due.len(), places(|place| matches!(place, Readiness::Due(_))));
     assert_eq!(scheduler.paced.len(), places(|place| matches!(place, Readiness::Paced(_))));
@@ -231,13 +306,22 @@ fn check_counts(world: &World) {
     }
 }
 
-fn check_rate(world: &World, of: &[u8], rate: u32) {
-    let of_them = |key: &DeliveryKey| of.iter().any(|number| key.endpoint == endpoint(*number));
-    let times: Vec<_> = world.picks.iter().filter(|(_, key)| of_them(key)).map(|(at, _)| *at).collect();
+fn check_rate(times: &[Duration], rate: Rate) {
     for (first, start) in times.iter().enumerate() {
-        let within = times.iter().skip(first).take_while(|other| **other < *start + S).count();
-        assert!(within <= rate as usize, "{within} in a second, {rate} are allowed");
+        let within = times.iter().skip(first).take_while(|other| **other < *start + rate.per.duration()).count();
+        assert!(within <= rate.count as usize, "{within} in a window of {rate:?}");
     }
+}
+
+/// Whatever the policies were in between: what went out at a rate keeps to it.
+fn check_rates(history: &History) {
+    for (_, endpoint, rate) in &history.paced {
+        let same = history.paced.iter().filter(|(_, of, at)| (of, at) == (endpoint, rate));
+        check_rate(&same.map(|(at, ..)| *at).collect::<Vec<_>>(), *rate);
+    }
+    let throttled = |key: &DeliveryKey| [3, 4].map(endpoint).contains(&key.endpoint);
+    let picks = history.world.picks.iter().filter(|(_, key)| throttled(key));
+    check_rate(&picks.map(|(at, _)| *at).collect::<Vec<_>>(), Rate::per_second(APP_RATE));
 }
 
 proptest! {
@@ -257,7 +341,6 @@ proptest! {
         prop_assert_eq!((gauges.waiting, gauges.in_flight), (0, 0));
         prop_assert_eq!(gauges.lanes, LANES.len() - history.removed.len());
         prop_assert_eq!(history.world.scheduler.next_wake(history.world.at).filter(|wait| wait.is_zero()), None);
-        check_rate(&history.world, &[5], LANE_RATE);
-        check_rate(&history.world, &[3, 4], APP_RATE);
+        check_rates(&history);
     }
 }
