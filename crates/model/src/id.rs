@@ -18,6 +18,13 @@ pub const ID_BYTES: usize = 20;
 pub const ID_CHARS: usize = 27;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Base62 characters that a pass over the number gives or takes at once: as many
+/// as a 32-bit limb holds.
+const STEP_CHARS: usize = 5;
+const STEP: u64 = 62u64.pow(STEP_CHARS as u32);
+
+/// The bytes of an id as a number, most significant limb first.
+type Limbs = [u32; ID_BYTES / 4];
 
 /// The 20 bytes of an id, whatever its kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,17 +77,21 @@ impl RawId {
     }
 
     fn encode(&self) -> [u8; ID_CHARS] {
-        // Long division of the 160-bit number by 62, most significant digit last.
-        let mut number = self.0;
+        // Long division of the 160-bit number by 62 to the fifth, which gives
+        // five characters at a time, the last ones first.
+        let mut number = self.limbs();
         let mut chars = [b'0'; ID_CHARS];
-        for slot in chars.iter_mut().rev() {
-            let mut remainder = 0u32;
-            for byte in &mut number {
-                let value = (remainder << 8) | u32::from(*byte);
-                *byte = (value / 62) as u8;
-                remainder = value % 62;
+        for five in chars.rchunks_mut(STEP_CHARS) {
+            let mut remainder = 0u64;
+            for limb in &mut number {
+                let value = (remainder << 32) | u64::from(*limb);
+                *limb = (value / STEP) as u32;
+                remainder = value % STEP;
             }
-            *slot = ALPHABET.get(remainder as usize).copied().unwrap_or(b'0');
+            for slot in five.iter_mut().rev() {
+                *slot = ALPHABET.get((remainder % 62) as usize).copied().unwrap_or(b'0');
+                remainder /= 62;
+            }
         }
         chars
     }
@@ -89,26 +100,45 @@ impl RawId {
         if text.len() != ID_CHARS {
             return None;
         }
-        let mut number = [0u8; ID_BYTES];
-        for c in text.bytes() {
-            let mut carry = match c {
-                b'0'..=b'9' => u32::from(c - b'0'),
-                b'A'..=b'Z' => u32::from(c - b'A') + 10,
-                b'a'..=b'z' => u32::from(c - b'a') + 36,
-                _ => return None,
-            };
-            for byte in number.iter_mut().rev() {
-                let value = u32::from(*byte) * 62 + carry;
-                *byte = (value & 0xff) as u8;
-                carry = value >> 8;
+        let mut number = Limbs::default();
+        // The chunks are those of the end: the first one is the short one.
+        let (first, fives) = text.as_bytes().as_rchunks::<STEP_CHARS>();
+        for chars in std::iter::once(first).chain(fives.iter().map(<[u8; STEP_CHARS]>::as_slice)) {
+            let mut carry = chars.iter().try_fold(0, |value, c| Some(value * 62 + digit(*c)?))?;
+            for limb in number.iter_mut().rev() {
+                let value = u64::from(*limb) * STEP + carry;
+                *limb = value as u32;
+                carry = value >> 32;
             }
             // 27 base62 digits hold a little more than 160 bits.
             if carry != 0 {
                 return None;
             }
         }
-        Some(Self(number))
+        let mut bytes = [0; ID_BYTES];
+        for (four, limb) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(number) {
+            *four = limb.to_be_bytes();
+        }
+        Some(Self(bytes))
     }
+
+    fn limbs(&self) -> Limbs {
+        let mut number = Limbs::default();
+        for (limb, four) in number.iter_mut().zip(self.0.as_chunks::<4>().0) {
+            *limb = u32::from_be_bytes(*four);
+        }
+        number
+    }
+}
+
+/// What a base62 character stands for.
+const fn digit(c: u8) -> Option<u64> {
+    Some(match c {
+        b'0'..=b'9' => c - b'0',
+        b'A'..=b'Z' => c - b'A' + 10,
+        b'a'..=b'z' => c - b'a' + 36,
+        _ => return None,
+    } as u64)
 }
 
 fn be_u64(bytes: &[u8]) -> u64 {
@@ -117,7 +147,7 @@ fn be_u64(bytes: &[u8]) -> u64 {
 
 impl fmt::Display for RawId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.encode().iter().try_for_each(|c| fmt::Write::write_char(f, char::from(*c)))
+        f.write_str(std::str::from_utf8(&self.encode()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -218,7 +248,68 @@ mod tests {
         assert!("app_!00000000000000000000000000".parse::<AppId>().is_err());
     }
 
+    /// The definition of the text: the number's digits to the base of 62.
+    fn encode_by_definition(mut number: [u8; ID_BYTES]) -> String {
+        let mut digits = Vec::new();
+        for _ in 0..ID_CHARS {
+            let mut remainder = 0;
+            for byte in &mut number {
+                let value = (remainder << 8) | usize::from(*byte);
+                *byte = u8::try_from(value / 62).expect("the remainder was less than 62");
+                remainder = value % 62;
+            }
+            digits.push(char::from(ALPHABET[remainder]));
+        }
+        digits.iter().rev().collect()
+    }
+
+    /// What a text of base62 digits stands for, if 160 bits hold it.
+    fn decode_by_definition(text: &str) -> Option<[u8; ID_BYTES]> {
+        let mut number = [0; ID_BYTES];
+        for c in text.bytes() {
+            let mut carry = ALPHABET.iter().position(|known| *known == c)?;
+            for byte in number.iter_mut().rev() {
+                let value = usize::from(*byte) * 62 + carry;
+                *byte = value as u8;
+                carry = value >> 8;
+            }
+            if carry != 0 {
+                return None;
+            }
+        }
+        Some(number)
+    }
+
+    #[test]
+    fn the_first_and_the_last_id_have_the_text_of_the_definition() {
+        for bytes in [[0; ID_BYTES], [255; ID_BYTES]] {
+            assert_eq!(RawId(bytes).to_string(), encode_by_definition(bytes));
+        }
+        assert_eq!(RawId([0; ID_BYTES]).to_string(), "0".repeat(ID_CHARS));
+        // One more than the last one is too much.
+        let last = RawId([255; ID_BYTES]).to_string();
+        assert_eq!(last, "aWgEPTl1tmebfsQzFP4bxwgy80V");
+        assert_eq!(RawId::decode(&last), Some(RawId([255; ID_BYTES])));
+        assert_eq!(RawId::decode("aWgEPTl1tmebfsQzFP4bxwgy80W"), None);
+    }
+
     proptest! {
+        #[test]
+        fn the_text_is_that_of_the_definition(bytes: [u8; ID_BYTES], zeros in 0..ID_BYTES) {
+            let mut small = bytes;
+            small[..zeros].fill(0);
+            for bytes in [bytes, small] {
+                prop_assert_eq!(RawId(bytes).to_string(), encode_by_definition(bytes));
+            }
+        }
+
+        #[test]
+        fn a_text_stands_for_what_the_definition_says(text in "[0-9A-Za-z]{27}", top in "[0-9a-d]{2}[0-9A-Za-z]{25}", any in "[!-~]{27}") {
+            for text in [text, top, any] {
+                prop_assert_eq!(RawId::decode(&text).map(|id| id.0), decode_by_definition(&text));
+            }
+        }
+
         #[test]
         fn text_and_bytes_carry_the_same(bytes: [u8; ID_BYTES]) {
             let id = MessageId(RawId::from_bytes(bytes));
