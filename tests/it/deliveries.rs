@@ -82,7 +82,7 @@ async fn deliveries_are_listed_and_cancelled_by_due_time() {
     let api = server.api();
     let endpoint = api.register("shop", &receiver).await;
     let later = api.send("shop", "order.paid", json!({})).await;
-    let later_due = api.until_waits(&endpoint, &later, "not_due").await["dueAt"].clone();
+    let later_due = api.until_waits(&endpoint, &later, "not_due").await["waits"]["until"].clone();
     let flying = api.send("shop", "order.paid", json!({})).await;
     receiver.expect(2).await;
     let flying_due = api.until_waits(&endpoint, &flying, "in_flight").await["dueAt"].clone();
