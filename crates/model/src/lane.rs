@@ -13,6 +13,7 @@
 //! outbox tells it every endpoint and every live delivery anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::delivery::{DeliveryKey, Next, Scheduled, Trigger};
 use crate::endpoint::{DisabledBy, Hold};
@@ -132,7 +133,17 @@ pub trait DeliveryStore: Send + Sync {
     /// attempts that the scheduler allows at once.
     fn settle(&self, settlement: Settlement);
 
-    /// Where the records lie behind the window: whether the lane has more
-    /// deliveries than those that were told.
+    /// Deliveries of a lane that wait behind its window, and so were not told, in number.
     fn behind_window(&self, endpoint: EndpointId) -> u64;
+
+    /// Whether a delivery is one of them.
+    fn is_behind_window(&self, key: DeliveryKey) -> bool;
+}
+
+/// Whether an endpoint that has failed since then has done so for long at `now`: when
+/// it works again, what waits for its first attempt is old, and what comes is new.
+#[must_use]
+pub fn is_long(failing_since: Option<UnixMs>, now: UnixMs) -> bool {
+    const LONG: Duration = Duration::from_secs(60);
+    failing_since.is_some_and(|since| now.since(since) >= LONG)
 }

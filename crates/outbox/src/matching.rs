@@ -154,5 +154,6 @@ pub(crate) fn read_on(
     for part in unreadable {
         tracing::error!(%endpoint, detail = part.detail, "a lane cannot read a part of the journal");
     }
-    next
+    // Where damage spans the end, what is whole after it is read by who asks for that.
+    next.min(end)
 }

@@ -89,15 +89,9 @@ impl Handle {
 impl Explain for Handle {
     fn why(&self, key: DeliveryKey) -> Option<Wait> {
         let at = self.now();
-        let (known, last) = {
-            let scheduler = self.shared.scheduler.lock();
-            (scheduler.why(key, at), scheduler.last_waiting(key.endpoint))
-        };
-        // What lies behind the window has never been told, and came later than all that was.
-        known.or_else(|| {
-            let later = last.is_none_or(|last| key.message > last);
-            (later && self.shared.store.behind_window(key.endpoint) > 0).then_some(Wait::BehindWindow)
-        })
+        let known = self.shared.scheduler.lock().why(key, at);
+        // What lies behind the window has never been told.
+        known.or_else(|| self.shared.store.is_behind_window(key).then_some(Wait::BehindWindow))
     }
 
     fn flow(&self, endpoint: EndpointId) -> Option<Flow> {

@@ -12,7 +12,7 @@ use postrider_model::check_invariant;
 use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::AppId;
-use postrider_model::lane::Lane as Facts;
+use postrider_model::lane::{Lane as Facts, is_long};
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
@@ -181,11 +181,6 @@ impl Lane {
         if self.hold.is_none() { self.queue.oldest_due() } else { None }
     }
 
-    /// The last sequence that waits here.
-    pub(crate) fn last(&self) -> Option<Position> {
-        self.queue.last()
-    }
-
     /// Something was told of a delivery. If it is in flight, it counts when that
     /// has ended.
     pub(crate) fn tell(&mut self, message: Position, news: News, at: Moment) {
@@ -240,9 +235,6 @@ impl Lane {
     pub(crate) fn start(&mut self, at: Moment, price: Duration) -> Option<Started> {
         if self.readiness(at) != Readiness::Ready {
             return None;
-        }
-        if self.pace.opens() {
-            self.queue.open(at.now);
         }
         let (message, waits) = self.queue.take(at.now)?;
         let free = self.flights.iter().all(|flight| flight.message != message);
@@ -327,6 +319,9 @@ impl Lane {
     /// The attempt has ended, and its outcome is on its way to the disk. `random`
     /// in 0..1 spreads pauses.
     pub(crate) fn ended(&mut self, message: Position, end: &End, at: Moment, random: f64) {
+        if matches!(end.signal, Signal::Success | Signal::Slow) && is_long(self.failing_since, end.at) {
+            self.queue.open(at.now);
+        }
         self.failing_since = match end.signal {
             Signal::Success | Signal::Slow => None,
             Signal::Alive | Signal::Overload | Signal::Down => self.failing_since.or(Some(end.at)),

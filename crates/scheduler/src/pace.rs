@@ -139,15 +139,9 @@ impl Pace {
         if earliest > monotonic { Start::NotBefore(earliest, because) } else { Start::Now }
     }
 
-    /// Whether the next attempt to start is the first after a pause.
-    pub(crate) fn opens(&self) -> bool {
-        self.asked_until > Duration::ZERO || self.breaker.open_until().is_some()
-    }
-
     /// Counts an attempt that starts now; true if it is the probe.
     pub(crate) fn started(&mut self, monotonic: Duration) -> bool {
         self.throttle.take(monotonic);
-        self.asked_until = Duration::ZERO;
         self.breaker.started()
     }
 

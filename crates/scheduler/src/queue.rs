@@ -1,8 +1,8 @@
 //! What waits in a lane, and which of it comes next.
 //!
 //! The rule: first attempts go in the order of their sequence, all others by
-//! due time. First attempts of messages from before the lane opened, after a start
-//! or a pause, are its backlog. When there are fresh ones, a backlog and retries,
+//! due time. First attempts of messages from before the lane opened, after a start,
+//! a hold or a long failure, are its backlog. When there are fresh ones, a backlog and retries,
 //! they take turns: so none of them starves the others.
 //!
 //! Deliveries in the same order stand behind each other by their sequences: only
@@ -60,7 +60,8 @@ pub(crate) struct Queue {
     dead: BTreeMap<Position, u64>,
     /// The same by the order that they are in.
     holding: BTreeSet<(u64, Position)>,
-    /// First attempts of messages from before this are backlog.
+    /// First attempts of messages from before this are backlog. By the wall clock:
+    /// nothing but turns depends on it.
     opened: UnixMs,
     /// Whose turn it is: the fresh ones' (0), the backlog's or the retries'.
     turn: usize,
@@ -72,7 +73,7 @@ impl Queue {
         Self { opened: now, ..Self::default() }
     }
 
-    /// The lane opens after a pause: what waits for its first attempt is backlog.
+    /// The lane opens after a time in which it could not send: what waits for its first attempt is backlog.
     pub(crate) fn open(&mut self, now: UnixMs) {
         self.opened = now;
         self.backlog.append(&mut self.fresh);
@@ -227,11 +228,6 @@ impl Queue {
     pub(crate) fn is_first(&self, message: Position) -> bool {
         let timed = self.get(message).is_some_and(|waits| self.timed.contains(waits.not_before, message));
         timed || self.fresh.contains(&message) || self.backlog.contains(&message)
-    }
-
-    /// The last sequence that is known.
-    pub(crate) fn last(&self) -> Option<Position> {
-        self.waits.last_key_value().map(|(message, _)| *message)
     }
 
     /// The earliest due time of what is in a queue.

@@ -24,7 +24,6 @@ use postrider_model::id::EndpointId;
 use postrider_model::job::Outcome;
 use postrider_model::lane::{JobError, LaneEvent, Settlement};
 use postrider_model::policy::Rules;
-use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
 use crate::fair::Fair;
@@ -287,11 +286,6 @@ impl Scheduler {
     #[must_use]
     pub fn flow(&self, endpoint: EndpointId, at: Moment) -> Option<Flow> {
         Some(self.lanes.get(&endpoint)?.flow(at))
-    }
-
-    /// The last sequence that waits in a lane.
-    pub(crate) fn last_waiting(&self, endpoint: EndpointId) -> Option<Position> {
-        self.lanes.get(&endpoint)?.last()
     }
 
     /// What there is at this moment, in numbers. Looks at every lane, so it is

@@ -285,4 +285,9 @@ impl DeliveryStore for Outbox {
     fn behind_window(&self, _endpoint: EndpointId) -> u64 {
         self.inner.lock().hidden
     }
+
+    fn is_behind_window(&self, key: DeliveryKey) -> bool {
+        let inner = self.inner.lock();
+        inner.hidden > 0 && !inner.deliveries.contains_key(&key)
+    }
 }

@@ -44,6 +44,11 @@ impl DeliveryStore for Outbox {
     fn behind_window(&self, endpoint: EndpointId) -> u64 {
         self.shared.state.lock().lanes.get(&endpoint).map_or(0, |lane| lane.backlog.count())
     }
+
+    fn is_behind_window(&self, key: DeliveryKey) -> bool {
+        let state = self.shared.state.lock();
+        state.lanes.get(&key.endpoint).is_some_and(|lane| lane.would_be_behind(key.message))
+    }
 }
 
 impl Outbox {

@@ -66,12 +66,6 @@ impl Backlog {
         self.next().map(|(from, _)| from)
     }
 
-    /// Deliveries that have to be looked at to find `room` of the next stretch.
-    pub(crate) fn worth_reading(&self, room: usize) -> usize {
-        let count = self.stretches.front().map_or(0, |stretch| stretch.count);
-        room.min(usize::try_from(count).unwrap_or(usize::MAX)).saturating_add(self.ahead.len())
-    }
-
     /// Whether some of it lies between two positions.
     pub(crate) fn overlaps(&self, from: Position, to: Position) -> bool {
         self.stretches.iter().any(|stretch| stretch.from < to && stretch.end.is_none_or(|end| end > from))
@@ -144,10 +138,8 @@ impl Backlog {
             self.stretches.pop_front();
         }
         // What the cursor has passed is not met again.
-        self.ahead = match self.stretches.is_empty() {
-            true => BTreeSet::new(),
-            false => self.ahead.split_off(&next),
-        };
+        self.ahead = self.ahead.split_off(&next);
+        self.forget_ahead_if_empty();
         lost
     }
 
@@ -162,6 +154,7 @@ impl Backlog {
             }
         }
         self.stretches.retain(|stretch| stretch.count > 0);
+        self.forget_ahead_if_empty();
         before.saturating_sub(self.count())
     }
 
@@ -178,6 +171,10 @@ impl Backlog {
             return;
         }
         self.stretches.remove(index);
+        self.forget_ahead_if_empty();
+    }
+
+    fn forget_ahead_if_empty(&mut self) {
         if self.stretches.is_empty() {
             self.ahead.clear();
         }

@@ -68,7 +68,7 @@ impl State {
     /// While it was held nothing was tried, so nothing has failed.
     fn begin_anew(&mut self, endpoint: EndpointId) {
         if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            lane.failing_since = None;
+            lane.open();
         }
     }
 

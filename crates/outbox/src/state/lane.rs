@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use postrider_model::delivery::{DeadReason, DeliveryState, Scheduled};
 use postrider_model::id::{AppId, EndpointId, MessageId};
+use postrider_model::lane::is_long;
 use postrider_model::position::Position;
 use postrider_model::resend::{Before, Resending};
 use postrider_model::time::UnixMs;
@@ -83,6 +84,17 @@ impl Dead {
     }
 }
 
+/// What an accepted delivery may claim where there is a backlog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// To pass it.
+    New,
+    /// Nothing: it could not be sent now.
+    Old,
+    /// Nothing: it is in an order, and has to keep its place.
+    Ordered,
+}
+
 /// One endpoint's deliveries; keys are the messages' sequences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneState {
@@ -148,20 +160,20 @@ impl LaneState {
         self.pending_window().count() as u64 + self.backlog.count()
     }
 
-    /// Takes in a delivery that was just accepted. `is_ordered` says whether it is in
-    /// an order: then it passes nothing. Gives whether it is in the window.
+    /// Takes in a delivery that was just accepted; `claim` is asked for if there is a
+    /// backlog. Gives whether it is in the window.
     pub(crate) fn accept(
         &mut self,
         delivery: &DeliveryRef,
         scheduled: Scheduled,
-        is_ordered: impl FnOnce() -> bool,
+        claim: impl FnOnce() -> Claim,
         lane_window: usize,
     ) -> bool {
-        let (passed, is_full) = (!self.backlog.is_empty(), self.room(lane_window) == 0);
-        if passed || is_full {
-            let ordered = is_ordered();
-            if ordered || is_full || !self.has_room_to_pass(lane_window) {
-                self.backlog.push(delivery.sequence, ordered);
+        let passed = !self.backlog.is_empty();
+        if passed || self.room_for_backlog(lane_window) == 0 {
+            let claim = claim();
+            if !passed || claim != Claim::New || !self.has_room_to_pass(lane_window) {
+                self.backlog.push(delivery.sequence, claim == Claim::Ordered);
                 return false;
             }
             self.backlog.pass(delivery.sequence);
@@ -170,13 +182,31 @@ impl LaneState {
         true
     }
 
-    /// Whether what is accepted now may pass the backlog. Once its share of the window
-    /// is full nothing does until half of it is free, so that the backlog stays in few
-    /// pieces.
+    /// Whether what is accepted now may pass the backlog. Once something did not,
+    /// nothing does until the endpoint works and half of the share is free, so that
+    /// the backlog stays in few pieces.
     fn has_room_to_pass(&self, lane_window: usize) -> bool {
         let share = share(lane_window);
-        let limit = if self.backlog.is_passed() { share } else { share.div_ceil(2) };
-        self.passed < limit && self.backlog.may_be_passed()
+        let room = share.saturating_sub(self.passed).min(self.room(lane_window));
+        let goes_on = self.backlog.is_passed() && room > 0;
+        let begins = self.failing_since.is_none() && room >= share.div_ceil(2).max(1);
+        (goes_on || begins) && self.backlog.may_be_passed()
+    }
+
+    /// An attempt that ended at `at` succeeded.
+    pub(crate) fn succeeded(&mut self, at: UnixMs) {
+        if is_long(self.failing_since, at) {
+            self.open();
+        }
+        self.failing_since = None;
+    }
+
+    /// The endpoint can be sent to again: it has not failed, and what has passed its
+    /// backlog until now is old as well.
+    pub(crate) fn open(&mut self) {
+        self.failing_since = None;
+        self.window.values_mut().for_each(|live| live.passed = false);
+        self.passed = 0;
     }
 
     /// What is known of a delivery here: `None` if it has ended well, was

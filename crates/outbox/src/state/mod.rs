@@ -8,7 +8,7 @@ mod lane;
 mod task;
 
 pub(crate) use expunging::Expunging;
-pub(crate) use lane::{LaneState, Live};
+pub(crate) use lane::{Claim, LaneState, Live};
 pub(crate) use task::TaskState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -227,7 +227,7 @@ impl State {
             let delivery = accepted.named_delivery(*endpoint, position, position);
             // An endpoint that was deleted in the same frame has no lane any more.
             let in_window = self.change_lane(*endpoint, |lane, window| {
-                lane.accept(&delivery, scheduled, || is_ordered(config, order_by, &delivery), window)
+                lane.accept(&delivery, scheduled, || Claim::of(config, order_by, &delivery), window)
             });
             if in_window == Some(true) {
                 events.push(LaneEvent::Waiting { key: delivery.key(), scheduled, order_key: delivery.order_key });
@@ -239,11 +239,11 @@ impl State {
         let at = outcome.started + std::time::Duration::from_millis(u64::from(outcome.duration_ms));
         self.see_time(at);
         if let Some(lane) = self.lanes.get_mut(&outcome.delivery.endpoint) {
-            lane.failing_since = match outcome.succeeded() {
-                Some(true) => None,
-                Some(false) => lane.failing_since.or(Some(at)),
-                None => lane.failing_since,
-            };
+            match outcome.succeeded() {
+                Some(true) => lane.succeeded(at),
+                Some(false) => lane.failing_since = lane.failing_since.or(Some(at)),
+                None => {}
+            }
         }
         let after = self.after_outcome(outcome, at);
         let waits = after.and_then(|after| self.put(&outcome.delivery, &after));
@@ -346,10 +346,16 @@ impl State {
     }
 }
 
-/// Whether a delivery is in an order with others of its endpoint.
-fn is_ordered(config: &Config, default: OrderBy, delivery: &DeliveryRef) -> bool {
-    let own = config.endpoint(delivery.endpoint).and_then(|endpoint| endpoint.fields.policy.order.as_ref());
-    own.map_or(default, |own| own.by).order(delivery.order_key) != 0
+impl Claim {
+    fn of(config: &Config, default: OrderBy, delivery: &DeliveryRef) -> Self {
+        let Some(endpoint) = config.endpoint(delivery.endpoint) else { return Self::Old };
+        let by = endpoint.fields.policy.order.as_ref().map_or(default, |own| own.by);
+        match (by.order(delivery.order_key), config.hold(endpoint)) {
+            (0, None) => Self::New,
+            (0, Some(_)) => Self::Old,
+            _ => Self::Ordered,
+        }
+    }
 }
 
 fn told(delivery: &DeliveryRef, state: &DeliveryState) -> LaneEvent {

@@ -7,6 +7,9 @@ use postrider_model::delivery::{DeliveryEvent, Next, transition};
 use postrider_model::id::RawId;
 use proptest::prelude::*;
 
+const WINDOW: usize = 20;
+const SHARE: usize = 2;
+
 fn delivery(n: u32) -> DeliveryRef {
     DeliveryRef {
         app: AppId(RawId::from_bytes([2; 20])),
@@ -19,22 +22,125 @@ fn delivery(n: u32) -> DeliveryRef {
     }
 }
 
+fn at(n: u32) -> Position {
+    Position::new(0, n)
+}
+
+/// What the journal has of a lane.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Accepted(u32, Claim),
+    Ended(u32),
+    Failed(u32),
+}
+
+/// A lane beside what must be true of it.
+struct Twin {
+    lane: LaneState,
+    window: usize,
+    accepted: u32,
+    pending: BTreeSet<u32>,
+    /// A checkpoint, and what came after it.
+    saved: LaneState,
+    since: Vec<Event>,
+}
+
+impl Twin {
+    fn new(window: usize) -> Self {
+        let lane = LaneState::new(AppId(RawId::from_bytes([2; 20])));
+        Self { saved: lane.clone(), lane, window, accepted: 0, pending: BTreeSet::new(), since: vec![] }
+    }
+
+    fn accept(&mut self, claim: Claim) {
+        self.accepted += 1;
+        self.pending.insert(self.accepted);
+        self.happens(Event::Accepted(self.accepted, claim));
+    }
+
+    fn end(&mut self, n: u32) {
+        self.pending.remove(&n);
+        self.happens(Event::Ended(n));
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.since.push(event);
+        self.apply(event);
+    }
+
+    fn apply(&mut self, event: Event) {
+        let attempt = |lane: &mut LaneState, n, next| {
+            let first = DeliveryState::Scheduled(Scheduled::first(UnixMs(0)));
+            let before = lane.state(at(n)).unwrap_or(first);
+            let attempt = before.waits_for().map_or(1, |scheduled| scheduled.attempt);
+            let event = DeliveryEvent::AttemptEnded { attempt, resend: false, at: UnixMs(9), next };
+            lane.put(&delivery(n), &transition(&before, &event).expect("it waits for this attempt"));
+        };
+        match event {
+            Event::Accepted(n, claim) => {
+                self.lane.accept(&delivery(n), Scheduled::first(UnixMs(0)), || claim, self.window);
+            }
+            Event::Ended(n) => attempt(&mut self.lane, n, Next::Delivered),
+            Event::Failed(n) => attempt(&mut self.lane, n, Next::Retry { due: UnixMs(10) }),
+        }
+    }
+
+    /// A crash: the checkpoint, and what came after it, without what was read on meanwhile.
+    fn restart(&mut self) {
+        self.lane = self.saved.clone();
+        for event in self.since.clone() {
+            self.apply(event);
+        }
+    }
+
+    fn save(&mut self) {
+        (self.saved, self.since) = (self.lane.clone(), vec![]);
+    }
+
+    /// Reads on, at most so many deliveries. Gives how many were taken for lost.
+    fn fill(&mut self, count: usize) -> u64 {
+        let Some((from, end)) = self.lane.backlog.next() else { return 0 };
+        let stretch = (1..=self.accepted).filter(|n| (from..end).contains(&at(*n)));
+        let read: Vec<_> = stretch.clone().take(count).map(delivery).collect();
+        let over = end.min(at(self.accepted + 1));
+        let next = stretch.skip(count).map(at).next().unwrap_or(over);
+        self.lane.fill(&read, next).1
+    }
+
+    fn fill_what_has_room(&mut self) {
+        while self.lane.is_thirsty(self.window) {
+            self.fill(self.lane.room_for_backlog(self.window));
+        }
+    }
+
+    fn knows(&self, n: u32) -> bool {
+        self.lane.window.contains_key(&at(n)) || self.lane.would_be_behind(at(n))
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Accept {
-        ordered: bool,
-    },
+    Accept(Claim),
     /// The nth pending one is delivered.
     Deliver(usize),
+    /// The nth pending one fails and is to be tried again.
+    Fail(usize),
     Fill(usize),
+    Save,
+    Restart,
+    Open,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        60 => Just(Step::Accept { ordered: false }),
-        1 => Just(Step::Accept { ordered: true }),
-        45 => (0usize..50).prop_map(Step::Deliver),
-        15 => (1usize..8).prop_map(Step::Fill),
+        120 => Just(Step::Accept(Claim::New)),
+        2 => Just(Step::Accept(Claim::Old)),
+        1 => Just(Step::Accept(Claim::Ordered)),
+        80 => (0usize..50).prop_map(Step::Deliver),
+        10 => (0usize..50).prop_map(Step::Fail),
+        30 => (1usize..8).prop_map(Step::Fill),
+        4 => Just(Step::Save),
+        2 => Just(Step::Restart),
+        2 => Just(Step::Open),
     ]
 }
 
@@ -43,52 +149,69 @@ proptest! {
     /// and has not ended, and reading on brings all of it into the window.
     #[test]
     fn nothing_is_lost_behind_the_window(steps in prop::collection::vec(any_step(), 1..400)) {
-        let mut lane = LaneState::new(AppId(RawId::from_bytes([2; 20])));
-        let mut journal: Vec<DeliveryRef> = vec![];
-        let mut pending: BTreeSet<u32> = BTreeSet::new();
+        let mut twin = Twin::new(WINDOW);
         for step in steps {
+            let nth = |nth: usize| twin.pending.iter().nth(nth % twin.pending.len().max(1)).copied();
             match step {
-                Step::Accept { ordered } => {
-                    let n = journal.len() as u32 + 1;
-                    journal.push(delivery(n));
-                    pending.insert(n);
-                    lane.accept(&delivery(n), Scheduled::first(UnixMs(0)), || ordered, 20);
-                }
-                Step::Deliver(nth) => {
-                    let Some(n) = pending.iter().nth(nth % pending.len().max(1)).copied() else { continue };
-                    pending.remove(&n);
-                    let before = lane.state(Position::new(0, n))
-                        .unwrap_or(DeliveryState::Scheduled(Scheduled::first(UnixMs(0))));
-                    let event = DeliveryEvent::AttemptEnded { attempt: 1, resend: false, at: UnixMs(9), next: Next::Delivered };
-                    let after = transition(&before, &event).expect("it waits for attempt 1");
-                    lane.put(&delivery(n), &after);
-                }
-                Step::Fill(count) => {
-                    let Some((cursor, end)) = lane.backlog.next() else { continue };
-                    let stretch = journal.iter().filter(|d| (cursor..end).contains(&d.position));
-                    let from: Vec<_> = stretch.copied().collect();
-                    let read: Vec<_> = from.iter().take(count).copied().collect();
-                    let over = end.min(Position::new(0, journal.len() as u32 + 1));
-                    let next = from.get(count).map_or(over, |d| d.position);
-                    let (_, lost) = lane.fill(&read, next);
-                    prop_assert_eq!(lost, 0);
-                }
+                Step::Accept(claim) => twin.accept(claim),
+                Step::Deliver(index) => if let Some(n) = nth(index) { twin.end(n) },
+                Step::Fail(index) => if let Some(n) = nth(index) { twin.happens(Event::Failed(n)) },
+                Step::Fill(count) => prop_assert_eq!(twin.fill(count), 0),
+                Step::Save => twin.save(),
+                Step::Restart => twin.restart(),
+                Step::Open => twin.lane.open(),
             }
-            prop_assert_eq!(lane.pending(), pending.len() as u64);
-            prop_assert_eq!(lane.passed, lane.window.values().filter(|live| live.passed).count());
-            prop_assert!(lane.passed <= 2);
-            for n in 1..=journal.len() as u32 {
-                let sequence = Position::new(0, n);
-                let known = lane.window.contains_key(&sequence) || lane.would_be_behind(sequence);
-                prop_assert_eq!(known, pending.contains(&n), "message {}", n);
+            prop_assert_eq!(twin.lane.pending(), twin.pending.len() as u64);
+            prop_assert_eq!(twin.lane.passed, twin.lane.window.values().filter(|live| live.passed).count());
+            prop_assert!(twin.lane.passed <= SHARE);
+            for n in 1..=twin.accepted {
+                prop_assert_eq!(twin.knows(n), twin.pending.contains(&n), "message {}", n);
             }
         }
-        while let Some((cursor, end)) = lane.backlog.next() {
-            let read: Vec<_> = journal.iter().filter(|d| (cursor..end).contains(&d.position)).copied().collect();
-            prop_assert!(!read.is_empty());
-            lane.fill(&read, end);
+        while !twin.lane.backlog.is_empty() {
+            prop_assert_eq!(twin.fill(usize::MAX), 0);
         }
-        let window: BTreeSet<u32> = lane.window.keys().map(|sequence| sequence.offset_bytes()).collect();
-        prop_assert_eq!(window, pending);
+        let window: BTreeSet<u32> = twin.lane.window.keys().map(|sequence| sequence.offset_bytes()).collect();
+        prop_assert_eq!(window, twin.pending);
     }
+}
+
+/// A lane with a backlog of ten windows of 1,000.
+fn backlogged() -> Twin {
+    let mut twin = Twin::new(1_000);
+    (0..10_000).for_each(|_| twin.accept(Claim::Old));
+    twin
+}
+
+#[test]
+fn a_lane_that_works_again_takes_in_what_is_new_at_once() {
+    let mut twin = backlogged();
+    twin.lane.failing_since = Some(UnixMs(1));
+    twin.accept(Claim::New);
+    assert!(!twin.lane.window.contains_key(&at(10_001)), "it has not worked yet");
+    twin.lane.succeeded(UnixMs(100_000));
+    twin.accept(Claim::New);
+    assert!(twin.lane.window.contains_key(&at(10_002)));
+    assert!(!twin.lane.window.contains_key(&at(10_001)) && twin.knows(10_001));
+}
+
+#[test]
+fn more_new_ones_than_can_be_sent_cut_the_backlog_into_few_pieces() {
+    let mut twin = backlogged();
+    let mut passed = BTreeSet::new();
+    for _ in 0..5_000 {
+        for _ in 0..2 {
+            twin.accept(Claim::New);
+            passed.extend(twin.lane.window.contains_key(&at(twin.accepted)).then_some(twin.accepted));
+        }
+        // One in two is of the backlog, as the scheduler's turns have it.
+        let oldest = *twin.pending.first().expect("there is a backlog");
+        twin.end(oldest);
+        if let Some(new) = passed.pop_first() {
+            twin.end(new);
+        }
+        twin.fill_what_has_room();
+        assert!(twin.lane.window.len() <= 1_000);
+    }
+    assert!(twin.lane.backlog.may_be_passed(), "after 5,000 deliveries of each kind");
 }

@@ -1,5 +1,7 @@
 //! Storms, leaps of the wall clock, and rates.
 
+use postrider_model::position::Position;
+
 use super::*;
 use crate::testing::with_policy;
 
