@@ -74,7 +74,7 @@ fn cpu(path: &str) -> Result<Duration, Failure> {
 }
 
 /// The number after a name at the start of a line.
-fn value(path: &str, name: &str) -> Result<u64, Failure> {
+pub(crate) fn value(path: &str, name: &str) -> Result<u64, Failure> {
     let text = fs::read_to_string(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse().ok());

@@ -1,0 +1,146 @@
+//! Whether a million deliveries that wait behind a dead endpoint cost the others anything.
+//!
+//! ```text
+//!   this process                                    server processes            this process
+//!
+//!   [load over ingest.sock, one server at a time] -> none     --> [10 good endpoints]
+//!                                                 -> refusing --> [10 good endpoints], [dead: refuses]
+//!                                                 -> hanging  --> [10 good endpoints], [dead: hangs]
+//! ```
+//!
+//! Three servers live side by side, each with a store and a receiver of its own.
+//! Two get a backlog; then they are measured in turns, and each is compared with
+//! the one that has none, within the same round. What the figures mean is in
+//! docs/benchmarks.md.
+
+#[path = "../end_to_end/api.rs"]
+mod api;
+mod dead;
+#[path = "../end_to_end/event.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod event;
+#[path = "../end_to_end/figures.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod figures;
+#[path = "../end_to_end/ledger.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod ledger;
+#[path = "../end_to_end/load.rs"]
+mod load;
+#[path = "../end_to_end/machine.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod machine;
+mod options;
+#[path = "../end_to_end/receiver.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod receiver;
+mod report;
+#[path = "../end_to_end/server.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod server;
+#[path = "../end_to_end/signature.rs"]
+mod signature;
+#[path = "../end_to_end/socket_door.rs"]
+mod socket_door;
+mod stage;
+#[path = "../end_to_end/usage.rs"]
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
+mod usage;
+#[path = "../end_to_end/volume.rs"]
+mod volume;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::dead::Manner;
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::report::{Report, Row, note};
+use crate::stage::Stage;
+use crate::volume::Volume;
+
+/// What went wrong, for a person.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            note(&format!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the ratios are within what was asked for.
+fn run(options: &Options) -> Result<bool, Failure> {
+    let dir = options.dir();
+    std::fs::create_dir_all(&dir)?;
+    let (machine, volume) = (Machine::here(), Volume::measure(&dir)?);
+    if !volume.sync_is_real {
+        note(&format!("warning: {} keeps nothing in a sync; choose another --dir", volume.file_system));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let work = async {
+        match tokio::time::timeout(options.limit(), compare(options)).await {
+            Ok(done) => done,
+            Err(_) => Err(format!("the run took longer than {} s", options.limit().as_secs()).into()),
+        }
+    };
+    let (rows, rate) = runtime.block_on(work)?;
+    Report::new(options, machine, volume, rate, rows).print(options)
+}
+
+/// All servers, measured; with the rate of the steady load.
+async fn compare(options: &Options) -> Result<(Vec<Row>, u32), Failure> {
+    let capacity = stage::capacity(options).await?;
+    let rate = ((capacity * options.load) as u32).max(1);
+    note(&format!("capacity {capacity:.0} events/s; the steady load is {rate}"));
+    let mut stages = Vec::new();
+    for manner in [None, Some(Manner::Refuse), Some(Manner::Hang)] {
+        stages.push(prepare(options, rate, manner).await?);
+    }
+    let servers = stages.len();
+    for round in 1..=options.rounds() {
+        note(&format!("round {round} of {}", options.rounds()));
+        // Which comes first changes, so that a machine that grows slower favours none.
+        for turn in 0..servers {
+            let Some((stage, row)) = stages.get_mut((round + turn) % servers) else { continue };
+            row.rounds.push(stage.round(options, rate).await?);
+        }
+    }
+    let mut measured = Vec::new();
+    for (stage, mut row) in stages {
+        row.after = stage.standing().await?;
+        let stage = stage.restart().await?;
+        row.restarted = stage.standing().await?;
+        stage.stop()?;
+        if row.lacks(options.backlog()) {
+            return Err("the backlog was not there all the time".into());
+        }
+        measured.push(row);
+    }
+    Ok((measured, rate))
+}
+
+/// A server with warm endpoints, with a backlog if one is asked for.
+async fn prepare(options: &Options, rate: u32, manner: Option<Manner>) -> Result<(Stage, Row), Failure> {
+    let stage = Stage::start(options, options.rounds(), rate).await?;
+    let mut row = Row::new(manner);
+    if let Some(manner) = manner {
+        let dead = dead::register(&stage.server, manner).await?;
+        let (tenth, whole) = (options.backlog() / 10, options.backlog());
+        note(&format!("{whole} events for an endpoint that is {}", manner.name()));
+        row.fill += dead.send(0..tenth, options).await?;
+        stage.quiet().await?;
+        row.tenth = stage.standing().await?;
+        row.fill += dead.send(tenth..whole, options).await?;
+    }
+    stage.quiet().await?;
+    row.idle_cpu = stage.cpu_alone(Duration::from_secs(5)).await?;
+    row.full = stage.standing().await?;
+    Ok((stage, row))
+}
