@@ -50,6 +50,7 @@ pub(crate) struct Round {
 
 /// What a server holds at a moment.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Standing {
     /// Resident memory.
     pub(crate) resident_mib: f64,
