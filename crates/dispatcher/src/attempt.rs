@@ -16,9 +16,10 @@ use crate::connect::Connector;
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::guard::Guard;
+use crate::metrics::Attempts;
 use crate::options::{Error, Options, SignatureHeaders};
 use crate::resolve::{Resolve, SystemResolver};
-use crate::{metrics, request, tls};
+use crate::{request, tls};
 
 /// The longest `Retry-After` that is passed on, in bytes. The longest form that
 /// has a meaning, an RFC 850 date, has 33.
@@ -31,6 +32,7 @@ pub struct Dispatcher {
     signature_headers: SignatureHeaders,
     response_read_bytes: usize,
     clock: Arc<dyn Clock>,
+    attempts: Arc<Attempts>,
 }
 
 impl Dispatcher {
@@ -62,7 +64,7 @@ impl Dispatcher {
         );
         let client = client(&options, connector);
         let Options { signature_headers, response_read_bytes, .. } = options;
-        Ok(Self { client, signature_headers, response_read_bytes, clock })
+        Ok(Self { client, signature_headers, response_read_bytes, clock, attempts: Arc::new(Attempts::new()) })
     }
 
     /// Makes the request and waits for its end, for no longer than the target's
@@ -76,7 +78,7 @@ impl Dispatcher {
             Err(failure) => failure.into(),
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
-        metrics::attempt_ended(&result, duration);
+        self.attempts.ended(&result, duration);
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 

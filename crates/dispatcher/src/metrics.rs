@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use postrider_model::job::AttemptResult;
 
 /// Attempts that ended, by `result`: `2xx` to `5xx`, `other`, or a failure's class.
@@ -12,6 +14,8 @@ pub const ATTEMPT_SECONDS: &str = "postrider_attempt_duration_seconds";
 /// Connections that are open or being opened.
 pub const CONNECTIONS: &str = "postrider_connections_open";
 
+const SUCCEEDED: &str = "2xx";
+
 /// Tells the recorder what the metrics mean. Call it once, after installing it.
 pub fn describe() {
     describe_counter!(ATTEMPTS, Unit::Count, "Attempts that ended, by result");
@@ -19,9 +23,26 @@ pub fn describe() {
     describe_gauge!(CONNECTIONS, Unit::Count, "Connections to endpoints that are open or being opened");
 }
 
-pub(crate) fn attempt_ended(result: &AttemptResult, duration: Duration) {
-    counter!(ATTEMPTS, "result" => label(result)).increment(1);
-    histogram!(ATTEMPT_SECONDS).record(duration);
+/// Counts attempts. What is counted for most of them has a handle here: to look
+/// one up costs more than to count.
+pub(crate) struct Attempts {
+    succeeded: Counter,
+    seconds: Histogram,
+}
+
+impl Attempts {
+    /// Counts with the recorder that is installed at this moment.
+    pub(crate) fn new() -> Self {
+        Self { succeeded: counter!(ATTEMPTS, "result" => SUCCEEDED), seconds: histogram!(ATTEMPT_SECONDS) }
+    }
+
+    pub(crate) fn ended(&self, result: &AttemptResult, duration: Duration) {
+        self.seconds.record(duration);
+        match label(result) {
+            SUCCEEDED => self.succeeded.increment(1),
+            label => counter!(ATTEMPTS, "result" => label).increment(1),
+        }
+    }
 }
 
 pub(crate) fn connection_opened() {
@@ -36,7 +57,7 @@ const fn label(result: &AttemptResult) -> &'static str {
     match result {
         AttemptResult::Failed { kind, .. } => kind.as_str(),
         AttemptResult::Answered(response) => match response.status {
-            200..=299 => "2xx",
+            200..=299 => SUCCEEDED,
             300..=399 => "3xx",
             400..=499 => "4xx",
             500..=599 => "5xx",

@@ -1,6 +1,10 @@
 //! What the outbox counts. Labels are few and known beforehand: no ids among them.
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::time::Duration;
+
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use postrider_model::delivery::{DeadReason, Next};
 
 use crate::outbox::Stats;
@@ -16,10 +20,10 @@ const PURGED: &str = "postrider_dead_letters_purged_total";
 const RESENT: &str = "postrider_deliveries_resent_total";
 const STALE: &str = "postrider_attempts_stale_total";
 const DELIVERY_SECONDS: &str = "postrider_delivery_seconds";
-pub(crate) const FRAMES: &str = "postrider_journal_frames_total";
-pub(crate) const COMMIT_RECORDS: &str = "postrider_commit_records";
-pub(crate) const COMMIT_BYTES: &str = "postrider_commit_bytes";
-pub(crate) const SYNC_SECONDS: &str = "postrider_sync_seconds";
+const FRAMES: &str = "postrider_journal_frames_total";
+const COMMIT_RECORDS: &str = "postrider_commit_records";
+const COMMIT_BYTES: &str = "postrider_commit_bytes";
+const SYNC_SECONDS: &str = "postrider_sync_seconds";
 pub(crate) const SEGMENTS_REMOVED: &str = "postrider_retention_segments_removed_total";
 pub(crate) const DAMAGE: &str = "postrider_journal_damage_total";
 pub(crate) const LOST: &str = "postrider_deliveries_lost_to_damage_total";
@@ -69,48 +73,87 @@ pub fn describe_metrics() {
     describe_counter!(VIOLATIONS, "Invariants seen broken; never other than 0.");
 }
 
-/// Counts what is on record.
-pub(crate) fn count(record: &Record) {
-    match record {
-        Record::Accepted(accepted, _) => {
-            counter!(ACCEPTED).increment(1);
-            if accepted.endpoints.is_empty() {
-                counter!(UNMATCHED).increment(1);
-            }
+/// Counts what the committer does. What is counted for every message has a handle
+/// here: to look one up costs more than to count.
+pub(crate) struct Meters {
+    accepted: Counter,
+    delivered: Counter,
+    delivery_seconds: Histogram,
+    frames: Counter,
+    commit_records: Histogram,
+    commit_bytes: Histogram,
+    sync_seconds: Histogram,
+}
+
+impl Meters {
+    /// Counts with the recorder that is installed at this moment.
+    pub(crate) fn new() -> Self {
+        Self {
+            accepted: counter!(ACCEPTED),
+            delivered: counter!(DELIVERED),
+            delivery_seconds: histogram!(DELIVERY_SECONDS),
+            frames: counter!(FRAMES),
+            commit_records: histogram!(COMMIT_RECORDS),
+            commit_bytes: histogram!(COMMIT_BYTES),
+            sync_seconds: histogram!(SYNC_SECONDS),
         }
-        Record::Outcome(outcome, _) if outcome.stale => counter!(STALE).increment(1),
-        Record::Outcome(outcome, _) => match outcome.next {
-            Next::Delivered => {
-                counter!(DELIVERED).increment(1);
-                let ended_ms = outcome.started.as_u64() + u64::from(outcome.duration_ms);
-                let took_ms = ended_ms.saturating_sub(outcome.delivery.accepted().as_u64());
-                histogram!(DELIVERY_SECONDS).record(took_ms as f64 / 1e3);
+    }
+
+    /// Counts a frame that was appended.
+    pub(crate) fn appended(&self, records: usize, bytes: u32) {
+        self.frames.increment(1);
+        self.commit_records.record(records as f64);
+        self.commit_bytes.record(f64::from(bytes));
+    }
+
+    /// Counts a sync.
+    pub(crate) fn synced(&self, took: Duration) {
+        self.sync_seconds.record(took);
+    }
+
+    /// Counts what is on record.
+    pub(crate) fn count(&self, record: &Record) {
+        match record {
+            Record::Accepted(accepted, _) => {
+                self.accepted.increment(1);
+                if accepted.endpoints.is_empty() {
+                    counter!(UNMATCHED).increment(1);
+                }
             }
-            Next::Dead { reason } => counter!(DEAD, "reason" => reason.as_str()).increment(1),
-            Next::Retry { .. } | Next::AsBefore => {}
-        },
-        Record::Deliveries(change) => {
-            let changed = change.deliveries.len() as u64;
-            match change.what {
-                DeliveryChange::Cancelled => counter!(CANCELLED).increment(changed),
-                DeliveryChange::Replayed { .. } => counter!(REPLAYED).increment(changed),
-                DeliveryChange::Expired(reason) => counter!(DEAD, "reason" => reason.as_str()).increment(changed),
-                DeliveryChange::Resent { .. } => counter!(RESENT).increment(changed),
-                DeliveryChange::Purged => counter!(PURGED).increment(changed),
-                DeliveryChange::Forgotten | DeliveryChange::CalledOff => {}
+            Record::Outcome(outcome, _) if outcome.stale => counter!(STALE).increment(1),
+            Record::Outcome(outcome, _) => match outcome.next {
+                Next::Delivered => {
+                    self.delivered.increment(1);
+                    let ended_ms = outcome.started.as_u64() + u64::from(outcome.duration_ms);
+                    let took_ms = ended_ms.saturating_sub(outcome.delivery.accepted().as_u64());
+                    self.delivery_seconds.record(took_ms as f64 / 1e3);
+                }
+                Next::Dead { reason } => counter!(DEAD, "reason" => reason.as_str()).increment(1),
+                Next::Retry { .. } | Next::AsBefore => {}
+            },
+            Record::Deliveries(change) => {
+                let changed = change.deliveries.len() as u64;
+                match change.what {
+                    DeliveryChange::Cancelled => counter!(CANCELLED).increment(changed),
+                    DeliveryChange::Replayed { .. } => counter!(REPLAYED).increment(changed),
+                    DeliveryChange::Expired(reason) => counter!(DEAD, "reason" => reason.as_str()).increment(changed),
+                    DeliveryChange::Resent { .. } => counter!(RESENT).increment(changed),
+                    DeliveryChange::Purged => counter!(PURGED).increment(changed),
+                    DeliveryChange::Forgotten | DeliveryChange::CalledOff => {}
+                }
             }
+            Record::Expunged(expunged) => {
+                let what = match expunged.what {
+                    ExpungedContent::Payload { .. } => "payload",
+                    ExpungedContent::Response { .. } => "response",
+                };
+                counter!(EXPUNGED, "what" => what).increment(1);
+                if let dead @ 1.. = expunged.waiting.len() as u64 {
+                    counter!(DEAD, "reason" => DeadReason::PayloadExpunged.as_str()).increment(dead);
+                }
+            }
+            _ => {}
         }
-        Record::Expunged(expunged) => {
-            let what = match expunged.what {
-                ExpungedContent::Payload { .. } => "payload",
-                ExpungedContent::Response { .. } => "response",
-            };
-            counter!(EXPUNGED, "what" => what).increment(1);
-            if let dead @ 1.. = expunged.waiting.len() as u64 {
-                counter!(DEAD, "reason" => DeadReason::PayloadExpunged.as_str()).increment(dead);
-            }
-        }
-        _ => {}
     }
 }
 

@@ -35,14 +35,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use metrics::{counter, histogram};
 use postrider_model::lane::LaneEvent;
 
 use crate::ids::{IdRandom, SequenceMask};
 use crate::index::Row;
 use crate::journal::{AppendError, FrameClass, FrameKind, Journal};
 use crate::keeper::KeeperSignal;
-use crate::meters;
+use crate::meters::Meters;
 use crate::record::{Encoder, Record};
 use crate::rows;
 use crate::shared::Shared;
@@ -74,6 +73,7 @@ pub(crate) struct Committer {
     random: IdRandom,
     events: Vec<LaneEvent>,
     rows: Vec<Row>,
+    meters: Meters,
     /// Since when a frame of outcomes waits to be synced.
     unsynced_since: Option<Instant>,
     stop: bool,
@@ -102,6 +102,7 @@ impl Committer {
             random: IdRandom::default(),
             events: Vec::new(),
             rows: Vec::new(),
+            meters: Meters::new(),
             unsynced_since: None,
             stop: false,
         }
@@ -264,9 +265,7 @@ impl Committer {
         if !frame.records.is_empty() {
             let began = Instant::now();
             let appended = self.journal.append(builder)?;
-            counter!(meters::FRAMES).increment(1);
-            histogram!(meters::COMMIT_RECORDS).record(frame.records.len() as f64);
-            histogram!(meters::COMMIT_BYTES).record(f64::from(appended.bytes));
+            self.meters.appended(frame.records.len(), appended.bytes);
             if lazy {
                 self.unsynced_since.get_or_insert(began);
             } else {
@@ -285,7 +284,7 @@ impl Committer {
         let began = Instant::now();
         self.journal.sync()?;
         self.unsynced_since = None;
-        histogram!(meters::SYNC_SECONDS).record(began.elapsed().as_secs_f64());
+        self.meters.synced(began.elapsed());
         Ok(())
     }
 
@@ -308,7 +307,7 @@ impl Committer {
             self.shared.targets.lock().clear();
         }
         for (position, record) in &frame.records {
-            meters::count(record);
+            self.meters.count(record);
             rows::each(*position, record, &mut |row| self.rows.push(row));
             self.keep_fresh(*position, record);
         }
