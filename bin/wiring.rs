@@ -175,7 +175,7 @@ impl Dispatch {
         let parts = postrider_scheduler::Parts {
             store: Arc::new(outbox.clone()),
             clock: outbox.clock(),
-            random: Box::new(random),
+            random: Box::new(jitter()),
             assignments,
         };
         let (service, scheduler) = postrider_scheduler::Service::new(options::scheduler(config), parts)?;
@@ -267,10 +267,12 @@ fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
     }
 }
 
-/// Evenly in 0..1, for jitter.
-fn random() -> f64 {
-    // Without randomness the delays keep their middle.
-    getrandom::u64().map_or(0.5, |bits| (bits >> 11) as f64 / (1u64 << 53) as f64)
+/// Gives numbers that are even in 0..1. They spread delays and guard nothing, so
+/// the system is asked for a seed once and not for each outcome.
+fn jitter() -> impl FnMut() -> f64 + Send {
+    // Should the system have no randomness, each start spreads them the same.
+    let mut rng = fastrand::Rng::with_seed(getrandom::u64().unwrap_or_default());
+    move || rng.f64()
 }
 
 #[cfg(test)]
