@@ -3,9 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use postrider_model::secret::{Secret, SymmetricKey};
-use sha2::Sha256;
+use postrider_model::secret::Secret;
 
 /// Characters of a signature by HMAC: `v1,` and 32 bytes in padded base64.
 const HMAC_CHARS: usize = 3 + 44;
@@ -23,7 +21,7 @@ pub(crate) fn signatures(secrets: &[Secret], id: &str, timestamp_s: &str, body: 
         match secret {
             Secret::Symmetric(key) => {
                 value.push_str("v1,");
-                STANDARD.encode_string(hmac(key, &parts), &mut value);
+                STANDARD.encode_string(key.sign(&parts), &mut value);
             }
             Secret::Pair(pair) => {
                 value.push_str("v1a,");
@@ -32,14 +30,6 @@ pub(crate) fn signatures(secrets: &[Secret], id: &str, timestamp_s: &str, body: 
         }
     }
     value
-}
-
-fn hmac(key: &SymmetricKey, parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_bytes()).expect("HMAC takes keys of every length");
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

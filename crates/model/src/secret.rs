@@ -4,8 +4,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use sha2::Sha256;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::key_pair::{InvalidKey, KEY_PAIR_PREFIX, KeyPair, PUBLIC_KEY_PREFIX};
 
@@ -38,9 +40,22 @@ pub enum Secret {
     Pair(KeyPair),
 }
 
-/// A key of [`MIN_SECRET_BYTES`] to [`MAX_SECRET_BYTES`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct SymmetricKey(Zeroizing<Vec<u8>>);
+/// A key of [`MIN_SECRET_BYTES`] to [`MAX_SECRET_BYTES`]. What HMAC computes of
+/// the key alone is computed once, when it is made.
+#[derive(Clone)]
+pub struct SymmetricKey {
+    bytes: Zeroizing<Vec<u8>>,
+    hmac: Hmac<Sha256>,
+}
+
+/// Bytes of a signature by HMAC-SHA256.
+pub const HMAC_BYTES: usize = 32;
+
+// A prepared HMAC is two states of the hash, with which anybody could sign.
+const _: () = {
+    const fn is_wiped_when_dropped<T: ZeroizeOnDrop>() {}
+    is_wiped_when_dropped::<Sha256>();
+};
 
 /// A text that is not a signing secret. The text is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,7 +82,7 @@ impl Secret {
     #[must_use]
     pub fn from_random(kind: SignatureKind, random: &[u8; NEW_SECRET_BYTES]) -> Self {
         match kind {
-            SignatureKind::HmacSha256 => Self::Symmetric(SymmetricKey(Zeroizing::new(random.to_vec()))),
+            SignatureKind::HmacSha256 => Self::Symmetric(SymmetricKey::new(Zeroizing::new(random.to_vec()))),
             SignatureKind::Ed25519 => Self::Pair(KeyPair::from_seed(random)),
         }
     }
@@ -79,7 +94,7 @@ impl Secret {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, InvalidSecret> {
         let bytes = Zeroizing::new(bytes);
         if (MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&bytes.len()) {
-            Ok(Self::Symmetric(SymmetricKey(bytes)))
+            Ok(Self::Symmetric(SymmetricKey::new(bytes)))
         } else {
             Err(InvalidSecret::Length(bytes.len()))
         }
@@ -105,7 +120,7 @@ impl Secret {
     #[must_use]
     pub fn expose_text(&self) -> Zeroizing<String> {
         match self {
-            Self::Symmetric(key) => Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(&key.0))),
+            Self::Symmetric(key) => Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(&key.bytes))),
             Self::Pair(pair) => pair.expose_text(),
         }
     }
@@ -122,12 +137,35 @@ impl Secret {
 }
 
 impl SymmetricKey {
-    /// The key, to sign with.
+    fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        let hmac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of every length");
+        Self { bytes, hmac }
+    }
+
+    /// Signs the parts as if they were one text. They are read in place.
     #[must_use]
-    pub fn expose_bytes(&self) -> &[u8] {
-        &self.0
+    pub fn sign(&self, parts: &[&[u8]]) -> [u8; HMAC_BYTES] {
+        self.over(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether this is the signature of the parts. Compares in constant time.
+    #[must_use]
+    pub fn verifies(&self, parts: &[&[u8]], signature: &[u8]) -> bool {
+        self.over(parts).verify_slice(signature).is_ok()
+    }
+
+    fn over(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        parts.iter().fold(self.hmac.clone(), |hmac, part| hmac.chain_update(part))
     }
 }
+
+impl PartialEq for SymmetricKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for SymmetricKey {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,6 +236,19 @@ mod tests {
             assert_eq!(receivers == text, kind == SignatureKind::HmacSha256);
             assert_eq!(receivers.starts_with(PUBLIC_KEY_PREFIX), kind == SignatureKind::Ed25519);
         }
+    }
+
+    #[test]
+    fn a_key_verifies_what_it_signs_and_nothing_else() {
+        let Ok(Secret::Symmetric(key)) = Secret::from_bytes(vec![7; 75]) else { panic!("it is long enough") };
+        let Ok(Secret::Symmetric(other)) = Secret::from_bytes(vec![8; 75]) else { panic!("it is long enough") };
+        let signature = key.sign(&[b"ab", b"", b"c"]);
+        assert_eq!(signature, key.sign(&[b"abc"]));
+        assert!(key.verifies(&[b"a", b"bc"], &signature));
+        assert!(!key.verifies(&[b"abd"], &signature));
+        assert!(!key.verifies(&[b"abc"], &signature[..31]));
+        assert!(key != other && !other.verifies(&[b"abc"], &signature));
+        assert_eq!(format!("{key:?}"), "SymmetricKey(..)");
     }
 
     #[test]
