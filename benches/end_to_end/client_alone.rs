@@ -4,6 +4,7 @@
 //! As in the server, it runs on tokio's runtime with a thread for each core, as
 //! many requests are in flight, and connections are pooled with the same limits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,10 +18,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use postrider_dispatcher::{Dispatcher, Options};
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::{EndpointId, MessageId, RawId};
-use postrider_model::job::{AttemptResult, Job, Target};
+use postrider_model::job::{AttemptResult, Job};
 use postrider_model::message::JSON;
 use postrider_model::position::Position;
 use postrider_model::secret::Secret;
+use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::task::JoinSet;
 use url::Url;
@@ -124,12 +126,8 @@ impl Client {
 
     fn dispatcher(receiver: &Receiver) -> Result<Self, Failure> {
         let options = Options { allow_networks: vec!["127.0.0.0/8".parse()?], ..Options::default() };
-        let target = Target {
-            url: Url::parse(&url(receiver))?,
-            headers: vec![],
-            secrets: vec![Secret::parse(SECRET)?],
-            timeout: Duration::from_secs(15),
-        };
+        let secrets = vec![Secret::parse(SECRET)?];
+        let target = Target::new(&Url::parse(&url(receiver))?, &BTreeMap::new(), secrets, Duration::from_secs(15))?;
         let clock = Arc::new(SystemClock(Instant::now()));
         Ok(Self::Dispatcher { dispatcher: Dispatcher::new(options, clock)?, target: Arc::new(target) })
     }

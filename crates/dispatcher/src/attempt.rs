@@ -7,7 +7,6 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use postrider_model::credentials;
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
 use postrider_model::time::Clock;
 
@@ -72,13 +71,13 @@ impl Dispatcher {
     pub async fn attempt(&self, job: Job) -> Outcome {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
-        let url = credentials::without(&job.target.url);
-        let result = match request::build(&job, &url, self.signature_headers, started) {
+        let result = match request::build(&job, self.signature_headers, started) {
             Ok(request) => self.exchange_in_time(request, &job).await,
             Err(failure) => failure.into(),
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
         self.attempts.ended(&result, duration);
+        let url = job.target.url.clone();
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::delivery::{DeliveryKey, Scheduled};
 use crate::id::MessageId;
-use crate::secret::Secret;
+use crate::target::Target;
 use crate::time::UnixMs;
 
 /// One HTTP request to make: everything that it needs, so that the dispatcher
@@ -29,19 +29,6 @@ pub struct Job {
     pub content_type: Arc<str>,
     /// Where to, as the endpoint is configured at this moment.
     pub target: Arc<Target>,
-}
-
-/// An endpoint as the dispatcher needs it, with its secrets in the clear.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Where to.
-    pub url: Url,
-    /// The endpoint's own headers, already checked against the forbidden names.
-    pub headers: Vec<(String, String)>,
-    /// The active secrets, newest first; each signs.
-    pub secrets: Vec<Secret>,
-    /// The one deadline over resolve, connect, TLS, headers and body.
-    pub timeout: Duration,
 }
 
 /// How an attempt ended.

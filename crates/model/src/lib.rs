@@ -37,6 +37,7 @@ pub mod retry_after;
 pub mod secret;
 pub mod status;
 pub mod status_pattern;
+pub mod target;
 pub mod task;
 pub mod time;
 pub mod validate;

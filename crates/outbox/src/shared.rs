@@ -10,7 +10,7 @@ use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
-use postrider_model::job::Target;
+use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 
 use crate::bodies::Bodies;

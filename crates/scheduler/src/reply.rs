@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
-use postrider_model::credentials;
 use postrider_model::delivery::DeliveryKey;
-use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome, Target};
+use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome};
+use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::mpsc::OwnedPermit;
 
@@ -56,8 +56,7 @@ impl Drop for Reply {
             attempt: self.attempt,
             started: self.started,
             duration: self.clock.monotonic().saturating_sub(self.started_monotonic),
-            // It goes on record and is shown.
-            url: credentials::without(&self.target.url),
+            url: self.target.url.clone(),
             result: AttemptResult::Failed {
                 kind: FailureKind::Internal,
                 detail: "the attempt was given up before it had an outcome".to_owned(),

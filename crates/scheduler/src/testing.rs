@@ -10,11 +10,12 @@ use parking_lot::Mutex;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
-use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response, Target};
+use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, JobError, Lane, LaneEvent, Settlement};
 use postrider_model::order::{AfterDead, OrderRule};
 use postrider_model::ports::Answer;
 use postrider_model::position::Position;
+use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 use tokio::sync::Notify;
 use url::Url;
@@ -192,12 +193,15 @@ impl Outbox {
             message: MessageId(RawId::from_bytes([0; 20])),
             body: Bytes::from_static(b"{}"),
             content_type: Arc::from("application/json"),
-            target: Arc::new(Target {
-                url: Url::parse("https://example.com/hook").expect("a valid url"),
-                headers: Vec::new(),
-                secrets: Vec::new(),
-                timeout: Duration::from_secs(15),
-            }),
+            target: Arc::new(
+                Target::new(
+                    &Url::parse("https://example.com/hook").expect("a valid url"),
+                    &BTreeMap::new(),
+                    Vec::new(),
+                    Duration::from_secs(15),
+                )
+                .expect("it can be asked for"),
+            ),
         })
     }
 }

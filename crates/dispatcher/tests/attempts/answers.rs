@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderName, Method, Response, Version};
 use postrider_dispatcher::{Dispatcher, Options, SignatureHeaders};
-use postrider_model::job::{FailureKind, Target};
+use postrider_model::job::FailureKind;
 use postrider_model::key_pair::KeyPair;
 use postrider_model::secret::Secret;
+use postrider_model::target::Target;
 use postrider_model::time::Clock as _;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
@@ -168,8 +169,7 @@ async fn the_endpoints_headers_are_sent_and_ours_win() {
         ("Content-Length", "1"),
         ("Transfer-Encoding", "chunked"),
     ];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let job = job(Target { headers, ..target(&receiver.url()) });
+    let job = job(target_with(&receiver.url(), &headers));
     assert_eq!(answer(&loopback().attempt(job.clone()).await).status, 200);
 
     let request = receiver.request();

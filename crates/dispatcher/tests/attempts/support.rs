@@ -19,9 +19,10 @@ use postrider_dispatcher::resolve::{Resolve, ResolveError, Resolving};
 use postrider_dispatcher::{Dispatcher, Options};
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::{EndpointId, MessageId, RawId};
-use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response as Answer, Target};
+use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response as Answer};
 use postrider_model::position::Position;
 use postrider_model::secret::Secret;
+use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -109,7 +110,14 @@ pub(crate) fn secret(byte: u8) -> Secret {
 pub(crate) const BODY: &[u8] = br#"{ "amount": 1.50,  "b":"\u00e9" }"#;
 
 pub(crate) fn target(url: &str) -> Target {
-    Target { url: url.parse().expect("a valid URL"), headers: Vec::new(), secrets: vec![secret(1)], timeout: PATIENT }
+    target_with(url, &[])
+}
+
+/// A target with headers of its own.
+pub(crate) fn target_with(url: &str, headers: &[(&str, &str)]) -> Target {
+    let url = url.parse().expect("a valid URL");
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Target::new(&url, &headers, vec![secret(1)], PATIENT).expect("it can be asked for")
 }
 
 pub(crate) fn job(target: Target) -> Job {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use postrider_model::delivery::{DeadReason, DeliveryKey};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
-use postrider_model::job::{Job, Target};
+use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
 use postrider_model::message::JSON;
 use postrider_model::ports::Answer;
+use postrider_model::target::Target;
 use tokio::sync::oneshot;
 use url::Url;
 
@@ -114,9 +115,8 @@ impl Outbox {
         let failed = |error: &dyn std::fmt::Display| JobError::Failed(format!("endpoint {}: {error}", endpoint.id));
         let url = Url::parse(&endpoint.fields.url).map_err(|error| failed(&error))?;
         let secrets = self.shared.secrets(endpoint).map_err(|error| failed(&error))?;
-        let headers = endpoint.fields.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let timeout = endpoint.fields.timeout().unwrap_or(self.shared.options.default_timeout);
-        Ok(Target { url, headers, secrets, timeout })
+        Target::new(&url, &endpoint.fields.headers, secrets, timeout).map_err(|error| failed(&error))
     }
 
     /// Reads a message from the journal, off the async threads.

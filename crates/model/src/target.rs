@@ -1,0 +1,194 @@
+//! An endpoint as the requests to it need it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{InvalidUri, Uri};
+use percent_encoding::percent_decode_str;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::credentials;
+use crate::secret::Secret;
+
+/// Headers that frame the message or choose the host. An endpoint may not set
+/// them; they are dropped here too, so that a gap in the check of endpoints
+/// cannot become a smuggled request.
+const FRAMING: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// An endpoint as the dispatcher needs it, with its secrets in the clear. Made by
+/// [`Target::new`] once for all attempts, until the endpoint changes: what is
+/// the same in each of them is prepared.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where to, without user name and password.
+    pub url: Url,
+    /// The same as the client takes it.
+    pub uri: Uri,
+    /// The endpoint's own headers, already checked against the forbidden names,
+    /// and its URL's user name and password. They go before those of the
+    /// request, which win. `Debug` does not print their values.
+    pub headers: HeaderMap,
+    /// The active secrets, newest first; each signs.
+    pub secrets: Vec<Secret>,
+    /// The one deadline over resolve, connect, TLS, headers and body.
+    pub timeout: Duration,
+}
+
+/// An endpoint that no request can be made to. One that passed
+/// [`crate::validate`] is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidTarget {
+    /// The URL is too long, or otherwise nothing that HTTP can ask for.
+    #[error("`{url}` cannot be asked for: {source}")]
+    Uri {
+        /// The URL, without user name and password.
+        url: Url,
+        /// Why.
+        source: InvalidUri,
+    },
+    /// The name or the value of a header has characters that no header may have.
+    #[error("the endpoint's header {0:?} cannot be sent")]
+    Header(String),
+}
+
+impl Target {
+    /// The target of an endpoint with this URL and these headers of its own.
+    ///
+    /// # Errors
+    /// The URL cannot be asked for, or a header cannot be sent.
+    pub fn new(
+        url: &Url,
+        headers: &BTreeMap<String, String>,
+        secrets: Vec<Secret>,
+        timeout: Duration,
+    ) -> Result<Self, InvalidTarget> {
+        let headers = all_headers(url, headers)?;
+        let url = credentials::without(url);
+        match url.as_str().parse() {
+            Ok(uri) => Ok(Self { url, uri, headers, secrets, timeout }),
+            Err(source) => Err(InvalidTarget::Uri { url, source }),
+        }
+    }
+}
+
+fn all_headers(url: &Url, own: &BTreeMap<String, String>) -> Result<HeaderMap, InvalidTarget> {
+    let mut headers = HeaderMap::new();
+    headers.extend(basic_auth(url).map(|credentials| (header::AUTHORIZATION, credentials)));
+    for (name, text) in own {
+        let refused = || InvalidTarget::Header(name.clone());
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
+        let mut value = HeaderValue::from_str(text).map_err(|_| refused())?;
+        // Many carry credentials: kept out of logs and of HTTP/2's header table.
+        value.set_sensitive(true);
+        if !FRAMING.contains(&name) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(headers)
+}
+
+/// User name and password of the URL as RFC 7617 wants them. A header
+/// `authorization` of the endpoint takes their place.
+fn basic_auth(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut plain = Zeroizing::new(Vec::new());
+    plain.extend(percent_decode_str(url.username()));
+    plain.push(b':');
+    plain.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(&*plain))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::validate::{self, endpoint_url};
+
+    fn target(url: &str, headers: &[(&str, &str)]) -> Result<Target, InvalidTarget> {
+        let url = Url::parse(url).expect("a URL in the test's own table");
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Target::new(&url, &headers, Vec::new(), Duration::from_secs(15))
+    }
+
+    #[test]
+    fn user_name_and_password_become_a_header_and_leave_the_url() {
+        for (text, credentials, public) in [
+            ("http://user:pass@a.test/x", Some("user:pass"), "http://a.test/x"),
+            ("http://user@a.test/", Some("user:"), "http://a.test/"),
+            ("http://:p%40ss%3A@a.test/", Some(":p@ss:"), "http://a.test/"),
+            ("http://a.test/?q=u:p@b", None, "http://a.test/?q=u:p@b"),
+        ] {
+            let target = target(text, &[]).expect("it can be asked for");
+            let expected = credentials.map(|plain| format!("Basic {}", STANDARD.encode(plain)));
+            let header = target.headers.get(header::AUTHORIZATION);
+            assert_eq!(header.and_then(|value| value.to_str().ok()), expected.as_deref(), "{text}");
+            assert_eq!(target.url.as_str(), public);
+            assert_eq!(target.uri, public);
+        }
+    }
+
+    #[test]
+    fn own_headers_come_before_credentials_and_frame_nothing() {
+        let headers = [("Authorization", "Bearer x"), ("Host", "internal"), ("Transfer-Encoding", "chunked")];
+        let target = target("http://user:pass@a.test/", &headers).expect("it can be asked for");
+        assert_eq!(target.headers.len(), 1);
+        assert_eq!(target.headers.get(header::AUTHORIZATION).expect("it is its own"), "Bearer x");
+    }
+
+    #[test]
+    fn debug_prints_no_credentials() {
+        let target = target("http://us3r:pa55@a.test/", &[("X-Key", "t0ken")]).expect("it can be asked for");
+        let shown = format!("{target:?}");
+        for hidden in ["us3r", "pa55", "t0ken", &STANDARD.encode("us3r:pa55")] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_without_its_value() {
+        for header in [("X-Né", "value"), ("", "value"), ("X-A", "val\nue")] {
+            let error = target("http://a.test/", &[header]).expect_err("it cannot be sent").to_string();
+            assert_eq!(error, format!("the endpoint's header {:?} cannot be sent", header.0));
+        }
+    }
+
+    proptest! {
+        /// Whatever is accepted as an endpoint's URL can be asked for, unchanged.
+        #[test]
+        fn every_endpoint_url_can_be_asked_for(rest in "(/[!-~é]{0,20}){0,3}(\\?[!-~ö]{0,30})?") {
+            let Ok(url) = endpoint_url(&format!("https://user:pass@example.com:8443{rest}")) else { return Ok(()) };
+            let target = target(url.as_str(), &[]).map_err(|error| TestCaseError::fail(format!("{url}: {error}")))?;
+            prop_assert_eq!(target.uri.path(), target.url.path());
+            prop_assert_eq!(target.uri.query(), target.url.query());
+            prop_assert_eq!(target.uri.authority().map(|authority| authority.as_str()), Some("example.com:8443"));
+        }
+
+        /// So can whatever is accepted as its headers.
+        #[test]
+        fn every_header_of_an_endpoint_can_be_sent(name in "[!-~]{1,12}", value in "[ -~]{0,20}") {
+            let headers = BTreeMap::from([(name.clone(), value.clone())]);
+            prop_assume!(validate::headers(&headers).is_ok());
+            let target = target("http://a.test/", &[(&name, &value)]).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(target.headers.len(), 1);
+            prop_assert_eq!(target.headers.get(&name).map(HeaderValue::as_bytes), Some(value.as_bytes()));
+        }
+    }
+}
