@@ -1,13 +1,17 @@
 //! Bodies of fresh messages, so that their first attempts need not read the journal.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use postrider_model::delivery::Next;
 use postrider_model::id::MessageId;
+use postrider_model::message::JSON;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
+
+use crate::record::{Accepted, DeliveryChange, Record};
 
 /// What an attempt needs of a message.
 #[derive(Clone, Debug)]
@@ -19,7 +23,8 @@ pub(crate) struct Fresh {
     pub(crate) until: Option<UnixMs>,
 }
 
-/// Holds at most `limit_bytes`; the oldest go first.
+/// Holds at most `limit_bytes`; the oldest go first. A body goes earlier when
+/// nothing needs it any more. Whoever does not find one reads the journal.
 pub(crate) struct Bodies {
     inner: Mutex<Inner>,
     limit_bytes: usize,
@@ -27,9 +32,14 @@ pub(crate) struct Bodies {
 
 #[derive(Default)]
 struct Inner {
-    by_position: HashMap<Position, Fresh>,
-    order: VecDeque<(Position, usize)>,
+    by_position: BTreeMap<Position, Entry>,
     bytes: usize,
+}
+
+struct Entry {
+    fresh: Fresh,
+    /// Deliveries that are not over, as far as can be told here.
+    deliveries: usize,
 }
 
 /// What an entry costs besides its body.
@@ -44,41 +54,82 @@ impl Bodies {
         Self { inner: Mutex::default(), limit_bytes }
     }
 
-    pub(crate) fn insert(&self, position: Position, mut fresh: Fresh) {
+    /// Keeps and forgets what a record says that has to be.
+    pub(crate) fn follow(&self, position: Position, record: &Record) {
+        match record {
+            Record::Accepted(meta, Some(body)) if !meta.endpoints.is_empty() => {
+                self.insert(position, Fresh::new(meta, body.clone()), meta.endpoints.len());
+            }
+            Record::Outcome(outcome, _)
+                if !outcome.stale && matches!(outcome.next, Next::Delivered | Next::Dead { .. }) =>
+            {
+                self.is_over(outcome.delivery.position);
+            }
+            Record::Deliveries(change)
+                if matches!(change.what, DeliveryChange::Cancelled | DeliveryChange::Expired(_)) =>
+            {
+                change.deliveries.iter().for_each(|delivery| self.is_over(delivery.position));
+            }
+            Record::Expunged(expunged) => self.remove(expunged.what.position()),
+            _ => {}
+        }
+    }
+
+    fn insert(&self, position: Position, mut fresh: Fresh, deliveries: usize) {
         if fresh.body.len() < COPIED_BELOW_BYTES {
             fresh.body = Bytes::copy_from_slice(&fresh.body);
         }
-        let bytes = fresh.body.len() + ENTRY_BYTES;
         let mut inner = self.inner.lock();
-        inner.bytes += bytes;
-        inner.order.push_back((position, bytes));
-        inner.by_position.insert(position, fresh);
+        inner.bytes += fresh.bytes();
+        if let Some(before) = inner.by_position.insert(position, Entry { fresh, deliveries }) {
+            inner.bytes -= before.fresh.bytes();
+        }
         while inner.bytes > self.limit_bytes {
-            let Some((oldest, bytes)) = inner.order.pop_front() else { break };
-            inner.bytes -= bytes;
-            inner.by_position.remove(&oldest);
+            let Some((_, oldest)) = inner.by_position.pop_first() else { break };
+            inner.bytes -= oldest.fresh.bytes();
         }
     }
 
     pub(crate) fn find(&self, position: Position) -> Option<Fresh> {
-        self.inner.lock().by_position.get(&position).cloned()
+        self.inner.lock().by_position.get(&position).map(|entry| entry.fresh.clone())
     }
 
-    /// Forgets a body. Looks at all of them.
-    pub(crate) fn remove(&self, position: Position) {
+    /// A delivery of this message is over; with the last one its body goes.
+    fn is_over(&self, position: Position) {
         let mut inner = self.inner.lock();
-        if inner.by_position.remove(&position).is_some() {
-            let mut freed = 0;
-            inner.order.retain(|(of, bytes)| {
-                freed += if *of == position { *bytes } else { 0 };
-                *of != position
-            });
-            inner.bytes -= freed;
+        let Some(entry) = inner.by_position.get_mut(&position) else { return };
+        entry.deliveries = entry.deliveries.saturating_sub(1);
+        if entry.deliveries == 0 {
+            inner.remove(position);
         }
+    }
+
+    fn remove(&self, position: Position) {
+        self.inner.lock().remove(position);
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.inner.lock().bytes
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, position: Position) {
+        if let Some(gone) = self.by_position.remove(&position) {
+            self.bytes -= gone.fresh.bytes();
+        }
+    }
+}
+
+impl Fresh {
+    /// What an attempt needs of an accepted message.
+    pub(crate) fn new(meta: &Accepted, body: Bytes) -> Self {
+        let content_type = meta.content_type.as_deref().unwrap_or(JSON).into();
+        Self { id: meta.id, content_type, body, until: meta.payload_until }
+    }
+
+    fn bytes(&self) -> usize {
+        self.body.len() + ENTRY_BYTES
     }
 }
 
@@ -87,12 +138,19 @@ mod tests {
     use super::*;
     use postrider_model::id::RawId;
 
+    fn fresh(body: Bytes) -> Fresh {
+        Fresh { id: MessageId(RawId::from_bytes([0; 20])), content_type: "application/json".into(), body, until: None }
+    }
+
+    fn kept(bodies: &Bodies) -> Vec<u32> {
+        (0..10).filter(|n| bodies.find(Position::new(0, *n)).is_some()).collect()
+    }
+
     #[test]
     fn a_short_body_does_not_keep_the_buffer_it_was_read_into() {
         let buffer = Bytes::from(vec![b'x'; 64 << 10]);
         let bodies = Bodies::new(1 << 20);
-        let (id, content_type) = (MessageId(RawId::from_bytes([0; 20])), "application/json".into());
-        bodies.insert(Position::ZERO, Fresh { id, content_type, body: buffer.slice(10..110), until: None });
+        bodies.insert(Position::ZERO, fresh(buffer.slice(10..110)), 1);
         assert!(buffer.is_unique());
         assert_eq!(bodies.find(Position::ZERO).map(|fresh| fresh.body.len()), Some(100));
     }
@@ -100,21 +158,31 @@ mod tests {
     #[test]
     fn the_oldest_go_when_the_limit_is_passed() {
         let bodies = Bodies::new(3 * (ENTRY_BYTES + 100));
-        let fresh = Fresh {
-            id: MessageId(RawId::from_bytes([0; 20])),
-            content_type: "application/json".into(),
-            body: Bytes::from(vec![0; 100]),
-            until: None,
-        };
         for n in 0..5 {
-            bodies.insert(Position::new(0, n), fresh.clone());
+            bodies.insert(Position::new(0, n), fresh(vec![0; 100].into()), 1);
         }
-        let kept: Vec<_> = (0..5).filter(|n| bodies.find(Position::new(0, *n)).is_some()).collect();
-        assert_eq!(kept, [2, 3, 4]);
-        assert!(bodies.bytes() <= 3 * (ENTRY_BYTES + 100));
+        assert_eq!(kept(&bodies), [2, 3, 4]);
+        assert_eq!(bodies.bytes(), 3 * (ENTRY_BYTES + 100));
         bodies.remove(Position::new(0, 3));
         bodies.remove(Position::new(0, 0));
-        assert!(bodies.find(Position::new(0, 3)).is_none());
+        assert_eq!(kept(&bodies), [2, 4]);
         assert_eq!(bodies.bytes(), 2 * (ENTRY_BYTES + 100));
+    }
+
+    #[test]
+    fn a_body_goes_with_the_last_of_its_deliveries() {
+        let bodies = Bodies::new(1 << 20);
+        for (n, deliveries) in [(0, 1), (1, 2), (2, 1)] {
+            bodies.insert(Position::new(0, n), fresh(vec![0; 100].into()), deliveries);
+        }
+        bodies.is_over(Position::new(0, 1));
+        assert_eq!(kept(&bodies), [0, 1, 2]);
+        bodies.is_over(Position::new(0, 1));
+        bodies.is_over(Position::new(0, 2));
+        // One that is over twice, after a replay, or was never here.
+        bodies.is_over(Position::new(0, 1));
+        bodies.is_over(Position::new(0, 7));
+        assert_eq!(kept(&bodies), [0]);
+        assert_eq!(bodies.bytes(), ENTRY_BYTES + 100);
     }
 }

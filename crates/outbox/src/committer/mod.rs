@@ -309,7 +309,7 @@ impl Committer {
         for (position, record) in &frame.records {
             self.meters.count(record);
             rows::each(*position, record, &mut |row| self.rows.push(row));
-            self.keep_fresh(*position, record);
+            self.shared.bodies.follow(*position, record);
         }
         if let Some((position, _)) = frame.records.first() {
             self.shared.index.insert_all(position.segment(), self.rows.drain(..));
@@ -317,18 +317,6 @@ impl Committer {
         self.shared.feed.push(&mut self.events);
         for answer in frame.answers.drain(..) {
             answer.send();
-        }
-    }
-
-    fn keep_fresh(&self, position: postrider_model::position::Position, record: &Record) {
-        match record {
-            Record::Accepted(meta, Some(body)) if !meta.endpoints.is_empty() => {
-                let content_type = meta.content_type.as_deref().unwrap_or(postrider_model::message::JSON).into();
-                let (id, body, until) = (meta.id, body.clone(), meta.payload_until);
-                self.shared.bodies.insert(position, crate::bodies::Fresh { id, content_type, body, until });
-            }
-            Record::Expunged(expunged) => self.shared.bodies.remove(expunged.what.position()),
-            _ => {}
         }
     }
 }

@@ -7,7 +7,6 @@ use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
-use postrider_model::message::JSON;
 use postrider_model::ports::Answer;
 use postrider_model::target::Target;
 use tokio::sync::oneshot;
@@ -124,8 +123,8 @@ impl Outbox {
         let shared = Arc::clone(&self.shared);
         let read = tokio::task::spawn_blocking(move || shared.read_record(delivery.position)).await;
         match read.map_err(|error| JobError::Failed(error.to_string()))? {
-            Ok(Record::Accepted(meta, Some(body))) => Ok(fresh(meta, body)),
-            Ok(Record::Carried(carried, Some(body))) => Ok(fresh(carried.message, body)),
+            Ok(Record::Accepted(meta, Some(body))) => Ok(Fresh::new(&meta, body)),
+            Ok(Record::Carried(carried, Some(body))) => Ok(Fresh::new(&carried.message, body)),
             Ok(Record::Accepted(_, None) | Record::Carried(_, None)) => {
                 let detail = "the payload was expunged or is past its retention";
                 Err(self.give_up(delivery, DeadReason::PayloadExpunged, detail))
@@ -158,9 +157,4 @@ impl Outbox {
         }
         JobError::NoPayload(detail)
     }
-}
-
-fn fresh(meta: crate::record::Accepted, body: bytes::Bytes) -> Fresh {
-    let content_type = meta.content_type.as_deref().unwrap_or(JSON).into();
-    Fresh { id: meta.id, content_type, body, until: meta.payload_until }
 }
