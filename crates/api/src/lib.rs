@@ -89,6 +89,7 @@ mod flow;
 mod health;
 mod input;
 mod message;
+mod meters;
 mod once;
 mod openapi;
 mod page;

@@ -1,12 +1,10 @@
 //! All routes, in one table.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -15,11 +13,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::ApiError;
+use crate::meters::Meters;
 use crate::once::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, docs,
     endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, flow,
-    health, message, once, openapi, poller, portal, precheck, task,
+    health, message, meters, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks. Requests carry their [`crate::Door`]
@@ -35,7 +34,7 @@ pub fn router(api: Api) -> Router {
         .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
-        .layer(from_fn(count))
+        .layer(from_fn_with_state(Meters::default(), meters::count))
 }
 
 /// All operations, as routes and as their description: what is not described
@@ -136,21 +135,4 @@ async fn unknown_route() -> ApiError {
 
 async fn method_not_allowed() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route does not know this method")
-}
-
-/// Counts requests. The route is the pattern, so the labels are few.
-async fn count(request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
-    // Methods are free text, too.
-    let method = match request.method().as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") => known.to_owned(),
-        _ => "other".to_owned(),
-    };
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("postrider_http_requests_total", "route" => route.clone(), "method" => method, "status" => status)
-        .increment(1);
-    metrics::histogram!("postrider_http_request_seconds", "route" => route).record(began.elapsed().as_secs_f64());
-    response
 }
