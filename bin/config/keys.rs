@@ -179,7 +179,7 @@ settings! {
         /// answered `overloaded`. Each takes two bytes of memory.
         idempotency_keys: u64 = 50_000_000, in 0..=1_000_000_000;
         /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains. Dead letters that
-        /// are replayed may be 1,000 more.
+        /// are replayed may be 1,000 more, and what is accepted beside them a tenth.
         lane_window: u64 = 10_000, in 1..=1_000_000;
         /// Bytes read of an endpoint's answer.
         response_read_bytes: u64 = 64 * KIB, in KIB..=16 * MIB;

@@ -187,7 +187,8 @@ impl LaneState {
     /// the backlog stays in few pieces.
     fn has_room_to_pass(&self, lane_window: usize) -> bool {
         let share = share(lane_window);
-        let room = share.saturating_sub(self.passed).min(self.room(lane_window));
+        // What people replay or resend may fill the window, and does not keep out what is new.
+        let room = share.saturating_sub(self.passed).min(self.room_for_dead(lane_window + share));
         let goes_on = self.backlog.is_passed() && room > 0;
         let begins = self.failing_since.is_none() && room >= share.div_ceil(2).max(1);
         (goes_on || begins) && self.backlog.may_be_passed()

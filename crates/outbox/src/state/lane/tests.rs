@@ -196,6 +196,31 @@ fn a_lane_that_works_again_takes_in_what_is_new_at_once() {
 }
 
 #[test]
+fn what_is_replayed_does_not_keep_out_what_is_new() {
+    let mut twin = backlogged();
+    for n in 9_000..9_500 {
+        // What had been dealt with comes back, wherever it was.
+        twin.end(n);
+        let again = Scheduled { attempt: 2, ..Scheduled::first(UnixMs(0)) };
+        twin.lane.put(&delivery(n), &DeliveryState::Scheduled(again));
+    }
+    twin.accept(Claim::New);
+    assert!(twin.lane.window.contains_key(&at(10_001)));
+}
+
+#[test]
+fn what_is_cancelled_behind_the_window_makes_it_no_larger() {
+    let mut twin = backlogged();
+    (2_000..10_000).step_by(2).for_each(|n| twin.end(n));
+    while !twin.lane.backlog.is_empty() {
+        let oldest = *twin.pending.first().expect("there is a backlog");
+        twin.end(oldest);
+        twin.fill_what_has_room();
+        assert!(twin.lane.window.len() <= 900, "{}", twin.lane.window.len());
+    }
+}
+
+#[test]
 fn more_new_ones_than_can_be_sent_cut_the_backlog_into_few_pieces() {
     let mut twin = backlogged();
     let mut passed = BTreeSet::new();
