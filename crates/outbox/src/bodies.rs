@@ -1,6 +1,7 @@
-//! Bodies of fresh messages, so that their first attempts need not read the journal.
+//! Bodies of messages that were not tried yet, so that their first attempts need not
+//! read the journal each: fresh ones, and those that were read ahead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub(crate) struct Fresh {
     pub(crate) until: Option<UnixMs>,
 }
 
-/// Holds at most `limit_bytes`; the oldest go first. A body goes earlier when
+/// Holds at most `limit_bytes`; what came first goes first. A body goes earlier when
 /// nothing needs it any more. Whoever does not find one reads the journal.
 pub(crate) struct Bodies {
     inner: Mutex<Inner>,
@@ -32,18 +33,23 @@ pub(crate) struct Bodies {
 
 #[derive(Default)]
 struct Inner {
-    by_position: BTreeMap<Position, Entry>,
+    by_position: HashMap<Position, Entry>,
+    /// In the order in which they came.
+    by_number: BTreeMap<u64, Position>,
+    next_number: u64,
     bytes: usize,
 }
 
 struct Entry {
+    number: u64,
     fresh: Fresh,
     /// Deliveries that are not over, as far as can be told here.
     deliveries: usize,
 }
 
-/// What an entry costs besides its body.
-const ENTRY_BYTES: usize = 128;
+/// What an entry costs besides its body: two maps' places, and what the allocator
+/// needs for the body and the content type.
+const ENTRY_BYTES: usize = 256;
 /// A body is a slice of the buffer that a door read into, at most 64 KiB for a
 /// short one. What is shorter than this is copied, so that a few bytes do not
 /// keep a whole buffer alive that nobody counts.
@@ -54,10 +60,12 @@ impl Bodies {
         Self { inner: Mutex::default(), limit_bytes }
     }
 
-    /// Keeps and forgets what a record says that has to be.
-    pub(crate) fn follow(&self, position: Position, record: &Record) {
+    /// Keeps and forgets what a record says that has to be. A message is kept if it is
+    /// one of those of which lanes were `told`: what lies behind all windows is not
+    /// sent soon, and read ahead when it is.
+    pub(crate) fn follow(&self, position: Position, record: &Record, told: &HashSet<Position>) {
         match record {
-            Record::Accepted(meta, Some(body)) if !meta.endpoints.is_empty() => {
+            Record::Accepted(meta, Some(body)) if told.contains(&position) => {
                 self.insert(position, Fresh::new(meta, body.clone()), meta.endpoints.len());
             }
             Record::Outcome(outcome, _)
@@ -75,18 +83,22 @@ impl Bodies {
         }
     }
 
-    fn insert(&self, position: Position, mut fresh: Fresh, deliveries: usize) {
+    /// Keeps a body for so many deliveries.
+    pub(crate) fn insert(&self, position: Position, mut fresh: Fresh, deliveries: usize) {
         if fresh.body.len() < COPIED_BELOW_BYTES {
             fresh.body = Bytes::copy_from_slice(&fresh.body);
         }
         let mut inner = self.inner.lock();
+        inner.remove(position);
         inner.bytes += fresh.bytes();
-        if let Some(before) = inner.by_position.insert(position, Entry { fresh, deliveries }) {
-            inner.bytes -= before.fresh.bytes();
-        }
+        let number = inner.next_number;
+        inner.next_number += 1;
+        inner.by_number.insert(number, position);
+        inner.by_position.insert(position, Entry { number, fresh, deliveries });
         while inner.bytes > self.limit_bytes {
-            let Some((_, oldest)) = inner.by_position.pop_first() else { break };
-            inner.bytes -= oldest.fresh.bytes();
+            let Some((_, first)) = inner.by_number.first_key_value() else { break };
+            let first = *first;
+            inner.remove(first);
         }
     }
 
@@ -116,6 +128,7 @@ impl Bodies {
 impl Inner {
     fn remove(&mut self, position: Position) {
         if let Some(gone) = self.by_position.remove(&position) {
+            self.by_number.remove(&gone.number);
             self.bytes -= gone.fresh.bytes();
         }
     }
@@ -156,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_the_limit_is_passed() {
+    fn what_came_first_goes_when_the_limit_is_passed() {
         let bodies = Bodies::new(3 * (ENTRY_BYTES + 100));
         for n in 0..5 {
             bodies.insert(Position::new(0, n), fresh(vec![0; 100].into()), 1);
@@ -167,6 +180,10 @@ mod tests {
         bodies.remove(Position::new(0, 0));
         assert_eq!(kept(&bodies), [2, 4]);
         assert_eq!(bodies.bytes(), 2 * (ENTRY_BYTES + 100));
+        // An old message that was read ahead is new here.
+        bodies.insert(Position::new(0, 1), fresh(vec![0; 100].into()), 1);
+        bodies.insert(Position::new(0, 5), fresh(vec![0; 100].into()), 1);
+        assert_eq!(kept(&bodies), [1, 4, 5]);
     }
 
     #[test]

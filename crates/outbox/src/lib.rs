@@ -29,6 +29,7 @@ mod options;
 mod orders;
 mod outbox;
 mod ports;
+mod read_ahead;
 mod record;
 mod rows;
 mod salvage;

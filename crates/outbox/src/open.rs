@@ -24,6 +24,7 @@ use crate::lookup::scan;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::ports::MESSAGE_ROOM_BYTES;
+use crate::read_ahead::Turns;
 use crate::record::{DecodeError, decode};
 use crate::rows;
 use crate::seal::Sealer;
@@ -129,6 +130,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         mask: SequenceMask::new(options.master_key.derive("mask sequences in ids")),
         sealer: Sealer::new(&options.master_key),
         bodies: Bodies::new(options.fresh_body_bytes),
+        turns: Turns::default(),
         config: RwLock::new(config),
         in_flight: Mutex::default(),
         rewrites: AtomicU64::new(0),

@@ -19,6 +19,7 @@ use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::JournalReader;
 use crate::options::Options;
+use crate::read_ahead::Turns;
 use crate::record::DeliveryRef;
 use crate::seal::Sealer;
 use crate::state::State;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) targets: Mutex<HashMap<EndpointId, Made>>,
     pub(crate) feed: Feed,
     pub(crate) bodies: Bodies,
+    /// Who reads messages into that.
+    pub(crate) turns: Turns,
     pub(crate) reader: JournalReader,
     pub(crate) index: Arc<Index>,
     pub(crate) sealer: Sealer,

@@ -29,13 +29,14 @@ pub(crate) use stage::KEY_WINDOW;
 pub(crate) use thread::leave_clean_stop;
 pub use thread::{CommitError, CommitterThread};
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use postrider_model::lane::LaneEvent;
+use postrider_model::position::Position;
 
 use crate::ids::{IdRandom, SequenceMask};
 use crate::index::Row;
@@ -72,6 +73,8 @@ pub(crate) struct Committer {
     mask: SequenceMask,
     random: IdRandom,
     events: Vec<LaneEvent>,
+    /// Messages of which lanes were told in a frame.
+    told: HashSet<Position>,
     rows: Vec<Row>,
     meters: Meters,
     /// Since when a frame of outcomes waits to be synced.
@@ -101,6 +104,7 @@ impl Committer {
             mask,
             random: IdRandom::default(),
             events: Vec::new(),
+            told: HashSet::new(),
             rows: Vec::new(),
             meters: Meters::new(),
             unsynced_since: None,
@@ -306,10 +310,15 @@ impl Committer {
             // Secrets of what is gone must not stay; what is still there is made again.
             self.shared.targets.lock().clear();
         }
+        self.told.clear();
+        self.told.extend(self.events.iter().filter_map(|event| match event {
+            LaneEvent::Waiting { key, .. } => Some(key.message),
+            _ => None,
+        }));
         for (position, record) in &frame.records {
             self.meters.count(record);
             rows::each(*position, record, &mut |row| self.rows.push(row));
-            self.shared.bodies.follow(*position, record);
+            self.shared.bodies.follow(*position, record, &self.told);
         }
         if let Some((position, _)) = frame.records.first() {
             self.shared.index.insert_all(position.segment(), self.rows.drain(..));

@@ -62,7 +62,8 @@ impl Outbox {
         let target = self.target(key.endpoint)?;
         let fresh = match self.shared.bodies.find(live.position) {
             Some(fresh) => fresh,
-            None => self.read_message(delivery).await?,
+            None if live.scheduled.attempt == 1 => self.read_ahead(delivery).await?,
+            None => self.read_message(delivery, false).await?,
         };
         if fresh.until.is_some_and(|until| until <= self.shared.now()) {
             return Err(self.give_up(delivery, DeadReason::PayloadExpunged, "the payload is past its retention"));
@@ -118,10 +119,22 @@ impl Outbox {
         Target::new(&url, &endpoint.fields.headers, secrets, timeout).map_err(|error| failed(&error))
     }
 
+    /// The same with what the lane sends next. One of a lane's attempts reads for all.
+    async fn read_ahead(&self, delivery: DeliveryRef) -> Result<Fresh, JobError> {
+        let _turn = self.shared.turns.of(delivery.endpoint).await;
+        match self.shared.bodies.find(delivery.position) {
+            Some(fresh) => Ok(fresh),
+            None => self.read_message(delivery, true).await,
+        }
+    }
+
     /// Reads a message from the journal, off the async threads.
-    async fn read_message(&self, delivery: DeliveryRef) -> Result<Fresh, JobError> {
+    async fn read_message(&self, delivery: DeliveryRef, ahead: bool) -> Result<Fresh, JobError> {
         let shared = Arc::clone(&self.shared);
-        let read = tokio::task::spawn_blocking(move || shared.read_record(delivery.position)).await;
+        let read = tokio::task::spawn_blocking(move || {
+            if ahead { shared.read_ahead(&delivery) } else { shared.read_record(delivery.position) }
+        });
+        let read = read.await;
         match read.map_err(|error| JobError::Failed(error.to_string()))? {
             Ok(Record::Accepted(meta, Some(body))) => Ok(Fresh::new(&meta, body)),
             Ok(Record::Carried(carried, Some(body))) => Ok(Fresh::new(&carried.message, body)),

@@ -11,6 +11,7 @@ mod life;
 mod machine;
 mod once;
 mod order;
+mod read_ahead;
 mod replay_missing;
 mod retention;
 mod stepper;
