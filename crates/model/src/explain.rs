@@ -66,13 +66,15 @@ pub enum Wait {
 
 impl Wait {
     /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
-    pub const OF_LANES: [&'static str; 14] = [
+    pub const OF_LANES: [&'static str; 16] = [
         "not_due",
         "rate_limited",
         "lane_paused",
         "breaker_open",
         "breaker_half_open",
         "lane_busy",
+        "application_rate_limited",
+        "application_busy",
         "behind",
         "behind_dead_letter",
         "turn",

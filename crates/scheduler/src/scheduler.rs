@@ -12,14 +12,13 @@
 //! outcome comes. Every change of a lane goes through one function, which counts
 //! and puts it into its place again; so no event costs more than its own lane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::check_invariant;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Hold;
-use postrider_model::explain::{Flow, Wait};
 use postrider_model::id::EndpointId;
 use postrider_model::job::Outcome;
 use postrider_model::lane::{JobError, LaneEvent, Settlement};
@@ -28,7 +27,6 @@ use postrider_model::time::UnixMs;
 
 use crate::fair::Fair;
 use crate::flight::News;
-use crate::handle::Gauges;
 use crate::lane::{End, Lane, Readiness};
 use crate::moment::Moment;
 use crate::options::Options;
@@ -266,50 +264,6 @@ impl Scheduler {
         }
     }
 
-    /// Why a delivery is not in flight; `None` if it is not known here.
-    #[must_use]
-    pub fn why(&self, key: DeliveryKey, at: Moment) -> Option<Wait> {
-        let lane = self.lanes.get(&key.endpoint)?;
-        let wait = lane.why(key.message, at)?;
-        if wait != Wait::Turn {
-            return Some(wait);
-        }
-        // The lane could send it; then its application or the whole is in the way.
-        let app = lane.app();
-        let full = |(in_flight, limit)| Wait::ApplicationBusy { in_flight, limit };
-        let throttled = |then| Wait::ApplicationRateLimited { until: at.wall(then) };
-        let by_app = self.fair.full(app).map(full);
-        Some(by_app.or_else(|| self.fair.throttled_until(app, at.monotonic).map(throttled)).unwrap_or(wait))
-    }
-
-    /// How it stands with an endpoint's lane.
-    #[must_use]
-    pub fn flow(&self, endpoint: EndpointId, at: Moment) -> Option<Flow> {
-        Some(self.lanes.get(&endpoint)?.flow(at))
-    }
-
-    /// What there is at this moment, in numbers. Looks at every lane, so it is
-    /// for a scrape, not for every event.
-    #[must_use]
-    pub fn gauges(&self, at: Moment) -> Gauges {
-        let oldest = self.lanes.values().filter_map(Lane::oldest_due).min();
-        let mut waiting_by = BTreeMap::new();
-        for lane in self.lanes.values() {
-            if let Some(wait) = lane.waits_for(at) {
-                *waiting_by.entry(wait.reason()).or_insert(0) += lane.counts().waiting;
-            }
-        }
-        Gauges {
-            lanes: self.lanes.len(),
-            applications: self.fair.apps(),
-            waiting: self.waiting,
-            in_flight: self.in_flight as usize,
-            in_flight_limit: self.ramp.limit(at.monotonic) as usize,
-            oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
-            waiting_by,
-        }
-    }
-
     /// The numbers of [`Self::gauges`] that cost nothing: deliveries that wait,
     /// attempts in flight, lanes.
     pub(crate) fn counts(&self) -> (usize, u32, usize) {
@@ -359,6 +313,8 @@ impl Scheduler {
         };
     }
 }
+
+mod why;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use postrider_model::explain::{BreakerState, Flow, Wait};
 use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
 
 use super::Lane;
 use crate::breaker::Breaker;
@@ -22,10 +23,7 @@ impl Lane {
             let by_dead = self.queue.is_held_by_dead(message);
             return Some(if by_dead { Wait::BehindDeadLetter } else { Wait::Behind });
         }
-        if waits.not_before > at.now {
-            return Some(Wait::NotDue { due: waits.not_before });
-        }
-        Some(self.paced(at))
+        Some(self.held_longest(waits.not_before, at))
     }
 
     /// What the lane as a whole waits for; `None` if nothing waits in it.
@@ -37,26 +35,37 @@ impl Lane {
             (Some(hold), _) => Wait::Held(hold),
             (None, None) if self.queue.has_dead() => Wait::BehindDeadLetter,
             (None, None) => Wait::Behind,
-            (None, Some(due)) if due > at.now => Wait::NotDue { due },
-            (None, Some(_)) => self.paced(at),
+            (None, Some(due)) => self.held_longest(due, at),
         })
     }
 
-    /// What keeps a delivery that is due from being sent.
-    fn paced(&self, at: Moment) -> Wait {
-        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
-        match self.pace.start(at.monotonic, in_flight) {
-            Start::NotBefore(then, Because::Rate) => Wait::RateLimited { until: at.wall(then) },
-            Start::NotBefore(then, Because::Asked) => Wait::LanePaused { until: at.wall(then) },
-            Start::NotBefore(then, Because::Open) => Wait::BreakerOpen { until: at.wall(then) },
-            Start::Probing => Wait::BreakerHalfOpen,
-            Start::Full => Wait::LaneBusy { in_flight, limit },
-            Start::Now => Wait::Turn,
+    /// What keeps the delivery that is first in its order, and due then, from being
+    /// sent: of what has an end that is known the last, or what has none.
+    fn held_longest(&self, due: UnixMs, at: Moment) -> Wait {
+        let pause = match self.pace.start(at.monotonic, 0) {
+            Start::NotBefore(then, because) => Some((at.wall(then), because)),
+            Start::Now | Start::Full | Start::Probing => None,
+        };
+        match pause {
+            Some((until, Because::Rate)) if until >= due => Wait::RateLimited { until },
+            Some((until, Because::Asked)) if until >= due => Wait::LanePaused { until },
+            Some((until, Because::Open)) if until >= due => Wait::BreakerOpen { until },
+            _ if due > at.now => Wait::NotDue { due },
+            _ => self.busy(at),
         }
     }
 
-    /// How it stands with the lane.
-    pub(crate) fn flow(&self, at: Moment) -> Flow {
+    fn busy(&self, at: Moment) -> Wait {
+        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
+        match self.pace.start(at.monotonic, in_flight) {
+            Start::Probing => Wait::BreakerHalfOpen,
+            Start::Full => Wait::LaneBusy { in_flight, limit },
+            Start::NotBefore(..) | Start::Now => Wait::Turn,
+        }
+    }
+
+    /// How it stands with the lane, which waits for this as a whole.
+    pub(crate) fn flow(&self, waits: Option<Wait>, at: Moment) -> Flow {
         let breaker = match self.pace.breaker() {
             Breaker::Closed { .. } => BreakerState::Closed,
             Breaker::Open { until, .. } => BreakerState::Open { until: at.wall(until) },
@@ -68,7 +77,7 @@ impl Lane {
             in_flight: self.in_flight(),
             allowed_in_flight: self.pace.allowed(),
             waiting: self.queue.len() as u64,
-            waits: self.waits_for(at),
+            waits,
             failing_since: self.failing_since,
         }
     }

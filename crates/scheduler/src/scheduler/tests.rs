@@ -5,6 +5,7 @@ use crate::testing::world::{START, World};
 use crate::testing::{answered, asking, endpoint, failed, key, lane};
 use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Trigger};
 use postrider_model::endpoint::DisabledBy;
+use postrider_model::explain::{Flow, Wait};
 use postrider_model::job::FailureKind;
 use postrider_model::lane::Lane as Facts;
 use postrider_model::retry::RetrySchedule;

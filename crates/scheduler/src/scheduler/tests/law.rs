@@ -128,7 +128,7 @@ impl History {
         }
         let (at, key) = *self.world.picks.last().expect("one was picked");
         let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is of a lane");
-        assert!(lane.counts().in_flight <= lane.flow(self.world.at).allowed_in_flight);
+        assert!(lane.counts().in_flight <= lane.flow(None, self.world.at).allowed_in_flight);
         check_order(&self.world, key, &lane.rules().order);
         self.paced.extend(lane.rules().rate.map(|rate| (at, key.endpoint, rate)));
         true
@@ -290,7 +290,7 @@ fn check_counts(world: &World) {
         assert_eq!(scheduler.fair.in_flight(app), count);
     }
     for lane in scheduler.lanes.values() {
-        let allowed = lane.flow(world.at).allowed_in_flight;
+        let allowed = lane.flow(None, world.at).allowed_in_flight;
         assert!((1..=lane.rules().max_in_flight).contains(&allowed), "{allowed} in flight are allowed");
     }
     let places = |is: fn(&Readiness) -> bool| scheduler.lanes.values().filter(|lane| is(&lane.place)).count();

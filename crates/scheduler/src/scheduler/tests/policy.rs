@@ -16,6 +16,13 @@ fn flow(world: &World, lane: u8) -> Flow {
     world.scheduler.flow(endpoint(lane), world.at).expect("the lane is known")
 }
 
+/// What waits, by reason, as the metrics have it.
+fn counted(world: &World) -> Vec<(&'static str, usize)> {
+    let counted: Vec<_> = world.scheduler.gauges(world.at).waiting_by.into_iter().collect();
+    assert!(counted.iter().all(|(reason, _)| Wait::OF_LANES.contains(reason)), "{counted:?}");
+    counted
+}
+
 #[test]
 fn each_endpoint_has_its_own_schedule_and_final_answers() {
     let mut world = World::with(&[(1, 3)]);
@@ -189,9 +196,65 @@ fn what_waits_for_its_application_says_so() {
     world.accept(1, [1, 2]);
     assert_eq!(world.run(), []);
     let until = world.at.now + S;
-    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::ApplicationRateLimited { until }));
+    let limited = Wait::ApplicationRateLimited { until };
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(limited.clone()));
+    assert_eq!(flow(&world, 1).waits, Some(limited));
+    assert_eq!(counted(&world), [("application_rate_limited", 2)]);
     assert_eq!(world.sleep(), Some(S));
     assert_eq!(world.run(), [key(1, 1)]);
+}
+
+#[test]
+fn what_waits_for_its_applications_cap_says_so() {
+    let mut world = World::new(Options { in_flight_per_application: 1, ..Options::default() });
+    world.pass(60 * S);
+    world.configure(lane(1, 1));
+    world.configure(lane(1, 2));
+    world.accept(1, [1]);
+    assert_eq!(world.run(), [key(1, 1)]);
+    world.accept(2, [1, 2]);
+    assert_eq!(world.run(), []);
+    let busy = Wait::ApplicationBusy { in_flight: 1, limit: 1 };
+    assert_eq!(world.scheduler.why(key(2, 1), world.at), Some(busy.clone()));
+    assert_eq!(flow(&world, 2).waits, Some(busy));
+    assert_eq!(counted(&world), [("application_busy", 2)]);
+}
+
+#[test]
+fn what_holds_longest_is_said() {
+    let mut world = World::with(&[]);
+    let breaker = r#""breaker":{"failures":1,"pauseMinMs":10000}"#;
+    let lane = |number, rest: &str| with_policy(lane(number, number), &format!(r#"{{"retryJitterPercent":0,{rest}}}"#));
+    world.configure(lane(1, &format!(r#""retrySchedule":[0,3],{breaker}"#)));
+    world.configure(lane(2, &format!(r#""retrySchedule":[0,30],{breaker}"#)));
+    world.configure(lane(3, r#""retrySchedule":[0,3],"rate":{"count":1,"per":"minute"}"#));
+    world.configure(Facts { app_throttle_per_second: Some(1), ..lane(4, r#""retrySchedule":[0,0]"#) });
+    world.configure(lane(5, r#""retrySchedule":[0,3]"#));
+    for number in 1..=5 {
+        world.accept(number, [1]);
+    }
+    world.accept(5, [2]);
+    world.observe();
+    world.pass(60 * S);
+    assert_eq!(world.run().len(), 5);
+    for number in 1..=5 {
+        world.answer(key(number, 1), answered(500));
+    }
+    assert_eq!(world.run(), [key(5, 2)]);
+    world.answer(key(5, 2), asking(429, "20"));
+    assert_eq!(world.run(), []);
+    let at = world.at.now;
+    let expected = [
+        (1, Wait::BreakerOpen { until: at + 10 * S }),
+        (2, Wait::NotDue { due: at + 30 * S }),
+        (3, Wait::RateLimited { until: at + 60 * S }),
+        (4, Wait::ApplicationRateLimited { until: at + S }),
+        (5, Wait::LanePaused { until: at + 20 * S }),
+    ];
+    for (number, wait) in expected {
+        assert_eq!(world.scheduler.why(key(number, 1), world.at), Some(wait.clone()), "{number}");
+        assert_eq!(flow(&world, number).waits, Some(wait), "{number}");
+    }
 }
 
 #[test]
@@ -203,8 +266,5 @@ fn what_waits_is_counted_by_what_its_lane_waits_for() {
         world.accept(number, 0..5);
     }
     assert_eq!(world.run(), [key(1, 0)]);
-    let counted = world.scheduler.gauges(world.at).waiting_by;
-    let expected = [("endpoint_paused", 5), ("lane_busy", 4), ("rate_limited", 5)];
-    assert_eq!(counted.into_iter().collect::<Vec<_>>(), expected);
-    assert!(expected.iter().all(|(reason, _)| Wait::OF_LANES.contains(reason)));
+    assert_eq!(counted(&world), [("endpoint_paused", 5), ("lane_busy", 4), ("rate_limited", 5)]);
 }
