@@ -22,7 +22,9 @@ pub(crate) fn reload(present: &Config, sources: &Sources, log_level: &LogLevelHa
     }
     let effective = Config { log: new.log, retry: new.retry, breaker: new.breaker, rate: new.rate, ..present.clone() };
     log_level.reload(&effective);
-    tracing::info!(keys = taken_over.join(", "), "configuration reloaded");
+    if !taken_over.is_empty() || waiting.is_empty() {
+        tracing::info!(keys = taken_over.join(", "), "configuration reloaded");
+    }
     effective
 }
 

@@ -178,6 +178,24 @@ async fn hang_up_takes_over_a_reloadable_key_and_a_wrong_file_changes_nothing() 
 }
 
 #[tokio::test]
+async fn hang_up_says_nothing_of_a_reload_where_all_that_changed_waits_for_a_start() {
+    let setup = Setup::new();
+    let file = setup.home().join("postrider.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("it can be written");
+    write("");
+    let setup = setup.argument("--config").argument(&file.display().to_string());
+    let mut server = setup.start().await;
+    write("[limits]\nin_flight = 5000\n");
+    server.process.signal(Signal::HUP);
+    let waits = server.process.line(|line| line["level"] == "WARN").await;
+    assert_eq!(waits.expect("it says so")["keys"], "limits.in_flight");
+    write("[limits]\nin_flight = 5000\n[retry]\nschedule = [0]\n");
+    server.process.signal(Signal::HUP);
+    let reloaded = server.process.line(|line| line["message"] == "configuration reloaded").await;
+    assert_eq!(reloaded.expect("it says so")["keys"], "retry.schedule", "the first that is said of a reload");
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_said_with_its_key() {
     let server = Server::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
