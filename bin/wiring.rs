@@ -5,16 +5,19 @@
 //!   ingest socket -----+--> ports --> Outbox -----+
 //!                              |        ^         +--> [keeper thread]
 //!                              v        |
-//!                       [scheduler task] --Assignment--> [dispatcher task] --> endpoints
+//!                       [scheduler task] --Assignment--> [dispatcher tasks] --> endpoints
 //!                              ^                                |
 //!                              +------------ Outcome -----------+
 //! ```
 //!
+//! Scheduler and dispatchers have threads of their own, see [`dispatch`].
+//!
 //! Start: lock the directory, bind the doors, read the store back, start its
-//! threads, then the scheduler and the dispatcher, and open the doors last.
+//! threads, then the scheduler and the dispatchers, and open the doors last.
 //! End: the other way round. Doors close to clients and requests in flight end
 //! side by side; then what is known is on record, and the store ends last.
 
+mod dispatch;
 mod doors;
 mod group;
 mod health;
@@ -35,10 +38,10 @@ use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::time::Clock;
 use postrider_outbox::{DirLock, Outbox, Salvaged};
-use postrider_scheduler::{Drained, Handle};
-use tokio::sync::mpsc;
+use postrider_scheduler::Handle;
 use tokio::task::JoinHandle;
 
+use self::dispatch::Dispatch;
 pub(crate) use self::doors::unreachable;
 use self::doors::{Doors, Listeners, Rooms};
 use self::health::Checks;
@@ -49,8 +52,6 @@ use crate::config::Config;
 use crate::exit::{DISK_FULL_HINT, Failure};
 use crate::secrets;
 
-/// Assignments on their way to the dispatcher, which takes each at once.
-const ASSIGNMENTS: usize = 64;
 /// What the store gets to record what waits and to write a checkpoint.
 const STORE_STOP: Duration = Duration::from_secs(60);
 /// What an end gets that nobody asked for.
@@ -66,13 +67,6 @@ pub(crate) struct Server {
     drain: Duration,
     /// Given back last, when nothing works on the directory any more.
     _lock: DirLock,
-}
-
-/// Scheduler and dispatcher.
-struct Dispatch {
-    scheduler: Handle,
-    scheduling: JoinHandle<Result<Drained, postrider_scheduler::Error>>,
-    dispatching: JoinHandle<()>,
 }
 
 impl Server {
@@ -98,7 +92,7 @@ impl Server {
         if paused {
             outbox.execute(Command::PauseDispatch { paused: true }).await?;
         }
-        let dispatch = Dispatch::start(config, &outbox, dispatcher)?;
+        let dispatch = Dispatch::start(config, &outbox, &dispatcher)?;
 
         let checks = Arc::new(Checks::new(outbox.clone()));
         let ports = ports(&outbox, &dispatch.scheduler, &checks);
@@ -166,47 +160,6 @@ impl Server {
         if !matches!(tokio::time::timeout(ABANDON, ended).await, Ok(Ok(()))) {
             tracing::warn!("not all parts have ended");
         }
-    }
-}
-
-impl Dispatch {
-    fn start(config: &Config, outbox: &Outbox, dispatcher: Dispatcher) -> Result<Self, Failure> {
-        let (assignments, assigned) = mpsc::channel(ASSIGNMENTS);
-        let parts = postrider_scheduler::Parts {
-            store: Arc::new(outbox.clone()),
-            clock: outbox.clock(),
-            random: Box::new(jitter()),
-            assignments,
-        };
-        let (service, scheduler) = postrider_scheduler::Service::new(options::scheduler(config), parts)?;
-        Ok(Self {
-            scheduler,
-            scheduling: tokio::spawn(service.run()),
-            dispatching: tokio::spawn(postrider_dispatcher::Service::new(dispatcher).run(assigned)),
-        })
-    }
-
-    async fn broken(&mut self) -> Failure {
-        let what = tokio::select! {
-            ended = &mut self.scheduling => match ended {
-                Ok(Err(error)) => error.to_string(),
-                _ => "the scheduler has ended by itself".to_owned(),
-            },
-            _ = &mut self.dispatching => "the dispatcher has ended by itself".to_owned(),
-        };
-        Failure::runtime(what).hint("the log above says more")
-    }
-
-    /// Starts nothing any more and lets what is in flight end, within a time.
-    async fn stop(&mut self, within: Duration) {
-        self.scheduler.stop(within);
-        if !self.scheduling.is_finished()
-            && let Ok(Ok(Drained { in_flight })) = (&mut self.scheduling).await
-            && in_flight > 0
-        {
-            tracing::warn!(in_flight, "requests did not end in time; they are made again after the next start");
-        }
-        self.dispatching.abort();
     }
 }
 

@@ -95,6 +95,9 @@ settings! {
         connect_timeout_ms: u64 = 5_000, in 100..=30_000;
         /// Connections to one host and port at most.
         connections_per_host: u64 = 256, in 1..=4_096;
+        /// Threads that make requests, at most `dispatch.connections_per_host`. Requests to one endpoint are all made by
+        /// the same. If not set, half as many as there are processors.
+        threads: Option<u64> = None, in 1..=256;
         /// A file of certificates in PEM form that are trusted besides the system's.
         ca_file: Option<PathBuf> = None;
         /// What the headers of the signature are called: `webhook-id`, `webhook-timestamp` and `webhook-signature` as

@@ -133,8 +133,16 @@ pub(super) fn dispatcher(config: &Config) -> Result<postrider_dispatcher::Option
         signature_headers: config.dispatch.signature_headers,
         response_read_bytes: size(config.limits.response_read_bytes),
         pool_max_connections_per_host: size(config.dispatch.connections_per_host),
+        pools: dispatch_threads(config),
         ..Default::default()
     })
+}
+
+/// Threads that make requests. Each needs a connection to any host.
+pub(super) fn dispatch_threads(config: &Config) -> usize {
+    let half_of_the_cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64 / 2);
+    let threads = config.dispatch.threads.unwrap_or_else(half_of_the_cores);
+    size(threads.clamp(1, config.dispatch.connections_per_host))
 }
 
 fn extra_roots(config: &Config) -> Result<Vec<Vec<u8>>, Failure> {
@@ -166,8 +174,19 @@ mod tests {
     }
 
     #[test]
+    fn every_thread_has_a_connection_to_a_host() {
+        let mut config = Config::default();
+        assert!(dispatch_threads(&config) >= 1);
+        config.dispatch.threads = Some(3);
+        assert_eq!(dispatch_threads(&config), 3);
+        config.dispatch.connections_per_host = 2;
+        assert_eq!(dispatch_threads(&config), 2);
+    }
+
+    #[test]
     fn the_defaults_are_those_of_the_parts() {
-        let config = Config::default();
+        let mut config = Config::default();
+        config.dispatch.threads = Some(1);
         assert_eq!(api_door(&config), postrider_api::Options::default());
         assert_eq!(api_limits(&config), postrider_api::Limits::default());
         let (ours, theirs) = (ingest(&config), postrider_ingest::Options::default());

@@ -26,6 +26,35 @@ async fn a_stop_lets_requests_in_flight_end_and_records_them() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_the_requests_of_every_thread() {
+    let mut server = Setup::new().set("dispatch.threads", "3").start().await;
+    server.api().app("shop").await;
+    let mut endpoints = Vec::new();
+    for _ in 0..8 {
+        let receiver = Receiver::start().await;
+        receiver.always(Reply::Held);
+        endpoints.push((server.api().endpoint("shop", &receiver, json!({})).await, receiver));
+    }
+    let message = server.api().send("shop", "order.paid", json!({})).await;
+    for (_, receiver) in &endpoints {
+        receiver.expect(1).await;
+    }
+
+    server.process.signal(Signal::TERM);
+    server.process.line(|line| line["message"] == "stopping").await.expect("it says so");
+    endpoints.iter().for_each(|(_, receiver)| receiver.release());
+    let ended = server.process.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    let server = server.setup.start().await;
+    for (endpoint, receiver) in endpoints {
+        let delivery = server.api().delivery(&endpoint, &message).await;
+        assert_eq!((delivery["state"].as_str(), delivery["attempt"].as_u64()), (Some("delivered"), Some(1)));
+        assert_eq!(receiver.ids(), std::slice::from_ref(&message));
+    }
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_it_at_once_and_the_event_is_delivered_after_the_next_start() {
     let (mut server, receiver) = (Server::start().await, Receiver::start().await);
     receiver.next([Reply::Hang]);

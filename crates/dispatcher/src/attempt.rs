@@ -16,7 +16,7 @@ use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::metrics::Attempts;
-use crate::options::{Error, Options, SignatureHeaders};
+use crate::options::{Error, Options};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::{request, tls};
 
@@ -28,8 +28,8 @@ const MAX_RETRY_AFTER_BYTES: usize = 64;
 #[derive(Clone)]
 pub struct Dispatcher {
     client: Client,
-    signature_headers: SignatureHeaders,
-    response_read_bytes: usize,
+    connector: Connector,
+    options: Arc<Options>,
     clock: Arc<dyn Clock>,
     attempts: Arc<Attempts>,
 }
@@ -61,9 +61,21 @@ impl Dispatcher {
             Connections::new(options.pool_max_connections_per_host, options.pool_max_connections),
             options.connect_timeout,
         );
-        let client = client(&options, connector);
-        let Options { signature_headers, response_read_bytes, .. } = options;
-        Ok(Self { client, signature_headers, response_read_bytes, clock, attempts: Arc::new(Attempts::new()) })
+        Ok(Self {
+            client: client(&options, connector.clone()),
+            connector,
+            options: Arc::new(options),
+            clock,
+            attempts: Arc::new(Attempts::new()),
+        })
+    }
+
+    /// Another one, for another thread: with connections of its own, under the same
+    /// limits. What is known of names and of TLS sessions is shared. There are to be
+    /// [`Options::pools`] in all.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { client: client(&self.options, self.connector.clone()), ..self.clone() }
     }
 
     /// Makes the request and waits for its end, for no longer than the target's
@@ -71,7 +83,7 @@ impl Dispatcher {
     pub async fn attempt(&self, job: Job) -> Outcome {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
-        let result = match request::build(&job, self.signature_headers, started) {
+        let result = match request::build(&job, self.options.signature_headers, started) {
             Ok(request) => self.exchange_in_time(request, &job).await,
             Err(failure) => failure.into(),
         };
@@ -101,7 +113,7 @@ impl Dispatcher {
     async fn exchange(&self, request: Request<Full<Bytes>>, status: &mut Option<u16>) -> Result<Response, Failure> {
         let (head, body) = self.client.request(request).await?.into_parts();
         *status = Some(head.status.as_u16());
-        let body = read_at_most(body, self.response_read_bytes).await;
+        let body = read_at_most(body, self.options.response_read_bytes).await;
         Ok(Response { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
     }
 }

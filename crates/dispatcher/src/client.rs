@@ -31,7 +31,8 @@ pub(crate) fn client(options: &Options, connector: Connector) -> Client {
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(options.pool_idle_timeout)
-        .pool_max_idle_per_host(options.pool_max_connections_per_host)
+        // Idle connections are of use to their own pool only, so none keeps more than its share.
+        .pool_max_idle_per_host(options.pool_max_connections_per_host / options.pools)
         .retry_canceled_requests(true)
         .http1_max_buf_size(options.response_header_bytes)
         .http2_max_header_list_size(header_bytes)

@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics;
 
-/// Counts and limits the open connections of one dispatcher.
+/// Counts and limits the open connections of dispatchers beside each other.
 ///
 /// A host is a scheme, a name and a port, as in the client's pool: whoever waits
-/// for a slot can also be served by an idle connection that holds one.
+/// for a slot can also be served by an idle connection of its pool that holds one.
 pub(crate) struct Connections {
     per_host: usize,
     kept: usize,

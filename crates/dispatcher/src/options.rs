@@ -54,6 +54,10 @@ pub struct Options {
     /// is closed. So idle connections to many hosts cannot use up the file
     /// descriptors, and no request waits for them.
     pub pool_max_connections: usize,
+    /// Dispatchers beside each other that share these limits, see
+    /// [`crate::Dispatcher::beside`]; at most `pool_max_connections_per_host`. Each
+    /// keeps its share of idle connections, so that it always has one to a host.
+    pub pools: usize,
 }
 
 impl Default for Options {
@@ -69,6 +73,7 @@ impl Default for Options {
             pool_idle_timeout: Duration::from_secs(20),
             pool_max_connections_per_host: 256,
             pool_max_connections: 4_096,
+            pools: 1,
         }
     }
 }
@@ -91,6 +96,9 @@ impl Options {
         }
         if self.pool_max_connections_per_host > tokio::sync::Semaphore::MAX_PERMITS {
             return problem("pool_max_connections_per_host", "is too large");
+        }
+        if !(1..=self.pool_max_connections_per_host).contains(&self.pools) {
+            return problem("pools", "must be at least 1 and at most pool_max_connections_per_host");
         }
         Ok(())
     }

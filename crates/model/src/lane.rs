@@ -5,7 +5,7 @@
 //!            LaneEvent: what waits, what has left, what is held
 //!   outbox  ------------------------------------------------------>  scheduler
 //!           <------------------------------------------------------
-//!            job(key): everything that one attempt needs
+//!            job_at_once(key), job(key): everything that one attempt needs
 //!            settle(Settlement): how it ended and what follows
 //! ```
 //!
@@ -125,7 +125,10 @@ pub trait DeliveryStore: Send + Sync {
     fn take(&self, into: &mut Vec<LaneEvent>);
 
     /// What the next attempt of a delivery needs, with the endpoint as it is
-    /// configured at this moment. May read the journal.
+    /// configured at this moment. Does not wait: `None` if [`Self::job`] has to read.
+    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>>;
+
+    /// The same, reading the journal if need be.
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>>;
 
     /// Records an attempt. Does not wait: a [`LaneEvent::Recorded`] with its key

@@ -15,7 +15,10 @@ pub enum Error {
         /// The most that is allowed.
         max: u64,
     },
-    /// The dispatcher takes no assignments any more although nobody asked it to stop.
+    /// There is no dispatcher.
+    #[error("no dispatcher was given")]
+    NoDispatcher,
+    /// A dispatcher takes no assignments any more although nobody asked it to stop.
     #[error("dispatcher has closed the channel of assignments")]
     DispatcherGone,
 }

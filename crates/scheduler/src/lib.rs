@@ -26,6 +26,7 @@ mod queue;
 mod ramp;
 mod reply;
 mod ring;
+mod routes;
 mod scheduler;
 mod service;
 mod settle;

@@ -6,31 +6,34 @@
 //!      ^  ^ <----------------------------- | Service |                            |
 //!      |  |   settle: Settlement           +---------+ <---- one Mutex around ----+
 //!      |  |                                  |     ^         the Scheduler
-//!      |  | job(key)            spawns, one  |     |
-//!      |  +--------------------------- task per attempt
+//!      |  | job_at_once(key), job(key)       |     |
+//!      |  +--------------------------- a task for what must wait
 //!      |                                     |     |
 //!      |                          Assignment v     | Outcome
-//!      |                                   dispatcher
+//!      |                               dispatchers
 //! ```
 //!
-//! Two bounded channels lead to the dispatcher and back. The task of an attempt
-//! first reserves the slot of the outcome, then reads the job, then waits for room
-//! towards the dispatcher; the dispatcher's answer never waits. So the two cannot
-//! lock each other, and the loop itself waits for neither.
+//! Bounded channels lead to the dispatchers and back. An attempt needs the slot of
+//! its outcome, its job, and room towards the dispatcher. The loop starts it when all
+//! can be had at once; else a task waits for one after the other, the slot first. The
+//! dispatcher's answer never waits. So the two cannot lock each other, and the loop
+//! itself waits for neither.
 //!
 //! One turn of the loop does everything that is ready: it takes in events and
 //! outcomes, starts what may start, and sleeps until the next due time. The lock
 //! is held for one batch; the outbox is called outside of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Gauge, Histogram};
 use parking_lot::Mutex;
-use postrider_model::delivery::{DeliveryKey, Scheduled};
-use postrider_model::job::{Assignment, Outcome};
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::job::{Assignment, Job, Outcome};
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
-use postrider_model::time::{Clock, UnixMs};
+use postrider_model::time::Clock;
+use tokio::sync::mpsc::{OwnedPermit, Permit};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -40,6 +43,7 @@ use crate::handle::{Handle, Shared};
 use crate::moment::Moment;
 use crate::options::Options;
 use crate::reply;
+use crate::routes::Routes;
 use crate::scheduler::{Drained, Pick, Scheduler};
 
 /// Events, outcomes and picks that one turn handles at most, so that others get
@@ -56,16 +60,17 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives the jitter: numbers evenly in 0..1.
     pub random: Box<dyn FnMut() -> f64 + Send>,
-    /// Towards the dispatcher. A small capacity is enough: the channel only hands
-    /// over, what is in flight is bounded by [`Options::max_in_flight`].
-    pub assignments: mpsc::Sender<Assignment>,
+    /// Towards the dispatchers, at least one; attempts at one endpoint are all made
+    /// by the same. A small capacity is enough: the channels only hand over, what is
+    /// in flight is bounded by [`Options::max_in_flight`].
+    pub dispatchers: Vec<mpsc::Sender<Assignment>>,
 }
 
 /// The loop, ready to run.
 pub struct Service {
     shared: Arc<Shared>,
     random: Box<dyn FnMut() -> f64 + Send>,
-    assignments: mpsc::Sender<Assignment>,
+    routes: Routes,
     outcome_slots: mpsc::Sender<Outcome>,
     outcomes: mpsc::Receiver<Outcome>,
     attempts: JoinSet<()>,
@@ -91,9 +96,10 @@ impl Service {
     /// when this is called.
     ///
     /// # Errors
-    /// An option has a value that is not allowed.
+    /// An option has a value that is not allowed, or there is no dispatcher.
     pub fn new(options: Options, parts: Parts) -> Result<(Self, Handle), Error> {
         options.validate()?;
+        let routes = Routes::new(parts.dispatchers).ok_or(Error::NoDispatcher)?;
         // As many slots as may be in flight: a reserved one is never waited for long.
         let (outcome_slots, outcomes) = mpsc::channel(options.max_in_flight as usize);
         let scheduler = Mutex::new(Scheduler::new(options, Moment::of(&*parts.clock)));
@@ -102,7 +108,7 @@ impl Service {
         let service = Self {
             shared,
             random: parts.random,
-            assignments: parts.assignments,
+            routes,
             outcome_slots,
             outcomes,
             attempts: JoinSet::new(),
@@ -116,13 +122,14 @@ impl Service {
     }
 
     /// Runs until [`Handle::stop`] was called and what was in flight is recorded,
-    /// or its deadline has passed. Ends the channel of assignments by that.
+    /// or its deadline has passed. Ends the channels of assignments by that.
     ///
     /// # Errors
-    /// The dispatcher has ended without being asked.
+    /// A dispatcher has ended without being asked.
     pub async fn run(mut self) -> Result<Drained, Error> {
         let mut changed = self.shared.store.changed();
         let mut timer = Box::pin(sleep(Duration::ZERO));
+        let mut broken = pin!(self.routes.broken());
         loop {
             let turn = self.turn();
             if let Some(drained) = turn.drained {
@@ -141,7 +148,7 @@ impl Service {
                 Some(outcome) = self.outcomes.recv() => self.ended.push(outcome),
                 () = self.shared.wake.notified() => {}
                 () = &mut timer => {}
-                () = self.assignments.closed(), if !turn.stopping => return Err(Error::DispatcherGone),
+                () = &mut broken, if !turn.stopping => return Err(Error::DispatcherGone),
             }
         }
     }
@@ -202,7 +209,10 @@ impl Service {
     fn begin(&mut self, pick: Pick) {
         self.meters.lateness.record(pick.late);
         let fetch = Fetch { shared: Arc::clone(&self.shared), key: pick.key, open: true };
-        self.attempts.spawn(attempt(fetch, self.outcome_slots.clone(), self.assignments.clone()));
+        let assignments = self.routes.to(pick.key.endpoint);
+        if let Err(fetch) = attempt_at_once(fetch, &self.outcome_slots, assignments) {
+            self.attempts.spawn(attempt(fetch, self.outcome_slots.clone(), assignments.clone()));
+        }
     }
 
     fn reap(&mut self) {
@@ -214,7 +224,26 @@ impl Service {
     }
 }
 
-/// Prepares one attempt: reads its job and hands it to the dispatcher.
+/// Prepares one attempt and hands it to the dispatcher, if there is nothing to
+/// wait for: so it is with a fresh message. Gives the pick back otherwise.
+fn attempt_at_once(
+    fetch: Fetch,
+    outcome_slots: &mpsc::Sender<Outcome>,
+    assignments: &mpsc::Sender<Assignment>,
+) -> Result<(), Fetch> {
+    let (Ok(permit), Ok(room)) = (outcome_slots.clone().try_reserve_owned(), assignments.try_reserve()) else {
+        return Err(fetch);
+    };
+    match fetch.shared.store.job_at_once(fetch.key) {
+        Some(Ok(job)) => fetch.send(job, permit, room),
+        Some(Err(error)) => fetch.failed(&error),
+        None => return Err(fetch),
+    }
+    Ok(())
+}
+
+/// Prepares one attempt and hands it to the dispatcher, waiting for what is needed.
+/// Room towards the dispatcher comes last, so that slow reading keeps it from nobody.
 async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments: mpsc::Sender<Assignment>) {
     // The loop holds the other ends; when they are closed it ends, and so does this.
     let Ok(permit) = outcome_slots.reserve_owned().await else { return };
@@ -223,10 +252,7 @@ async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments
         Err(error) => return fetch.failed(&error),
     };
     let Ok(room) = assignments.reserve().await else { return };
-    let clock = Arc::clone(&fetch.shared.clock);
-    if fetch.succeeded(job.scheduled, job.message.0.time()) {
-        room.send(reply::assign(job, permit, clock));
-    }
+    fetch.send(job, permit, room);
 }
 
 /// A pick whose job is being read. If it is dropped, the reading has failed.
@@ -237,11 +263,13 @@ struct Fetch {
 }
 
 impl Fetch {
-    /// True if the job is to be sent.
-    fn succeeded(mut self, scheduled: Scheduled, accepted: UnixMs) -> bool {
+    fn send(mut self, job: Job, permit: OwnedPermit<Outcome>, room: Permit<'_, Assignment>) {
         self.open = false;
-        let at = Moment::of(&*self.shared.clock);
-        self.shared.scheduler.lock().fetched(self.key, scheduled, accepted, at)
+        let (at, accepted) = (Moment::of(&*self.shared.clock), job.message.0.time());
+        let expected = self.shared.scheduler.lock().fetched(self.key, job.scheduled, accepted, at);
+        if expected {
+            room.send(reply::assign(job, permit, Arc::clone(&self.shared.clock)));
+        }
     }
 
     fn failed(mut self, error: &JobError) {

@@ -261,6 +261,12 @@ impl DeliveryStore for Outbox {
         into.append(&mut self.inner.lock().events);
     }
 
+    /// Every other message is in memory.
+    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>> {
+        let in_memory = key.message.as_u64().is_multiple_of(2) && self.inner.lock().jobs_panic == 0;
+        in_memory.then(|| self.job_now(key))
+    }
+
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
         let panics = {
             let mut inner = self.inner.lock();

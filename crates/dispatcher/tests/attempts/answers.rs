@@ -214,6 +214,20 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn dispatchers_beside_each_other_share_a_host_and_none_keeps_it_to_itself() {
+    let receiver = Receiver::start(ok).await;
+    let options = Options { pool_max_connections_per_host: 2, pools: 2, ..allowing(&["127.0.0.0/8"]) };
+    let first = dispatcher(options);
+    let second = first.beside();
+    for dispatcher in [first, second] {
+        // Two at once may take both connections, and the pool keeps one of them.
+        let attempt = || dispatcher.attempt(job(target(&receiver.url())));
+        let (one, other) = tokio::join!(attempt(), attempt());
+        assert_eq!((answer(&one).status, answer(&other).status), (200, 200));
+    }
+}
+
+#[tokio::test]
 async fn above_the_limit_connections_serve_one_request_each() {
     let receiver = Receiver::start(ok).await;
     let dispatcher = dispatcher(Options { pool_max_connections: 0, ..allowing(&["127.0.0.0/8"]) });
@@ -240,6 +254,7 @@ fn options_with_which_nothing_could_be_sent_are_refused() {
         Options { connect_timeout: Duration::MAX, ..Options::default() },
         Options { response_header_bytes: 100, ..Options::default() },
         Options { pool_max_connections_per_host: 0, ..Options::default() },
+        Options { pool_max_connections_per_host: 1, pools: 2, ..Options::default() },
         Options { extra_roots: vec![b"no certificate".to_vec()], ..Options::default() },
     ] {
         let resolver: Arc<Scripted> = Scripted::new([]);

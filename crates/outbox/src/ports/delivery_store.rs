@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postrider_model::delivery::{DeadReason, DeliveryKey};
+use postrider_model::delivery::{DeadReason, DeliveryKey, Scheduled};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
 use postrider_model::job::Job;
@@ -28,9 +28,26 @@ impl DeliveryStore for Outbox {
         self.shared.feed.take(into);
     }
 
+    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>> {
+        let (delivery, scheduled) = match self.waits(key) {
+            Ok(waits) => waits,
+            Err(error) => return Some(Err(error)),
+        };
+        let fresh = self.shared.bodies.find(delivery.position)?;
+        Some(self.make_job(delivery, scheduled, fresh))
+    }
+
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
         let outbox = self.clone();
-        Box::pin(async move { outbox.make_job(key).await })
+        Box::pin(async move {
+            let (delivery, scheduled) = outbox.waits(key)?;
+            let fresh = match outbox.shared.bodies.find(delivery.position) {
+                Some(fresh) => fresh,
+                None if scheduled.attempt == 1 => outbox.read_ahead(delivery).await?,
+                None => outbox.read_message(delivery, false).await?,
+            };
+            outbox.make_job(delivery, scheduled, fresh)
+        })
     }
 
     fn settle(&self, settlement: Settlement) {
@@ -52,19 +69,19 @@ impl DeliveryStore for Outbox {
 }
 
 impl Outbox {
-    async fn make_job(&self, key: DeliveryKey) -> Result<Job, JobError> {
-        let (live, delivery) = {
-            let state = self.shared.state.lock();
-            let lane = state.lanes.get(&key.endpoint).ok_or(JobError::NotLive)?;
-            let live = *lane.window.get(&key.message).ok_or(JobError::NotLive)?;
-            (live, live.delivery(lane.app, key.endpoint, key.message))
-        };
+    /// A delivery and the attempt that it waits for.
+    fn waits(&self, key: DeliveryKey) -> Result<(DeliveryRef, Scheduled), JobError> {
+        let state = self.shared.state.lock();
+        let lane = state.lanes.get(&key.endpoint).ok_or(JobError::NotLive)?;
+        let live = lane.window.get(&key.message).ok_or(JobError::NotLive)?;
+        Ok((live.delivery(lane.app, key.endpoint, key.message), live.scheduled))
+    }
+
+    /// The job of the attempt that a delivery waited for when `fresh` was looked for.
+    /// The delivery is in flight by that.
+    fn make_job(&self, delivery: DeliveryRef, scheduled: Scheduled, fresh: Fresh) -> Result<Job, JobError> {
+        let key = delivery.key();
         let target = self.target(key.endpoint)?;
-        let fresh = match self.shared.bodies.find(live.position) {
-            Some(fresh) => fresh,
-            None if live.scheduled.attempt == 1 => self.read_ahead(delivery).await?,
-            None => self.read_message(delivery, false).await?,
-        };
         if fresh.until.is_some_and(|until| until <= self.shared.now()) {
             return Err(self.give_up(delivery, DeadReason::PayloadExpunged, "the payload is past its retention"));
         }
@@ -72,24 +89,17 @@ impl Outbox {
         // still wait to be recorded; the next one waits for that.
         let state = self.shared.state.lock();
         let still = state.lanes.get(&key.endpoint).and_then(|lane| lane.window.get(&key.message));
-        if still.is_none_or(|still| still.scheduled != live.scheduled) {
+        if still.is_none_or(|still| still.scheduled != scheduled) {
             return Err(JobError::NotLive);
         }
         let mut in_flight = self.shared.in_flight.lock();
         if in_flight.contains_key(&key) {
             return Err(JobError::Failed("its last attempt is not recorded yet".to_owned()));
         }
-        in_flight.insert(key, InFlight { delivery, scheduled: live.scheduled });
+        in_flight.insert(key, InFlight { delivery, scheduled });
         drop(in_flight);
         drop(state);
-        Ok(Job {
-            key,
-            scheduled: live.scheduled,
-            message: fresh.id,
-            body: fresh.body,
-            content_type: fresh.content_type,
-            target,
-        })
+        Ok(Job { key, scheduled, message: fresh.id, body: fresh.body, content_type: fresh.content_type, target })
     }
 
     /// The endpoint as it is at this moment. Made anew only when it has changed.

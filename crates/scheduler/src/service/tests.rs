@@ -1,6 +1,8 @@
 //! The loop with a double of the outbox and a dispatcher made of a channel's
 //! end. Time is paused and moves when everything waits.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::testing::world::START;
 use crate::testing::{Outbox, answered, asking, key, lane, outcome};
@@ -43,7 +45,7 @@ impl Running {
             store: Arc::clone(&outbox) as Arc<dyn DeliveryStore>,
             clock: Arc::new(TokioClock(began)),
             random: Box::new(|| 0.5),
-            assignments: sender,
+            dispatchers: vec![sender],
         };
         let (service, handle) = Service::new(options, parts).expect("valid options");
         Self { outbox, handle, assignments, service: tokio::spawn(service.run()), began }
@@ -213,4 +215,56 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     let outbox = Arc::clone(&running.outbox);
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
     assert!(matches!(outbox.state(key(1, 1)), Some(DeliveryState::Dead { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_has_one_dispatcher_however_many_there_are() {
+    let outbox = Arc::new(Outbox::default());
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel(4)).unzip();
+    let parts = Parts {
+        store: Arc::clone(&outbox) as Arc<dyn DeliveryStore>,
+        clock: Arc::new(TokioClock(Instant::now())),
+        random: Box::new(|| 0.5),
+        dispatchers: senders,
+    };
+    let (service, handle) = Service::new(Options::default(), parts).expect("valid options");
+    for number in 1..=20 {
+        outbox.configure(lane(1, number));
+        (0..10).for_each(|message| outbox.accept(key(number, message), 0, START));
+    }
+    let dispatchers = receivers.into_iter().map(|mut assignments| {
+        tokio::spawn(async move {
+            let mut seen = BTreeSet::new();
+            while let Some(assignment) = assignments.recv().await {
+                seen.insert(assignment.job.key.endpoint);
+                answer(assignment, answered(200));
+            }
+            seen
+        })
+    });
+    let dispatchers: Vec<_> = dispatchers.collect();
+    let service = tokio::spawn(service.run());
+    while !outbox.pending().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    handle.stop(30 * S);
+    assert_eq!(service.await.expect("no panic"), Ok(Drained { in_flight: 0 }));
+    let mut all = BTreeSet::new();
+    for dispatcher in dispatchers {
+        let seen = dispatcher.await.expect("no panic");
+        assert!(!seen.is_empty(), "each has its share");
+        assert!(seen.into_iter().all(|endpoint| all.insert(endpoint)), "an endpoint has been at two dispatchers");
+    }
+    assert_eq!(all.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_dispatcher_there_is_no_service() {
+    let parts = Parts {
+        store: Arc::new(Outbox::default()),
+        clock: Arc::new(TokioClock(Instant::now())),
+        random: Box::new(|| 0.5),
+        dispatchers: vec![],
+    };
+    assert_eq!(Service::new(Options::default(), parts).err(), Some(Error::NoDispatcher));
 }
