@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::Failure;
-use crate::api::Connection;
-use crate::event::{Events, TYPE};
+use crate::common::Failure;
+use crate::common::api::Connection;
+use crate::common::event::{Events, TYPE};
+use crate::common::server::Server;
+use crate::common::signature::SECRET;
 use crate::options::Options;
-use crate::server::Server;
-use crate::signature::SECRET;
 
 /// The uid of the application that has the dead endpoint.
 const APPLICATION: &str = "dead";

@@ -13,84 +13,39 @@
 //! the one that has none, within the same round. What the figures mean is in
 //! docs/benchmarks.md.
 
-#[path = "../end_to_end/api.rs"]
-mod api;
+#[path = "../common/mod.rs"]
+mod common;
 mod dead;
-#[path = "../end_to_end/event.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod event;
-#[path = "../end_to_end/figures.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod figures;
-#[path = "../end_to_end/ledger.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod ledger;
-#[path = "../end_to_end/load.rs"]
-mod load;
-#[path = "../end_to_end/machine.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod machine;
 mod options;
-#[path = "../end_to_end/receiver.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod receiver;
 mod report;
-#[path = "../end_to_end/server.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod server;
-#[path = "../end_to_end/signature.rs"]
-mod signature;
-#[path = "../end_to_end/socket_door.rs"]
-mod socket_door;
 mod stage;
-#[path = "../end_to_end/usage.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod usage;
-#[path = "../end_to_end/volume.rs"]
-mod volume;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
 
+use crate::common::machine::Machine;
+use crate::common::volume::Volume;
+use crate::common::{Failure, block_on, end, note};
 use crate::dead::Manner;
-use crate::machine::Machine;
 use crate::options::Options;
-use crate::report::{Report, Row, note};
+use crate::report::{Report, Row};
 use crate::stage::Stage;
-use crate::volume::Volume;
-
-/// What went wrong, for a person.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(failure) => {
-            note(&format!("error: {failure}"));
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Options::parse()))
 }
 
 /// Whether the ratios are within what was asked for.
 fn run(options: &Options) -> Result<bool, Failure> {
-    let dir = options.dir();
+    let dir = options.shared.dir();
     std::fs::create_dir_all(&dir)?;
     let (machine, volume) = (Machine::here(), Volume::measure(&dir)?);
     if !volume.sync_is_real {
         note(&format!("warning: {} keeps nothing in a sync; choose another --dir", volume.file_system));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = async {
-        match tokio::time::timeout(options.limit(), compare(options)).await {
-            Ok(done) => done,
-            Err(_) => Err(format!("the run took longer than {} s", options.limit().as_secs()).into()),
-        }
-    };
-    let (rows, rate) = runtime.block_on(work)?;
+    let (rows, rate) = block_on(options.limit(), compare(options))?;
     Report::new(options, machine, volume, rate, rows).print(options)
 }
 

@@ -1,17 +1,17 @@
 //! What the benchmark can be told.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+
+use crate::common::options::Shared;
 
 /// Whether a million deliveries that wait behind a dead endpoint cost the others anything.
 #[derive(Debug, Parser)]
 #[command(name = "backlog")]
 pub(crate) struct Options {
-    /// A short run, to see that everything works: a small backlog, one round
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
     /// Deliveries that wait behind each dead endpoint [default: 1000000, or 20000 with --quick]
     #[arg(long)]
     backlog: Option<usize>,
@@ -43,49 +43,31 @@ pub(crate) struct Options {
     /// Seconds after which the whole run is given up [default: 1200, or 180 with --quick]
     #[arg(long)]
     seconds: Option<u64>,
-    /// The directory in which the data directories are made [default: cargo's, in target/]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Cargo says so to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
-    fn choose<T>(&self, given: Option<T>, long: T, quick: T) -> T {
-        given.unwrap_or(if self.quick { quick } else { long })
-    }
-
     /// Deliveries that wait behind each dead endpoint.
     pub(crate) fn backlog(&self) -> usize {
-        self.choose(self.backlog, 1_000_000, 20_000).max(10)
+        self.shared.choose(self.backlog, 1_000_000, 20_000).max(10)
     }
 
     /// How often everything is measured.
     pub(crate) fn rounds(&self) -> usize {
-        self.choose(self.rounds, 9, 1).max(1)
+        self.shared.choose(self.rounds, 9, 1).max(1)
     }
 
     /// Events to the good endpoints of each server in a round.
     pub(crate) fn events(&self) -> usize {
-        self.choose(self.events, 100_000, 10_000).max(1)
+        self.shared.choose(self.events, 100_000, 10_000).max(1)
     }
 
     /// Seconds of steady load on each server in a round.
     pub(crate) fn steady_seconds(&self) -> usize {
-        self.choose(self.steady_seconds, 5, 2).max(1)
+        self.shared.choose(self.steady_seconds, 5, 2).max(1)
     }
 
     /// The longest time for the whole run.
     pub(crate) fn limit(&self) -> Duration {
-        Duration::from_secs(self.choose(self.seconds, 1_200, 180))
-    }
-
-    /// Where the data directories are made.
-    pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+        Duration::from_secs(self.shared.choose(self.seconds, 1_200, 180))
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::Failure;
+use crate::common::Failure;
+use crate::common::machine::Machine;
+use crate::common::middle::Middle;
+use crate::common::volume::Volume;
 use crate::dead::Manner;
-use crate::machine::Machine;
 use crate::options::Options;
 use crate::stage::{Round, Standing};
-use crate::volume::Volume;
 
 /// One server.
 pub(crate) struct Row {
@@ -32,25 +33,12 @@ pub(crate) struct Row {
     pub(crate) rounds: Vec<Round>,
 }
 
-/// The middle one of some figures, with the smallest and the largest.
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
 /// All servers; the first has no backlog.
 pub(crate) struct Report {
     machine: Machine,
     volume: Volume,
     load: String,
     rows: Vec<Row>,
-}
-
-/// Says something beside the result.
-pub(crate) fn note(text: &str) {
-    // Nothing can be told to somebody who has closed the standard error.
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Row {
@@ -70,29 +58,13 @@ impl Row {
         self.manner.map_or("none", Manner::name)
     }
 
-    fn spread(&self, of: fn(&Round) -> f64) -> Spread {
-        Spread::of(self.rounds.iter().map(of).collect())
+    fn spread(&self, of: fn(&Round) -> f64) -> Middle {
+        Middle::of(self.rounds.iter().map(of).collect())
     }
 
     /// By the one without a backlog, each round by itself.
-    fn ratio(&self, base: &Self, of: fn(&Round) -> f64) -> Spread {
-        Spread::of(self.rounds.iter().zip(&base.rounds).map(|(with, without)| of(with) / of(without)).collect())
-    }
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let at = |place: usize| figures.get(place).copied().unwrap_or_default();
-        Self { median: at(figures.len() / 2), min: at(0), max: at(figures.len().saturating_sub(1)) }
-    }
-
-    fn json(&self) -> Value {
-        json!({ "median": self.median, "min": self.min, "max": self.max })
-    }
-
-    fn text(&self) -> String {
-        format!("{:.2} ({:.2}-{:.2})", self.median, self.min, self.max)
+    fn ratio(&self, base: &Self, of: fn(&Round) -> f64) -> Middle {
+        Middle::of(self.rounds.iter().zip(&base.rounds).map(|(with, without)| of(with) / of(without)).collect())
     }
 }
 
@@ -118,7 +90,8 @@ impl Report {
 
     /// Prints it; gives whether the median ratios of the throughput are within what was asked for.
     pub(crate) fn print(&self, options: &Options) -> Result<bool, Failure> {
-        let text = if options.json { serde_json::to_string_pretty(&self.json())? + "\n" } else { self.text(options) };
+        let text =
+            if options.shared.json { serde_json::to_string_pretty(&self.json())? + "\n" } else { self.text(options) };
         io::stdout().write_all(text.as_bytes())?;
         let limit = options.at_least.unwrap_or_default();
         Ok(self.compared().all(|(base, row)| row.ratio(base, DELIVERED).median >= limit))
@@ -135,9 +108,9 @@ impl Report {
                 "backlog": row.name(),
                 "fillSeconds": row.fill.as_secs_f64(),
                 "idleCores": row.idle_cpu,
-                "deliveredPerS": row.spread(DELIVERED).json(),
-                "p50Us": row.spread(P50).json(),
-                "p99Us": row.spread(P99).json(),
+                "deliveredPerS": row.spread(DELIVERED),
+                "p50Us": row.spread(P50),
+                "p99Us": row.spread(P99),
                 "tenth": row.tenth,
                 "full": row.full,
                 "after": row.after,
@@ -147,9 +120,9 @@ impl Report {
         let ratio = |(base, row): (&Row, &Row)| {
             json!({
                 "backlog": row.name(),
-                "delivered": row.ratio(base, DELIVERED).json(),
-                "p50": row.ratio(base, P50).json(),
-                "p99": row.ratio(base, P99).json(),
+                "delivered": row.ratio(base, DELIVERED),
+                "p50": row.ratio(base, P50),
+                "p99": row.ratio(base, P99),
             })
         };
         let servers: Vec<_> = self.rows.iter().map(server).collect();
@@ -158,14 +131,10 @@ impl Report {
     }
 
     fn text(&self, options: &Options) -> String {
-        let Machine { cpu, cores, kernel, load, commit } = &self.machine;
         let Volume { file_system, device, sync_us, .. } = &self.volume;
         let mut text = format!(
-            "postrider {} at commit {commit}\n{cores} x {cpu}, Linux {kernel}, load {load}\n\
-             {file_system} on {device}; fdatasync after 4 KiB: p50 {:.0} us\n{}\n\n",
-            env!("CARGO_PKG_VERSION"),
-            sync_us.p50,
-            self.load
+            "{}\n{file_system} on {device}; fdatasync after 4 KiB: p50 {:.0} us\n{}\n\n",
+            self.machine, sync_us.p50, self.load
         );
         let _ = writeln!(text, "{:<10} {:>12} {:>8} {:>8}", "backlog", "delivered/s", "p50/us", "p99/us");
         for row in &self.rows {
@@ -174,7 +143,7 @@ impl Report {
         }
         let _ = writeln!(text, "\n{:<10} {:>18} {:>18} {:>18}", "by none", "delivered/s", "p50", "p99");
         for (base, row) in self.compared() {
-            let [delivered, p50, p99] = [DELIVERED, P50, P99].map(|of| row.ratio(base, of).text());
+            let [delivered, p50, p99] = [DELIVERED, P50, P99].map(|of| row.ratio(base, of));
             let _ = writeln!(text, "{:<10} {delivered:>18} {p50:>18} {p99:>18}", row.name());
         }
         text + &self.memory(options)

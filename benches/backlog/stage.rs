@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tempfile::TempDir;
 
-use crate::event::Events;
-use crate::figures::Spread;
-use crate::ledger::{Ledger, Passage};
-use crate::load::{Load, Pace};
+use crate::common::event::Events;
+use crate::common::ledger::{Ledger, Passage};
+use crate::common::load::{Load, Pace};
+use crate::common::receiver::Receiver;
+use crate::common::server::Server;
+use crate::common::spread::Spread;
+use crate::common::usage::{self, Usage};
+use crate::common::{Failure, socket_door};
 use crate::options::Options;
-use crate::receiver::Receiver;
-use crate::server::Server;
-use crate::usage::{self, Usage};
-use crate::{Failure, socket_door};
 
 /// Lines in flight on the ingest socket.
 const WINDOW: usize = 256;
@@ -77,7 +77,7 @@ impl Stage {
         let round = options.events() + rate as usize * options.steady_seconds();
         let ledger = Arc::new(Ledger::new(warm_up + rounds * round));
         let receiver = Receiver::start(Arc::clone(&ledger))?;
-        let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(options.dir())?);
+        let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(options.shared.dir())?);
         let server = Server::on(&data)?;
         server.register(options.good, receiver.address).await?;
         let events = Events::new(options.body_bytes, options.good);

@@ -27,14 +27,14 @@ use postrider_model::time::{Clock, UnixMs};
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::common::ledger::Ledger;
+use crate::common::load::Load;
+use crate::common::receiver::Receiver;
+use crate::common::signature::{Key, SECRET};
+use crate::common::usage::{Usage, machine_cpu};
+use crate::common::{Failure, machine};
 use crate::figures::{Cpu, Figures};
-use crate::ledger::Ledger;
-use crate::load::Load;
-use crate::receiver::Receiver;
 use crate::scenario::{Scenario, Setting, Subject};
-use crate::signature::{Key, SECRET};
-use crate::usage::{Usage, machine_cpu};
-use crate::{Failure, machine};
 
 /// Posts one event.
 enum Client {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::ledger::Passage;
+use crate::common::ledger::Passage;
+use crate::common::spread::Spread;
 
 /// The figures of one round of one scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -46,26 +47,6 @@ pub(crate) struct Store {
     pub(crate) frames: f64,
     /// The most memory the server had resident, in MiB.
     pub(crate) peak_rss_mib: f64,
-}
-
-/// Percentiles of lengths of time, in microseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Spread {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) max: f64,
-}
-
-impl Spread {
-    /// Of lengths in nanoseconds.
-    pub(crate) fn of_nanos(mut lengths: Vec<u64>) -> Self {
-        lengths.sort_unstable();
-        let at = |percent: usize| {
-            let place = lengths.len().saturating_sub(1) * percent / 100;
-            lengths.get(place).map_or(0.0, |nanos| *nanos as f64 / 1e3)
-        };
-        Self { p50: at(50), p99: at(99), max: at(100) }
-    }
 }
 
 /// Processor times of one round.

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{Method, StatusCode};
 use tokio::task::JoinSet;
 
-use crate::Failure;
-use crate::api::{Connection, refused};
-use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::common::Failure;
+use crate::common::api::{Connection, refused};
+use crate::common::ledger::Ledger;
+use crate::common::load::Load;
 
 /// Sends the events of `load` and waits for all answers.
 pub(crate) async fn send(

@@ -1,17 +1,17 @@
 //! What the benchmark can be told.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+
+use crate::common::options::Shared;
 
 /// Events a second from end to end, beside the same HTTP client alone.
 #[derive(Debug, Parser)]
 #[command(name = "end_to_end")]
 pub(crate) struct Options {
-    /// A short run, to see that everything works: fewer events, one round
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
     /// Events in each scenario [default: 50000, or 10000 with --quick]
     #[arg(long)]
     events: Option<usize>,
@@ -33,47 +33,29 @@ pub(crate) struct Options {
     /// Events a second where the load is steady
     #[arg(long, default_value_t = 500)]
     pub(crate) rate: u32,
-    /// The directory in which the data directories are made [default: cargo's, in target/]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Only scenarios whose name contains this; without the client alone there are no ratios
     #[arg(long)]
     pub(crate) only: Option<String>,
-    /// Cargo says so to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
-    fn choose<T>(&self, given: Option<T>, long: T, quick: T) -> T {
-        given.unwrap_or(if self.quick { quick } else { long })
-    }
-
     /// Events in each scenario that runs as fast as it can.
     pub(crate) fn events(&self) -> usize {
-        self.choose(self.events, 50_000, 10_000).max(1)
+        self.shared.choose(self.events, 50_000, 10_000).max(1)
     }
 
     /// Events in each scenario with a steady load: ten seconds of it, or two.
     pub(crate) fn steady_events(&self) -> usize {
-        self.choose(None, 10, 2) * self.rate.max(1) as usize
+        self.shared.choose(None, 10, 2) * self.rate.max(1) as usize
     }
 
     /// How often every scenario is run.
     pub(crate) fn rounds(&self) -> usize {
-        self.choose(self.rounds, 3, 1).max(1)
+        self.shared.choose(self.rounds, 3, 1).max(1)
     }
 
     /// The longest time for the whole run.
     pub(crate) fn limit(&self) -> Duration {
-        Duration::from_secs(self.choose(self.seconds, 900, 180))
-    }
-
-    /// Where the data directories are made.
-    pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+        Duration::from_secs(self.shared.choose(self.seconds, 900, 180))
     }
 }

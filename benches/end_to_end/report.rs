@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::Failure;
+use crate::common::Failure;
+use crate::common::machine::Machine;
+use crate::common::spread::Spread;
+use crate::common::volume::Volume;
 use crate::figures::Figures;
-use crate::machine::Machine;
 use crate::options::Options;
 use crate::scenario::Scenario;
-use crate::volume::Volume;
 
 /// All rounds of all scenarios.
 pub(crate) struct Report {
@@ -34,12 +35,6 @@ struct Ratio {
     median: f64,
     min: f64,
     max: f64,
-}
-
-/// Says something beside the result.
-pub(crate) fn note(text: &str) {
-    // Nothing can be told to somebody who has closed the standard error.
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Report {
@@ -102,7 +97,7 @@ impl Report {
             "milliseconds, p50 / p99", "sent-answer", "sent-arrival", "answer-arrival"
         );
         for (row, median) in self.medians() {
-            let spread = |of: &crate::figures::Spread| format!("{:.2} / {:.2}", of.p50 / 1e3, of.p99 / 1e3);
+            let spread = |of: &Spread| format!("{:.2} / {:.2}", of.p50 / 1e3, of.p99 / 1e3);
             text += &format!(
                 "{:42} {:>17} {:>17} {:>17}\n",
                 row.scenario.name(),
@@ -130,16 +125,11 @@ impl Report {
     }
 
     fn head(&self) -> String {
-        let Machine { cpu, cores, kernel, load, commit } = &self.machine;
         let Volume { file_system, device, mount_options, sync_us, sync_is_real } = &self.volume;
         let real = if *sync_is_real { "" } else { "\nWARNING: that is no sync; the figures say nothing about a disk" };
         format!(
-            "postrider {} at commit {commit}\n{cores} x {cpu}, Linux {kernel}, load {load}\n\
-             {file_system} on {device} ({mount_options}); fdatasync after 4 KiB: p50 {:.0} us, p99 {:.0} us{real}\n{}\n",
-            env!("CARGO_PKG_VERSION"),
-            sync_us.p50,
-            sync_us.p99,
-            self.load
+            "{}\n{file_system} on {device} ({mount_options}); fdatasync after 4 KiB: p50 {:.0} us, p99 {:.0} us{real}\n{}\n",
+            self.machine, sync_us.p50, sync_us.p99, self.load
         )
     }
 

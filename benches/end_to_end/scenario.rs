@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::Failure;
-use crate::event::Events;
+use crate::common::Failure;
+use crate::common::event::Events;
+use crate::common::load::{Load, Pace};
 use crate::figures::Figures;
-use crate::load::{Load, Pace};
 use crate::options::Options;
 use crate::{client_alone, through_door};
 
@@ -63,7 +63,7 @@ impl Setting {
     pub(crate) fn new(options: &Options) -> Self {
         let (body_bytes, window, connections) = (options.body_bytes, options.window, options.connections);
         let limit = options.limit();
-        Self { dir: options.dir(), body_bytes, window, connections, deadline: Instant::now() + limit, limit }
+        Self { dir: options.shared.dir(), body_bytes, window, connections, deadline: Instant::now() + limit, limit }
     }
 
     /// Does `work`, if it ends before the deadline. `progress` says how far it came.

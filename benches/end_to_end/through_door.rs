@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
+use crate::common::Failure;
+use crate::common::ledger::Ledger;
+use crate::common::load::Load;
+use crate::common::receiver::Receiver;
+use crate::common::server::Server;
+use crate::common::usage::{Usage, machine_cpu};
+use crate::common::{machine, socket_door};
 use crate::figures::{Cpu, Figures, Store};
-use crate::ledger::Ledger;
-use crate::load::Load;
-use crate::receiver::Receiver;
+use crate::http_door;
 use crate::scenario::{Scenario, Setting, Subject};
-use crate::server::Server;
-use crate::usage::{Usage, machine_cpu};
-use crate::{http_door, machine, socket_door};
 
 /// All that takes part.
 struct Stage<'a> {

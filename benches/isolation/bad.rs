@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-use crate::Failure;
-use crate::api::Connection;
-use crate::event::TYPE;
-use crate::server::Server;
-use crate::signature::SECRET;
+use crate::common::Failure;
+use crate::common::api::Connection;
+use crate::common::event::TYPE;
+use crate::common::server::Server;
+use crate::common::signature::SECRET;
 
 #[derive(Clone, Copy)]
 enum Manner {

@@ -1,16 +1,15 @@
 //! What the benchmark can be told.
 
-use std::path::PathBuf;
-
 use clap::Parser;
+
+use crate::common::options::Shared;
 
 /// Whether endpoints that hang, dribble or reset cost the others anything.
 #[derive(Debug, Parser)]
 #[command(name = "isolation")]
 pub(crate) struct Options {
-    /// A short run, to see that everything works: one pair of two seconds each
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    pub(crate) shared: Shared,
     /// Pairs of runs, one with the bad endpoints and one without [default: 9, or 1 with --quick]
     #[arg(long)]
     pairs: Option<usize>,
@@ -32,30 +31,16 @@ pub(crate) struct Options {
     /// Fail if the median ratio of the p99 is above this
     #[arg(long)]
     pub(crate) at_most: Option<f64>,
-    /// The directory in which the data directories are made [default: cargo's, in target/]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Cargo says so to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Options {
     /// Pairs of runs.
     pub(crate) fn pairs(&self) -> usize {
-        self.pairs.unwrap_or(if self.quick { 1 } else { 9 }).max(1)
+        self.shared.choose(self.pairs, 9, 1).max(1)
     }
 
     /// Seconds of each run.
     pub(crate) fn seconds(&self) -> usize {
-        self.seconds.unwrap_or(if self.quick { 2 } else { 10 }).max(1)
-    }
-
-    /// Where the data directories are made.
-    pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")))
+        self.shared.choose(self.seconds, 10, 2).max(1)
     }
 }

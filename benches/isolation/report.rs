@@ -4,8 +4,8 @@ use std::io::{self, Write as _};
 
 use serde_json::json;
 
-use crate::Failure;
-use crate::machine::Machine;
+use crate::common::Failure;
+use crate::common::machine::Machine;
 use crate::options::Options;
 use crate::run::Run;
 
@@ -21,12 +21,6 @@ pub(crate) struct Report {
     machine: Machine,
     load: String,
     pairs: Vec<Pair>,
-}
-
-/// Says something beside the result.
-pub(crate) fn note(text: &str) {
-    // Nothing can be told to somebody who has closed the standard error.
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Report {
@@ -55,7 +49,7 @@ impl Report {
         let median = |ratios: &[f64]| ratios.get(ratios.len() / 2).copied().unwrap_or_default();
         let (p50, p99) = (ratio(|run| run.p50_us), ratio(|run| run.p99_us));
         let mut out = io::stdout().lock();
-        if options.json {
+        if options.shared.json {
             let pairs = self.pairs.iter().map(|Pair { with, without }| {
                 json!({ "with": { "p50Us": with.p50_us, "p99Us": with.p99_us },
                         "without": { "p50Us": without.p50_us, "p99Us": without.p99_us } })

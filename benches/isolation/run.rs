@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::Events;
-use crate::ledger::Ledger;
-use crate::load::{Load, Pace};
+use crate::bad;
+use crate::common::event::Events;
+use crate::common::ledger::Ledger;
+use crate::common::load::{Load, Pace};
+use crate::common::receiver::Receiver;
+use crate::common::server::Server;
+use crate::common::{Failure, socket_door};
 use crate::options::Options;
-use crate::receiver::Receiver;
-use crate::server::Server;
-use crate::{Failure, bad, socket_door};
 
 /// Lines in flight on the ingest socket.
 const WINDOW: usize = 256;
@@ -86,7 +87,7 @@ fn on_a_stage<T>(
     let warm_up = WARM_UP * options.good;
     let ledger = Arc::new(Ledger::new(warm_up + events));
     let receiver = Receiver::start(Arc::clone(&ledger))?;
-    let server = Server::start(&options.dir())?;
+    let server = Server::start(&options.shared.dir())?;
     let address = receiver.address;
     let events = Events::new(options.body_bytes, options.good);
     let stage = Stage { server, _receiver: receiver, ledger, events, warm_up };

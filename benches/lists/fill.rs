@@ -5,11 +5,11 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-use crate::Failure;
-use crate::api::Connection;
-use crate::event::TYPE;
+use crate::common::Failure;
+use crate::common::api::Connection;
+use crate::common::event::TYPE;
+use crate::common::server::Server;
 use crate::options::Options;
-use crate::server::Server;
 
 /// Messages of a small application.
 pub(crate) const SMALL: usize = 1_000;

@@ -12,73 +12,46 @@
 //! All applications lie in one store, and every ratio is one within a round. What
 //! the figures mean is in docs/benchmarks.md.
 
-#[path = "../end_to_end/api.rs"]
-mod api;
-#[path = "../end_to_end/event.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod event;
+#[path = "../common/mod.rs"]
+mod common;
 mod fill;
-#[path = "../end_to_end/machine.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod machine;
 mod measure;
 mod options;
 mod report;
-#[path = "../end_to_end/server.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod server;
-#[path = "../end_to_end/signature.rs"]
-#[expect(dead_code, reason = "the other benchmark uses the rest")]
-mod signature;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
 
-use crate::machine::Machine;
+use crate::common::machine::Machine;
+use crate::common::server::Server;
+use crate::common::{Failure, block_on, end, note};
 use crate::options::Options;
 use crate::report::Report;
-use crate::server::Server;
-
-/// What went wrong, for a person.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            report::note(&format!("error: {failure}"));
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Options::parse()).map(|()| true))
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = async {
-        match tokio::time::timeout(options.limit(), compare(options)).await {
-            Ok(done) => done,
-            Err(_) => Err(format!("the run took longer than {} s", options.limit().as_secs()).into()),
-        }
-    };
-    runtime.block_on(work)?.print(options.json)
+    block_on(options.limit(), compare(options))?.print(options.shared.json)
 }
 
 async fn compare(options: &Options) -> Result<Report, Failure> {
-    let dir = options.dir();
+    let dir = options.shared.dir();
     std::fs::create_dir_all(&dir)?;
     let machine = Machine::here();
     let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(&dir)?);
     let server = Server::on(&data)?;
-    report::note(&format!("filling in {} messages", options.messages()));
+    note(&format!("filling in {} messages", options.messages()));
     let apps = fill::fill(&server, options).await?;
     server.stop()?;
     let server = Server::on(&data)?;
     let mut pages = measure::Pages::new(&server, &apps).await?;
     let mut rounds = vec![];
     for round in 1..=options.rounds() {
-        report::note(&format!("round {round} of {}", options.rounds()));
+        note(&format!("round {round} of {}", options.rounds()));
         rounds.push(pages.round(options.samples()).await?);
     }
     server.stop()?;

@@ -7,10 +7,11 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::Failure;
-use crate::api::{Connection, refused};
+use crate::common::Failure;
+use crate::common::api::{Connection, refused};
+use crate::common::middle::Middle;
+use crate::common::server::Server;
 use crate::fill::{App, ENDPOINT};
-use crate::server::Server;
 
 /// Members of a page: as many as a client gets that asks for no number.
 const LIMIT: usize = 50;
@@ -115,7 +116,7 @@ impl Pages {
                 }
             }
         }
-        Ok(times_us.into_iter().map(crate::report::median).collect())
+        Ok(times_us.into_iter().map(|times| Middle::of(times).median).collect())
     }
 }
 

@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 
 use serde_json::json;
 
-use crate::Failure;
-use crate::machine::Machine;
+use crate::common::Failure;
+use crate::common::machine::Machine;
+use crate::common::middle::Middle;
 use crate::measure::Name;
 use crate::options::Options;
 
@@ -17,33 +18,6 @@ pub(crate) struct Report {
     names: Vec<Name>,
     /// Of each round the median time of each page, in microseconds.
     rounds_us: Vec<Vec<f64>>,
-}
-
-/// The middle one of some figures, with the smallest and the largest.
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(figures: Vec<f64>) -> Self {
-        let min = figures.iter().copied().fold(f64::INFINITY, f64::min);
-        let max = figures.iter().copied().fold(0.0, f64::max);
-        Self { median: median(figures), min, max }
-    }
-}
-
-/// The middle one; 0 if there is none.
-pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or_default()
-}
-
-/// Says something beside the result.
-pub(crate) fn note(text: &str) {
-    // Nothing can be told to somebody who has closed the standard error.
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl Report {
@@ -70,8 +44,8 @@ impl Report {
             let (time, ratio) = (self.times(nth), self.ratios(nth));
             json!({
                 "application": name.app, "list": name.list, "page": name.place,
-                "us": { "median": time.median, "min": time.min, "max": time.max },
-                "of_first_page_of_small": { "median": ratio.median, "min": ratio.min, "max": ratio.max },
+                "us": time,
+                "of_first_page_of_small": ratio,
             })
         };
         let pages: Vec<_> = self.names.iter().enumerate().map(page).collect();
@@ -79,34 +53,25 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Machine { cpu, cores, kernel, load, commit } = &self.machine;
-        let mut text = format!(
-            "postrider {} at commit {commit}\n{cores} x {cpu}, Linux {kernel}, load {load}\n{}\n\n",
-            env!("CARGO_PKG_VERSION"),
-            self.load
-        );
+        let mut text = format!("{}\n{}\n\n", self.machine, self.load);
         let heading = ("application", "list", "page", "median us", "by the first page of small");
         let _ = writeln!(text, "{:<12}{:<13}{:<15}{:>10}  {}", heading.0, heading.1, heading.2, heading.3, heading.4);
         for (nth, name) in self.names.iter().enumerate() {
             let (time, ratio) = (self.times(nth), self.ratios(nth));
-            let _ = writeln!(
-                text,
-                "{:<12}{:<13}{:<15}{:>10.0}  {:.2} ({:.2}-{:.2})",
-                name.app, name.list, name.place, time.median, ratio.median, ratio.min, ratio.max
-            );
+            let _ = writeln!(text, "{:<12}{:<13}{:<15}{:>10.0}  {ratio}", name.app, name.list, name.place, time.median);
         }
         text
     }
 
-    fn times(&self, nth: usize) -> Spread {
-        Spread::of(self.rounds_us.iter().filter_map(|round| round.get(nth).copied()).collect())
+    fn times(&self, nth: usize) -> Middle {
+        Middle::of(self.rounds_us.iter().filter_map(|round| round.get(nth).copied()).collect())
     }
 
     /// By the first page of the same list of `small`, in the same round.
-    fn ratios(&self, nth: usize) -> Spread {
+    fn ratios(&self, nth: usize) -> Middle {
         let list = self.names.get(nth).map(|name| name.list);
         let base = self.names.iter().position(|name| Some(name.list) == list && name.app == "small").unwrap_or(0);
         let ratio = |round: &Vec<f64>| Some(round.get(nth)? / round.get(base)?);
-        Spread::of(self.rounds_us.iter().filter_map(ratio).collect())
+        Middle::of(self.rounds_us.iter().filter_map(ratio).collect())
     }
 }

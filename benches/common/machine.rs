@@ -1,8 +1,8 @@
 //! The machine, and the state of the checkout.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use serde::Serialize;
 
@@ -32,6 +32,14 @@ impl Machine {
             load: load.split(' ').take(3).collect::<Vec<_>>().join(" "),
             commit: commit(),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpu, cores, kernel, load, commit } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        write!(f, "postrider {version} at commit {commit}\n{cores} x {cpu}, Linux {kernel}, load {load}")
     }
 }
 

@@ -7,9 +7,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 
-use crate::Failure;
-use crate::ledger::Ledger;
-use crate::load::Load;
+use super::Failure;
+use super::ledger::Ledger;
+use super::load::Load;
 
 /// Bytes that are written at once at most.
 const WRITE_BYTES: usize = 64 * 1_024;

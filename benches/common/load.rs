@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::Events;
+use super::event::Events;
 
 /// Some events, and when they are to be sent.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::Failure;
-use crate::figures::Spread;
+use super::Failure;
+use super::spread::Spread;
 
 /// Syncs that are measured.
 const SYNCS: u64 = 300;

@@ -15,10 +15,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::ledger::Ledger;
-use crate::signature::Key;
-use crate::usage::ThreadId;
-use crate::{Failure, event};
+use super::ledger::Ledger;
+use super::signature::Key;
+use super::usage::ThreadId;
+use super::{Failure, event};
 
 /// A receiver that runs until it is dropped.
 pub(crate) struct Receiver {

@@ -9,7 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::Failure;
+use super::Failure;
 
 /// A connection that is kept.
 pub(crate) struct Connection {

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::api::{Connection, refused};
-use crate::event::application;
-use crate::signature::SECRET;
-use crate::{Failure, event};
+use super::api::{Connection, refused};
+use super::event::application;
+use super::signature::SECRET;
+use super::{Failure, event};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
 /// How long a start, and an end, may take.

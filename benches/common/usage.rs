@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::Failure;
+use super::Failure;
 
 /// The unit of times in /proc: every Linux of today shows hundredths of a second there.
 const TICKS_PER_SECOND: u64 = 100;
