@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use postrider_model::rate::RateBurst;
+
 use super::Config;
 use super::keys::Rate;
 
@@ -59,8 +61,9 @@ fn check_rate(rate: &Rate, rule: &mut impl FnMut(bool, &'static str, String)) {
     let (least, most) = rate.per.count_range().into_inner();
     let problem = format!("is {count}, {least} to {most} are allowed with this `rate.per`");
     rule(count <= u64::from(most), "rate.count", problem);
-    let problem = format!("is {}, 1 to {count} (`rate.count`) are allowed", rate.burst);
-    rule(rate.burst <= count, "rate.burst", problem);
+    let most = u64::from(*RateBurst::range(u32::try_from(count).unwrap_or(u32::MAX)).end());
+    let problem = format!("is {}, 1 to {most} (half of `rate.count`) are allowed", rate.burst);
+    rule(rate.burst <= most, "rate.burst", problem);
 }
 
 fn socket_path_bytes(path: &Path) -> usize {

@@ -48,17 +48,17 @@ impl Choice for LogFormat {
 
 impl Choice for Per {
     const CHOICES: &'static [(&'static str, Self)] = &[("second", Self::Second), ("minute", Self::Minute)];
-    const WORDS: &'static str = "`second` or `minute`";
+    const WORDS: &'static str = Self::WORDS;
 }
 
 impl Choice for OrderBy {
     const CHOICES: &'static [(&'static str, Self)] = &[("key", Self::Key), ("fifo", Self::Fifo), ("none", Self::None)];
-    const WORDS: &'static str = "`key`, `fifo` or `none`";
+    const WORDS: &'static str = Self::WORDS;
 }
 
 impl Choice for AfterDead {
     const CHOICES: &'static [(&'static str, Self)] = &[("continue", Self::Continue), ("hold", Self::Hold)];
-    const WORDS: &'static str = "`continue` or `hold`";
+    const WORDS: &'static str = Self::WORDS;
 }
 
 impl Choice for SignatureKind {

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use postrider_dispatcher::SignatureHeaders;
-use postrider_model::endpoint::TIMEOUT_RANGE_MS;
+use postrider_model::bounds::wide;
 use postrider_model::id::OrgId;
 use postrider_model::order::{AfterDead, OrderBy};
-use postrider_model::rate::Per;
+use postrider_model::policy::{BreakerFailures, BreakerPauseMs, DisableAfterS, JitterPercent, MaxAgeS, MaxInFlight};
+use postrider_model::rate::{Per, RateBurst, RateCount};
 use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
 use postrider_model::status_pattern::StatusPattern;
+use postrider_model::validate::TimeoutMs;
 
 use super::choice::LogFormat;
 use super::table::{Key, Section, assign, settings};
@@ -90,7 +92,7 @@ settings! {
         allow_networks: Vec<IpNet> = vec![];
         /// The deadline of an attempt over resolving, connecting, TLS, headers and body, in milliseconds.
         /// An endpoint may set its own.
-        timeout_ms: u64 = 15_000, in *TIMEOUT_RANGE_MS.start() as u64..=*TIMEOUT_RANGE_MS.end() as u64;
+        timeout_ms: u64 = 15_000, in wide::<TimeoutMs>();
         /// The part of the deadline that resolving, connecting and the TLS handshake may take, in milliseconds.
         connect_timeout_ms: u64 = 5_000, in 100..=30_000;
         /// Connections to one host and port at most.
@@ -114,10 +116,10 @@ settings! {
         /// Each is spread at random: by half of it up to 10 minutes, by a tenth above.
         schedule: RetrySchedule = RetrySchedule::default() => reload;
         /// By how many percent of itself each delay differs at random, in place of the spread above.
-        jitter_percent: Option<u64> = None, in 0..=100 => reload;
+        jitter_percent: Option<u64> = None, in wide::<JitterPercent>() => reload;
         /// From this age on a delivery gets one attempt more and is then a dead letter; if not set, the schedule alone
         /// decides.
-        max_age: Option<Span> = None, in 60..=31_536_000 => reload;
+        max_age: Option<Span> = None, in wide::<MaxAgeS>() => reload;
         /// Answers after which a delivery is a dead letter at once, such as `404` or `4xx`.
         final_statuses: Vec<StatusPattern> = vec![] => reload;
         /// The longest `Retry-After` that is honoured, in seconds.
@@ -127,26 +129,26 @@ settings! {
     /// When an endpoint that fails is left alone for a while.
     breaker: Breaker {
         /// Failures in a row after which nothing is sent for a pause. Then one attempt probes the endpoint.
-        failures: u64 = 5, in 1..=1_000 => reload;
+        failures: u64 = 5, in wide::<BreakerFailures>() => reload;
         /// The first pause, in milliseconds; doubled with every probe that fails. A pause is spread by a fifth.
-        pause_min_ms: u64 = 1_000, in 100..=86_400_000 => reload;
+        pause_min_ms: u64 = 1_000, in wide::<BreakerPauseMs>() => reload;
         /// The longest pause, in milliseconds.
-        pause_max_ms: u64 = 60_000, in 100..=86_400_000 => reload;
+        pause_max_ms: u64 = 60_000, in wide::<BreakerPauseMs>() => reload;
         /// An endpoint that has had nothing but failures for this long is disabled; its deliveries wait.
         /// `0s` is never.
-        disable_after: Span = Span::days(5), in 0..=31_536_000 => reload;
+        disable_after: Span = Span::days(5), in 0..=*wide::<DisableAfterS>().end() => reload;
     }
 
     /// How many attempts may start at one endpoint in what time, unless its policy says otherwise.
     rate: Rate {
         /// Attempts in each second or minute at most, as `rate.per` says: 1 to 10000 a second, 1 to 600000 a minute.
         /// If not set, there is no such limit.
-        count: Option<u64> = None, in 1..=600_000 => reload;
+        count: Option<u64> = None, in wide::<RateCount>() => reload;
         /// The time that attempts are counted in.
         per: Per = Per::Second => reload;
-        /// How many of them may start at once after a quiet time, at most `rate.count`. What a burst may take is taken
+        /// How many of them may start at once after a quiet time, at most half of `rate.count`. What a burst may take is taken
         /// from the steady rate.
-        burst: u64 = 1, in 1..=600_000 => reload;
+        burst: u64 = 1, in wide::<RateBurst>() => reload;
     }
 
     /// In which order endpoints get their messages, unless their policies say otherwise. Counts from the next start on.
@@ -167,7 +169,7 @@ settings! {
         /// Requests to endpoints in flight, in all.
         in_flight: u64 = 4_096, in 1..=65_536;
         /// Requests in flight to one endpoint, unless its policy says less or more.
-        in_flight_per_endpoint: u64 = 32, in 1..=4_096;
+        in_flight_per_endpoint: u64 = 32, in wide::<MaxInFlight>();
         /// Requests in flight to all endpoints of one application; never more than `limits.in_flight`.
         in_flight_per_application: u64 = 256, in 1..=65_536;
         /// Client connections at each of the three doors.

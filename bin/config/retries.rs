@@ -1,6 +1,7 @@
 //! The types of `[retry]`'s values.
 
-use postrider_model::retry::RetrySchedule;
+use postrider_model::bounds::Bounds as _;
+use postrider_model::retry::{DelayS, RetrySchedule};
 use postrider_model::status_pattern::StatusPattern;
 
 use super::value::{Raw, Value, number_list, quoted_list};
@@ -10,7 +11,8 @@ impl Value for RetrySchedule {
     const TYPE: &'static str = "a list of seconds";
 
     fn read(raw: Raw<'_>) -> Result<Self, String> {
-        let delays = raw.list::<Self, _>(|member| member.number::<u64>())?;
+        let allowed = |problem| format!("{problem}; {}", DelayS::allowed());
+        let delays = raw.list::<Self, _>(|member| member.number::<u64>().map_err(allowed))?;
         Self::try_from(delays).map_err(|error| error.to_string())
     }
 

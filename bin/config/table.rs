@@ -75,11 +75,14 @@ fn in_words(range: &RangeInclusive<u64>, is_time: bool) -> String {
 }
 
 pub(super) fn assign<T: Value>(slot: &mut T, raw: Raw<'_>, range: Option<&RangeInclusive<u64>>) -> Result<(), String> {
-    let value = T::read(raw)?;
+    let bounds = range.map(|range| in_words(range, T::TYPE == Span::TYPE)).unwrap_or_default();
+    let value = T::read(raw).map_err(|problem| match range {
+        Some(_) => format!("{problem}; {bounds} are allowed"),
+        None => problem,
+    })?;
     if let (Some(number), Some(range)) = (value.number(), range)
         && !range.contains(&number)
     {
-        let bounds = in_words(range, T::TYPE == Span::TYPE);
         return Err(format!("is {}, {bounds} are allowed", value.show().unwrap_or_else(|| number.to_string())));
     }
     *slot = value;

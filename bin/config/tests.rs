@@ -51,8 +51,8 @@ fn all_problems_are_reported_at_once_with_their_places() {
     let expected = [
         "FILE:1: colour: unknown key",
         "FILE:3: limits.body_byte: unknown key; did you mean `limits.body_bytes`?",
-        "FILE:4: limits.in_flight: must be a whole number, not a TOML string",
-        "FILE:6: retry.schedule: member 2 must be a whole number, not a TOML string",
+        "FILE:4: limits.in_flight: must be a whole number, not a TOML string; 1 to 65536 are allowed",
+        "FILE:6: retry.schedule: member 2 must be a whole number, not a TOML string; 0 to 2592000 are allowed",
         "POSTRIDER_DISPATCH__NOSUCH: dispatch.nosuch: unknown key",
         "POSTRIDER_LOG__LEVEL: log.level: must be a level (`error`, `warn`, `info`, `debug`, `trace`) \
          or a filter such as `info,postrider_scheduler=debug`, not `=chatty=`",
@@ -69,12 +69,12 @@ fn every_bad_member_of_a_list_is_named_and_numbers_say_what_is_wrong_with_them()
     let expected = [
         "FILE:2: api.allow_uids: member 1 must not be negative; \
          member 3 must be a whole number, not a TOML string",
-        "FILE:4: limits.in_flight: must not be negative",
-        "FILE:5: limits.lane_window: is too large",
+        "FILE:4: limits.in_flight: must not be negative; 1 to 65536 are allowed",
+        "FILE:5: limits.lane_window: is too large; 1 to 1000000 are allowed",
         "POSTRIDER_DISPATCH__ALLOW_NETWORKS: dispatch.allow_networks: \
          member 1 is `a`, which is no network such as `10.1.0.0/16`; \
          member 3 is `b`, which is no network such as `10.1.0.0/16`",
-        "--set: stop.drain_ms: must not be negative",
+        "--set: stop.drain_ms: must not be negative; 0 to 600000 are allowed",
     ];
     assert_eq!(found, expected);
 }
@@ -165,8 +165,10 @@ fn lengths_of_time_have_units() {
     assert_eq!(
         problems("[retention]\nhistory = 7\nheld = \"soon\"\ngrace = \"2d\"", &[], &[]),
         [
-            "FILE:2: retention.history: must be a length of time, such as `7d`, `12h` or `90s`, not a TOML integer",
-            "FILE:3: retention.held: must be a length of time, such as `7d`, `12h` or `90s`, not `soon`",
+            "FILE:2: retention.history: must be a length of time, such as `7d`, `12h` or `90s`, not a TOML integer; \
+             1s to 315360000s are allowed",
+            "FILE:3: retention.held: must be a length of time, such as `7d`, `12h` or `90s`, not `soon`; \
+             1s to 315360000s are allowed",
             "FILE:4: retention.grace: is \"2d\", 0s to 86400s are allowed",
         ]
     );
@@ -253,13 +255,13 @@ fn keys_that_contradict_each_other_are_refused() {
 #[test]
 fn a_rate_has_the_bounds_that_it_has_in_a_policy() {
     let rate = |lines: &str| format!("[rate]\n{lines}");
-    for fits in ["count = 10_000\nburst = 10_000", "count = 600_000\nper = \"minute\"", "per = \"minute\"", ""] {
+    for fits in ["count = 10_000\nburst = 5_000", "count = 600_000\nper = \"minute\"", "per = \"minute\"", ""] {
         loaded(&rate(fits), &[], &[]);
     }
     for (wrong, says) in [
         ("count = 0", "FILE:2: rate.count: is 0, 1 to 600000 are allowed"),
         ("count = 10_001", "FILE:2: rate.count: is 10001, 1 to 10000 are allowed with this `rate.per`"),
-        ("count = 2\nburst = 3", "FILE:3: rate.burst: is 3, 1 to 2 (`rate.count`) are allowed"),
+        ("count = 2\nburst = 3", "FILE:3: rate.burst: is 3, 1 to 1 (half of `rate.count`) are allowed"),
         ("burst = 3", "FILE:2: rate.burst: is 3, but `rate.count` is not set"),
         ("per = \"hour\"", "FILE:2: rate.per: must be `second` or `minute`, not `hour`"),
     ] {

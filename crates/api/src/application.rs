@@ -6,8 +6,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::application::{Application, ApplicationFields};
+use postrider_model::bounds::Whole;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::id::{AppId, OrgId};
+use postrider_model::validate::ThrottleRate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -32,10 +34,10 @@ pub(crate) struct ApplicationIn {
     uid: Field<String>,
     /// Messages per second to all of its endpoints together.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
-    throttle_rate: Field<u32>,
+    throttle_rate: Field<Whole<ThrottleRate>>,
     /// The older name of `throttleRate`.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
-    rate_limit: Field<u32>,
+    rate_limit: Field<Whole<ThrottleRate>>,
     /// Your own texts; keys and values together have at most 4,096 bytes.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: Field<BTreeMap<String, String>>,

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postrider_model::bounds::Whole;
 use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
 use postrider_model::secret::Secret;
-use postrider_model::validate;
+use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -43,10 +44,10 @@ pub(crate) struct EndpointIn {
     channels: Field<BTreeSet<String>>,
     /// Messages per second.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
-    throttle_rate: Field<u32>,
+    throttle_rate: Field<Whole<ThrottleRate>>,
     /// The older name of `throttleRate`.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
-    rate_limit: Field<u32>,
+    rate_limit: Field<Whole<ThrottleRate>>,
     /// Your own texts; keys and values together have at most 4,096 bytes.
     #[schema(value_type = BTreeMap<String, String>)]
     metadata: Field<BTreeMap<String, String>>,
@@ -55,7 +56,7 @@ pub(crate) struct EndpointIn {
     headers: Field<BTreeMap<String, String>>,
     /// How long one attempt may take, in milliseconds; `null` for the server's setting.
     #[schema(value_type = Option<u32>, minimum = 1_000, maximum = 30_000)]
-    timeout_ms: Field<u32>,
+    timeout_ms: Field<Whole<TimeoutMs>>,
     /// Its own rules of delivery: retries, pace, order. `PATCH` changes the members that are named.
     #[schema(value_type = Option<PolicyIn>)]
     policy: Field<Object<PolicyIn>>,
@@ -113,7 +114,7 @@ impl EndpointIn {
         let metadata = self.metadata.given("metadata", &mut problems).unwrap_or_default();
         let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
         let headers = self.headers.change();
-        let timeout_ms = self.timeout_ms.change();
+        let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
@@ -159,7 +160,7 @@ impl EndpointIn {
         let channels = self.channels.change();
         let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
         let headers = self.headers.change();
-        let timeout_ms = self.timeout_ms.change();
+        let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {

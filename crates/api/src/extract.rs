@@ -125,8 +125,14 @@ fn json_problem(path: Vec<String>, error: &serde_json::Error) -> ApiError {
         Category::Data => "type_error",
         Category::Io | Category::Syntax | Category::Eof => "value_error.jsondecode",
     };
+    let mut msg = error.to_string();
+    if error.is_data() {
+        // The path says where.
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        msg.truncate(msg.strip_suffix(&place).map_or(msg.len(), str::len));
+    }
     let loc = std::iter::once("body".to_owned()).chain(path).collect();
-    ApiError::Invalid(vec![Item { loc, msg: error.to_string(), kind }])
+    ApiError::Invalid(vec![Item { loc, msg, kind }])
 }
 
 /// The names in the path.

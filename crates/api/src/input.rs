@@ -4,9 +4,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use postrider_model::validate;
+use postrider_model::bounds::Whole;
+use postrider_model::validate::{self, ThrottleRate};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, Item};
@@ -83,6 +84,15 @@ impl<T> Field<T> {
         self.given(name, problems)
     }
 
+    /// Changes the value if it is there.
+    pub(crate) fn map<R>(self, change: impl FnOnce(T) -> R) -> Field<R> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Null => Field::Null,
+            Self::Value(value) => Field::Value(change(value)),
+        }
+    }
+
     /// This field, or its other name where this one is left out.
     pub(crate) fn or(self, other: Self) -> Self {
         if matches!(self, Self::Absent) { other } else { self }
@@ -117,11 +127,22 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// The throttle rate by its name, or by its older one, which a problem then names.
-pub(crate) fn throttle(rate: Field<u32>, older: Field<u32>, problems: &mut Problems) -> Field<u32> {
+pub(crate) fn throttle(
+    rate: Field<Whole<ThrottleRate>>,
+    older: Field<Whole<ThrottleRate>>,
+    problems: &mut Problems,
+) -> Field<u32> {
     if let (Field::Absent, Field::Value(per_second)) = (&rate, &older) {
-        problems.check("rateLimit", validate::rate(Some(*per_second)));
+        problems.check("rateLimit", validate::rate(Some(per_second.number())));
     }
-    rate.or(older)
+    rate.or(older).map(Whole::number)
+}
+
+/// Reads one of a few words; `words` says which are allowed.
+pub(crate) fn word<'de, T: DeserializeOwned, D: Deserializer<'de>>(reader: D, words: &str) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(reader)?;
+    let word = Some(value).filter(serde_json::Value::is_string).and_then(|value| T::deserialize(value).ok());
+    word.ok_or_else(|| D::Error::custom(format!("must be {words}")))
 }
 
 /// Changes a field if a change was asked for.

@@ -19,6 +19,7 @@ mod fake;
 mod message;
 mod once;
 mod openapi;
+mod policy;
 mod poller;
 mod portal;
 mod protocol;

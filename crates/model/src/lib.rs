@@ -9,6 +9,7 @@
 
 pub mod application;
 pub mod attempt;
+pub mod bounds;
 pub mod command;
 pub mod config;
 pub mod credentials;

@@ -44,10 +44,18 @@ pub enum AfterDead {
     Hold,
 }
 
+impl AfterDead {
+    /// The words for it.
+    pub const WORDS: &str = "`continue` or `hold`";
+}
+
 /// The order of all messages of an endpoint with [`OrderBy::Fifo`].
 const FIFO: u64 = 1;
 
 impl OrderBy {
+    /// The words for it.
+    pub const WORDS: &str = "`key`, `fifo` or `none`";
+
     /// In which order a message is that has this hash of an order key, 0 for
     /// none; 0 if it is in none.
     #[must_use]

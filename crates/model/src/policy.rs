@@ -14,23 +14,39 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::{Bounds, bounds, within};
 use crate::job::Verdict;
 use crate::order::OrderRule;
-use crate::rate::Rate;
+use crate::rate::{Rate, RateBurst};
 use crate::retry::{Jitter, RetrySchedule};
 use crate::status_pattern::StatusPattern;
 use crate::validate::FieldErrors;
 
-/// Seconds after which a delivery may be given up.
-pub const MAX_AGE_RANGE_S: RangeInclusive<u32> = 60..=365 * 86_400;
+bounds! {
+    /// By how many percent of itself a delay may differ.
+    JitterPercent: 0..=100;
+    /// Seconds after which a delivery may be given up.
+    MaxAgeS: 60..=365 * 86_400;
+    /// Requests in flight to one endpoint.
+    MaxInFlight: 1..=4_096;
+    /// Failures in a row that open the breaker.
+    BreakerFailures: 1..=1_000;
+    /// The breaker's pauses, in milliseconds.
+    BreakerPauseMs: 100..=86_400_000;
+}
+
 /// Seconds of nothing but failure after which an endpoint may be disabled; 0 is never.
-pub const DISABLE_AFTER_RANGE_S: RangeInclusive<u32> = 60..=365 * 86_400;
-/// Requests in flight to one endpoint.
-pub const MAX_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=4_096;
-/// Failures in a row that open the breaker.
-pub const BREAKER_FAILURES_RANGE: RangeInclusive<u32> = 1..=1_000;
-/// The breaker's pauses, in milliseconds.
-pub const BREAKER_PAUSE_RANGE_MS: RangeInclusive<u32> = 100..=86_400_000;
+#[derive(Clone, Copy, Debug)]
+pub enum DisableAfterS {}
+
+impl Bounds for DisableAfterS {
+    const RANGE: RangeInclusive<u32> = 60..=365 * 86_400;
+
+    fn allowed() -> String {
+        format!("0 (never), or {} to {} are allowed", Self::RANGE.start(), Self::RANGE.end())
+    }
+}
+
 /// Members of the list of final statuses.
 pub const MAX_FINAL_STATUSES: usize = 100;
 
@@ -44,7 +60,7 @@ pub struct Policy {
     pub retry_schedule: Option<RetrySchedule>,
     /// By how many percent of itself a delay may differ, 0 to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_jitter_percent: Option<u8>,
+    pub retry_jitter_percent: Option<u32>,
     /// From this age on a delivery gets one attempt more, in seconds since its
     /// message was accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,24 +140,22 @@ impl Policy {
     }
 
     pub(crate) fn check(&self, errors: &mut FieldErrors) {
-        let mut range = |field, value: Option<u32>, allowed: &RangeInclusive<u32>| {
-            errors.check(field, value.map_or(Ok(()), |value| within(value, allowed)));
-        };
-        range("policy.retryJitterPercent", self.retry_jitter_percent.map(u32::from), &(0..=100));
-        range("policy.maxAgeS", self.max_age_s, &MAX_AGE_RANGE_S);
-        range("policy.maxInFlight", self.max_in_flight, &MAX_IN_FLIGHT_RANGE);
-        range("policy.disableAfterS", self.disable_after_s.filter(|after| *after != 0), &DISABLE_AFTER_RANGE_S);
+        range::<JitterPercent>(errors, "policy.retryJitterPercent", self.retry_jitter_percent);
+        range::<MaxAgeS>(errors, "policy.maxAgeS", self.max_age_s);
+        range::<MaxInFlight>(errors, "policy.maxInFlight", self.max_in_flight);
+        range::<DisableAfterS>(errors, "policy.disableAfterS", self.disable_after_s.filter(|after| *after != 0));
         if let Some(rule) = self.breaker {
-            range("policy.breaker.failures", rule.failures, &BREAKER_FAILURES_RANGE);
-            range("policy.breaker.pauseMinMs", rule.pause_min_ms, &BREAKER_PAUSE_RANGE_MS);
+            range::<BreakerFailures>(errors, "policy.breaker.failures", rule.failures);
+            range::<BreakerPauseMs>(errors, "policy.breaker.pauseMinMs", rule.pause_min_ms);
             // A shortest pause that is not allowed says nothing of the longest.
-            let (shortest, longest) = BREAKER_PAUSE_RANGE_MS.into_inner();
-            let min = rule.pause_min_ms.filter(|min| BREAKER_PAUSE_RANGE_MS.contains(min)).unwrap_or(shortest);
-            range("policy.breaker.pauseMaxMs", rule.pause_max_ms, &(min..=longest));
+            let (shortest, longest) = BreakerPauseMs::RANGE.into_inner();
+            let min = rule.pause_min_ms.filter(|min| BreakerPauseMs::RANGE.contains(min)).unwrap_or(shortest);
+            let max = rule.pause_max_ms.map_or(Ok(()), |max| within(max, &(min..=longest)));
+            errors.check("policy.breaker.pauseMaxMs", max);
         }
         if let Some(rate) = self.rate {
-            range("policy.rate.count", Some(rate.count), &rate.per.count_range());
-            range("policy.rate.burst", Some(rate.burst), &(1..=rate.count.max(1)));
+            errors.check("policy.rate.count", within(rate.count, &rate.per.count_range()));
+            errors.check("policy.rate.burst", within(rate.burst, &RateBurst::range(rate.count)));
         }
         if let Some(order) = &self.order {
             errors.check("policy.order.pointer", order.check_pointer());
@@ -154,11 +168,8 @@ impl Policy {
     }
 }
 
-fn within(value: u32, allowed: &RangeInclusive<u32>) -> Result<(), String> {
-    match allowed.contains(&value) {
-        true => Ok(()),
-        false => Err(format!("is {value}, {} to {} are allowed", allowed.start(), allowed.end())),
-    }
+fn range<B: Bounds>(errors: &mut FieldErrors, field: &'static str, value: Option<u32>) {
+    errors.check(field, value.map_or(Ok(()), B::check));
 }
 
 /// A policy with nothing left open.
@@ -208,7 +219,7 @@ impl Rules {
         let seconds = |s: u32| Duration::from_secs(u64::from(s));
         Self {
             schedule: policy.retry_schedule.clone().unwrap_or_else(|| self.schedule.clone()),
-            jitter: policy.retry_jitter_percent.map_or(self.jitter, Jitter::Percent),
+            jitter: policy.retry_jitter_percent.map_or(self.jitter, |percent| Jitter::Percent(percent.min(100) as u8)),
             max_age: policy.max_age_s.map(seconds).or(self.max_age),
             final_statuses: policy.final_statuses.clone().unwrap_or_else(|| self.final_statuses.clone()),
             rate: policy.rate.or(self.rate),

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::Bounds;
+
 /// So many attempts in so long a time: in no window of that length are there
 /// more, bursts included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +17,8 @@ pub struct Rate {
     /// In this time.
     #[serde(default)]
     pub per: Per,
-    /// How many of them may start at once after a quiet time, 1 to `count`. What
-    /// a burst may take is taken from the steady rate, which is
+    /// How many of them may start at once after a quiet time, 1 to half of `count`.
+    /// What a burst may take is taken from the steady rate, which is
     /// `count - burst + 1`: else a burst and what follows it would be more than
     /// `count`.
     #[serde(default = "one")]
@@ -38,7 +40,44 @@ pub enum Per {
     Minute,
 }
 
+/// Attempts that may be allowed in a rate's time, whatever that is.
+#[derive(Clone, Copy, Debug)]
+pub enum RateCount {}
+
+impl Bounds for RateCount {
+    const RANGE: RangeInclusive<u32> = 1..=*Per::Minute.count_range().end();
+
+    fn allowed() -> String {
+        let most = |per: Per| *per.count_range().end();
+        format!("1 to {} a second or 1 to {} a minute are allowed", most(Per::Second), most(Per::Minute))
+    }
+}
+
+/// Attempts that may start at once.
+#[derive(Clone, Copy, Debug)]
+pub enum RateBurst {}
+
+impl RateBurst {
+    /// With such a count. A larger burst would leave next to nothing of the steady
+    /// rate: `count - burst + 1`.
+    #[must_use]
+    pub const fn range(count: u32) -> RangeInclusive<u32> {
+        1..=if count < 2 { 1 } else { count / 2 }
+    }
+}
+
+impl Bounds for RateBurst {
+    const RANGE: RangeInclusive<u32> = Self::range(*RateCount::RANGE.end());
+
+    fn allowed() -> String {
+        "1 to half of `count` are allowed".to_owned()
+    }
+}
+
 impl Per {
+    /// The words for it.
+    pub const WORDS: &str = "`second` or `minute`";
+
     /// How long it is.
     #[must_use]
     pub const fn duration(self) -> Duration {

@@ -1,12 +1,15 @@
 //! The retry schedule, and what follows from the end of an attempt.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::bounds::{self, bounds};
 use crate::delivery::{DeadReason, Next, Scheduled, Trigger};
 use crate::job::Verdict;
 use crate::policy::Rules;
@@ -20,11 +23,24 @@ pub const MAX_ATTEMPTS: usize = 100;
 /// The longest delay before one attempt.
 pub const MAX_DELAY: Duration = Duration::from_secs(30 * 86_400);
 
+bounds! {
+    /// Attempts of a schedule.
+    Attempts: 1..=MAX_ATTEMPTS as u32;
+    /// A delay in a list, in seconds.
+    DelayS: 0..=MAX_DELAY.as_secs() as u32;
+    /// A delay of a rule, in milliseconds. Without one nothing would grow.
+    DelayMs: 1..=MAX_DELAY.as_millis() as u32;
+}
+
 /// Delays at or below this are spread widely: they are short, so that a narrow
 /// spread would send all retries of an outage at one moment.
 const EARLY: Duration = Duration::from_secs(600);
 const EARLY_SPREAD: f64 = 0.5;
 const LATE_SPREAD: f64 = 0.1;
+
+/// By what a rule's delays may grow.
+const FACTORS: RangeInclusive<f64> = 1.0..=10.0;
+const FACTOR_IS: &str = "must be a number, 1 to 10 are allowed";
 
 /// The delays before each attempt. There is at least one. Written as a list of
 /// seconds, or as the rule that gives it.
@@ -40,13 +56,17 @@ pub struct RetrySchedule {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exponential {
-    /// Before the second attempt, in milliseconds.
+    /// Before the second attempt, in milliseconds; see [`DelayMs`].
+    #[serde(deserialize_with = "bounds::read::<DelayMs, _, _>")]
     pub base_ms: u64,
     /// 1 to 10; finite in a [`RetrySchedule`].
+    #[serde(deserialize_with = "factor")]
     pub factor: f64,
-    /// The longest, in milliseconds.
+    /// The longest, in milliseconds, not below the first; see [`DelayMs`].
+    #[serde(deserialize_with = "bounds::read::<DelayMs, _, _>")]
     pub cap_ms: u64,
-    /// Attempts in all.
+    /// Attempts in all; see [`Attempts`].
+    #[serde(deserialize_with = "bounds::read::<Attempts, _, _>")]
     pub attempts: u16,
 }
 
@@ -67,10 +87,21 @@ pub enum InvalidSchedule {
     #[error("a retry schedule has 1 to {MAX_ATTEMPTS} attempts, not {0}")]
     Attempts(usize),
     /// One delay is too long.
-    #[error("the delay of {0} s before an attempt is longer than 30 days")]
+    #[error("a delay is {0} s, 0 to {max} are allowed", max = MAX_DELAY.as_secs())]
     Delay(u64),
+    /// The first delay of a rule is none, or too long.
+    #[error("`baseMs` is {0}, 1 to {max} are allowed", max = MAX_DELAY.as_millis())]
+    Base(u64),
+    /// The longest delay of a rule is too long, or shorter than the first.
+    #[error("`capMs` is {cap}, {base} (`baseMs`) to {max} are allowed", max = MAX_DELAY.as_millis())]
+    Cap {
+        /// The longest.
+        cap: u64,
+        /// The first.
+        base: u64,
+    },
     /// It does not grow as it should.
-    #[error("the factor of a retry schedule is 1 to 10")]
+    #[error("`factor` {}", FACTOR_IS)]
     Factor,
 }
 
@@ -116,18 +147,25 @@ impl RetrySchedule {
     /// A schedule whose delays grow.
     ///
     /// # Errors
-    /// As [`Self::try_new`], or the factor is not within 1 to 10.
+    /// As [`Self::try_new`], or what it says of delays is out of bounds.
     pub fn exponential(rule: Exponential) -> Result<Self, InvalidSchedule> {
-        if !(1.0..=10.0).contains(&rule.factor) {
+        if !FACTORS.contains(&rule.factor) {
             return Err(InvalidSchedule::Factor);
+        }
+        let longest = MAX_DELAY.as_millis() as u64;
+        if !(1..=longest).contains(&rule.base_ms) {
+            return Err(InvalidSchedule::Base(rule.base_ms));
+        }
+        if !(rule.base_ms..=longest).contains(&rule.cap_ms) {
+            return Err(InvalidSchedule::Cap { cap: rule.cap_ms, base: rule.base_ms });
         }
         let attempts = usize::from(rule.attempts);
         if attempts > MAX_ATTEMPTS {
             return Err(InvalidSchedule::Attempts(attempts));
         }
         let cap = Duration::from_millis(rule.cap_ms);
-        let grown = |delay: &Duration| Some(delay.min(&MAX_DELAY).mul_f64(rule.factor).min(cap));
-        let growing = std::iter::successors(Some(Duration::from_millis(rule.base_ms).min(cap)), grown);
+        let grown = |delay: &Duration| Some(delay.mul_f64(rule.factor).min(cap));
+        let growing = std::iter::successors(Some(Duration::from_millis(rule.base_ms)), grown);
         let delays = std::iter::once(Duration::ZERO).chain(growing).take(attempts).collect();
         Ok(Self { rule: Some(rule), ..Self::try_new(delays)? })
     }
@@ -201,20 +239,14 @@ struct Seconds(u64);
 
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole;
-        impl Visitor<'_> for Whole {
-            type Value = Seconds;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a whole number of seconds, 0 to {}", MAX_DELAY.as_secs())
-            }
-
-            fn visit_u64<E>(self, seconds: u64) -> Result<Seconds, E> {
-                Ok(Seconds(seconds))
-            }
-        }
-        deserializer.deserialize_u64(Whole)
+        bounds::read::<DelayS, _, D>(deserializer).map(Self)
     }
+}
+
+/// Reads a factor, whatever is there instead.
+fn factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    value.as_f64().filter(|factor| FACTORS.contains(factor)).ok_or_else(|| de::Error::custom(FACTOR_IS))
 }
 
 impl From<RetrySchedule> for Written {

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Answers that a policy speaks of: `404`, or `4xx` for every code from 400 to 499.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Value", into = "String")]
 pub enum StatusPattern {
     /// This code.
     Code(u16),
@@ -58,11 +59,15 @@ impl fmt::Display for StatusPattern {
     }
 }
 
-impl TryFrom<String> for StatusPattern {
+/// A code may be a number, too.
+impl TryFrom<Value> for StatusPattern {
     type Error = InvalidPattern;
 
-    fn try_from(text: String) -> Result<Self, InvalidPattern> {
-        text.parse()
+    fn try_from(value: Value) -> Result<Self, InvalidPattern> {
+        match value {
+            Value::String(text) => text.parse(),
+            other => other.to_string().parse(),
+        }
     }
 }
 
@@ -83,6 +88,16 @@ mod tests {
         }
         for text in ["", "200", "2xx", "410", "429", "503", "600", "+404", "4x", "4xxx", "xx", "6xx", "40é"] {
             assert!(text.parse::<StatusPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_may_be_a_number_and_is_written_as_text() {
+        let read = |text: &str| serde_json::from_str::<StatusPattern>(text);
+        assert_eq!(read("404").expect("a code"), StatusPattern::Code(404));
+        assert_eq!(serde_json::to_string(&read("404").expect("a code")).expect("it can be written"), "\"404\"");
+        for wrong in ["200", "410", "4e2", "404.0", "null", "[404]", "-404"] {
+            assert!(read(wrong).expect_err(wrong).to_string().contains("from 300 to 599"), "{wrong}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::{Host, Url};
 
+use crate::bounds::{Bounds as _, bounds};
 use crate::credentials;
 use crate::endpoint::TIMEOUT_RANGE_MS;
 
@@ -33,6 +34,14 @@ pub const MAX_HEADER_VALUE_BYTES: usize = 4_096;
 pub const MAX_METADATA_BYTES: usize = 4_096;
 /// Messages per second of a throttle; Svix has it in 16 bits.
 pub const MAX_RATE: u32 = 65_535;
+
+bounds! {
+    /// A throttle.
+    ThrottleRate: 1..=MAX_RATE;
+    /// An endpoint's deadline.
+    TimeoutMs: TIMEOUT_RANGE_MS;
+}
+
 /// Feature flags of an event type.
 pub const MAX_FEATURE_FLAGS: usize = 10;
 /// Characters of an idempotency key or event id.
@@ -261,10 +270,7 @@ pub fn key(text: &str) -> Result<(), Problem> {
 /// # Errors
 /// It is zero or above [`MAX_RATE`].
 pub fn rate(per_second: Option<u32>) -> Result<(), Problem> {
-    match per_second {
-        Some(rate) if !(1..=MAX_RATE).contains(&rate) => Err(format!("is {rate}, 1 to {MAX_RATE} are allowed")),
-        _ => Ok(()),
-    }
+    per_second.map_or(Ok(()), ThrottleRate::check)
 }
 
 /// An endpoint's deadline.
@@ -272,12 +278,7 @@ pub fn rate(per_second: Option<u32>) -> Result<(), Problem> {
 /// # Errors
 /// It lies outside of [`TIMEOUT_RANGE_MS`].
 pub fn timeout_ms(timeout_ms: Option<u32>) -> Result<(), Problem> {
-    match timeout_ms {
-        Some(ms) if !TIMEOUT_RANGE_MS.contains(&ms) => {
-            Err(format!("is {ms}, {} to {} are allowed", TIMEOUT_RANGE_MS.start(), TIMEOUT_RANGE_MS.end()))
-        }
-        _ => Ok(()),
-    }
+    timeout_ms.map_or(Ok(()), TimeoutMs::check)
 }
 
 /// Metadata: any texts, but not too many bytes.

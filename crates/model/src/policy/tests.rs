@@ -25,14 +25,17 @@ fn what_is_out_of_range_is_named_with_its_bounds() {
     let expected = "policy.retryJitterPercent: is 101, 0 to 100 are allowed; \
         policy.maxAgeS: is 59, 60 to 31536000 are allowed; \
         policy.maxInFlight: is 0, 1 to 4096 are allowed; \
-        policy.disableAfterS: is 1, 60 to 31536000 are allowed; \
+        policy.disableAfterS: is 1, 0 (never), or 60 to 31536000 are allowed; \
         policy.breaker.failures: is 0, 1 to 1000 are allowed; \
         policy.breaker.pauseMaxMs: is 4999, 5000 to 86400000 are allowed; \
         policy.rate.count: is 10001, 1 to 10000 are allowed; \
-        policy.rate.burst: is 0, 1 to 10001 are allowed";
+        policy.rate.burst: is 0, 1 to 5000 are allowed";
     assert_eq!(errors, expected);
-    let fine = policy(r#"{"disableAfterS":0,"rate":{"count":600000,"per":"minute","burst":600000}}"#);
+    let fine = policy(r#"{"disableAfterS":0,"rate":{"count":600000,"per":"minute","burst":300000}}"#);
     assert_eq!(fine.validate(), Ok(()));
+    assert_eq!(policy(r#"{"rate":{"count":1,"burst":1}}"#).validate(), Ok(()));
+    let trap = policy(r#"{"rate":{"count":120,"per":"minute","burst":120}}"#).validate();
+    assert_eq!(trap.expect_err("it leaves one a minute").to_string(), "policy.rate.burst: is 120, 1 to 60 are allowed");
 }
 
 #[test]

@@ -101,8 +101,10 @@ fn a_bad_schedule_is_refused() {
     }
     assert_eq!(refused(Exponential { attempts: 0, ..rule }), InvalidSchedule::Attempts(0));
     assert_eq!(refused(Exponential { attempts: u16::MAX, ..rule }), InvalidSchedule::Attempts(65_535));
-    let long = Exponential { cap_ms: u64::MAX, base_ms: u64::MAX, ..rule };
-    assert!(matches!(refused(long), InvalidSchedule::Delay(_)));
+    assert_eq!(refused(Exponential { base_ms: 0, ..rule }), InvalidSchedule::Base(0));
+    assert_eq!(refused(Exponential { base_ms: u64::MAX, ..rule }), InvalidSchedule::Base(u64::MAX));
+    assert_eq!(refused(Exponential { cap_ms: 999, ..rule }), InvalidSchedule::Cap { cap: 999, base: 1_000 });
+    assert!(matches!(refused(Exponential { cap_ms: u64::MAX, ..rule }), InvalidSchedule::Cap { .. }));
 }
 
 #[test]
@@ -113,8 +115,16 @@ fn delays_grow_up_to_their_cap() {
     assert_eq!(delays, [Some(0), Some(500), Some(1_500), Some(4_000), Some(4_000), None]);
     assert_eq!(serde_json::to_string(&schedule).expect("it can be written"), text);
     for (wrong, says) in [
-        ("[-1]", "0 to 2592000"),
-        ("[1.5]", "0 to 2592000"),
+        ("[-1]", "is -1, 0 to 2592000 are allowed"),
+        ("[2592001]", "is 2592001, 0 to 2592000 are allowed"),
+        ("[1.5]", "must be a whole number, 0 to 2592000 are allowed"),
+        (r#"["5"]"#, "must be a whole number, 0 to 2592000 are allowed"),
+        (r#"{"baseMs":0,"factor":2,"capMs":9,"attempts":2}"#, "is 0, 1 to 2592000000 are allowed"),
+        (r#"{"baseMs":5,"factor":2,"capMs":4,"attempts":2}"#, "`capMs` is 4, 5 (`baseMs`) to 2592000000 are allowed"),
+        (r#"{"baseMs":5,"factor":2,"capMs":2592000001,"attempts":2}"#, "is 2592000001, 1 to 2592000000 are allowed"),
+        (r#"{"baseMs":5,"factor":11,"capMs":9,"attempts":2}"#, "must be a number, 1 to 10 are allowed"),
+        (r#"{"baseMs":5,"factor":"2","capMs":9,"attempts":2}"#, "must be a number, 1 to 10 are allowed"),
+        (r#"{"baseMs":5,"factor":2,"capMs":9,"attempts":101}"#, "is 101, 1 to 100 are allowed"),
         ("7", "a list of seconds"),
         (r#"{"baseMs":1}"#, "missing field `factor`"),
         (r#"{"baseMs":1,"factor":2,"capMs":1,"attempts":2,"more":1}"#, "more"),
