@@ -295,7 +295,7 @@ fn show(endpoint: &Value) -> String {
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
         ("policy", policy(endpoint)),
         ("metadata", field(endpoint, "metadata")),
-        ("state", state(endpoint).into()),
+        ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),
         ("updated", time(endpoint, "updatedAt")),
     ])
@@ -324,12 +324,14 @@ fn is(endpoint: &Value, name: &str) -> bool {
     endpoint.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn state(endpoint: &Value) -> &'static str {
+fn state(endpoint: &Value) -> String {
+    let reason = field(endpoint, "disabledReason");
+    let disabled = if reason.is_empty() { "disabled".to_owned() } else { format!("disabled ({reason})") };
     match (is(endpoint, "disabled"), is(endpoint, "paused")) {
-        (true, true) => "disabled, paused",
-        (true, false) => "disabled",
-        (false, true) => "paused",
-        (false, false) => "enabled",
+        (true, true) => format!("{disabled}, paused"),
+        (true, false) => disabled,
+        (false, true) => "paused".to_owned(),
+        (false, false) => "enabled".to_owned(),
     }
 }
 
@@ -340,7 +342,7 @@ fn list(answer: &Value) -> String {
         table.row([
             field(endpoint, "id"),
             field(endpoint, "uid"),
-            state(endpoint).to_owned(),
+            state(endpoint),
             if types.is_empty() { "all".to_owned() } else { types },
             field(endpoint, "url"),
         ]);
@@ -377,12 +379,12 @@ mod tests {
     #[test]
     fn a_list_says_what_each_endpoint_gets() {
         let answer = json!({ "done": true, "data": [
-            { "id": "ep_1", "uid": "main", "url": "https://a", "disabled": true, "eventTypes": null },
+            { "id": "ep_1", "uid": "main", "url": "https://a", "disabled": true, "disabledReason": "gone", "eventTypes": null },
             { "id": "ep_2", "uid": null, "url": "https://b", "disabled": false, "eventTypes": ["x", "y"] },
         ]});
-        let expected = "ID    UID   STATE     EVENT TYPES  URL\n\
-                        ep_1  main  disabled  all          https://a\n\
-                        ep_2        enabled   x,y          https://b\n";
+        let expected = "ID    UID   STATE            EVENT TYPES  URL\n\
+                        ep_1  main  disabled (gone)  all          https://a\n\
+                        ep_2        enabled          x,y          https://b\n";
         assert_eq!(list(&answer), expected);
     }
 }

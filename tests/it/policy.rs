@@ -126,18 +126,27 @@ async fn an_endpoint_that_only_fails_is_disabled_and_loses_nothing() {
         .set("breaker.disable_after", "1s")
         .set("breaker.failures", "1000")
         .set("retry.schedule", "0,1,1,1,1,1,1,1,1");
-    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    let (mut server, receiver) = (setup.start().await, Receiver::start().await);
     let api = server.api();
     let endpoint = api.register("shop", &receiver).await;
     receiver.always(Reply::Status(500));
     let message = api.send("shop", "order.paid", json!({})).await;
     flow_until(&api, &endpoint, "held", "endpoint_disabled_by_failures").await;
-    assert!(api.get(&format!("/app/shop/endpoint/{}", endpoint.id)).await["disabled"] == true);
+    let path = format!("/app/shop/endpoint/{}", endpoint.id);
+    let shown = api.get(&path).await;
+    assert_eq!((&shown["disabled"], &shown["disabledReason"]), (&json!(true), &json!("failures")));
+    let said = server.process.line(|line| line["level"] == "WARN" && line["endpoint"] == endpoint.id.as_str()).await;
+    let said = said.expect("the operator is told");
+    assert!(said["application"].as_str().is_some_and(|app| app.starts_with("app_")), "{said}");
+    assert!(said["failing_s"].as_u64().is_some_and(|failing| failing >= 1), "{said}");
     let delivery = api.until_waits(&endpoint, &message, "endpoint_disabled_by_failures").await;
     assert_eq!(delivery["state"], "scheduled");
     receiver.always(Reply::Status(200));
     api.set(&endpoint, "enabled").await;
     api.until_state(&endpoint, &message, "delivered").await;
+    assert_eq!(api.get(&path).await["disabledReason"], Value::Null);
+    api.set(&endpoint, "disabled").await;
+    assert_eq!(api.get(&path).await["disabledReason"], Value::Null, "somebody asked for it");
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     let delivery = api.until_waits(&endpoint, &message, "endpoint_disabled_by_410").await;
     assert_eq!((delivery["state"].as_str(), delivery["attempt"].as_u64()), (Some("scheduled"), Some(2)));
     let shown = api.get(&format!("/app/shop/endpoint/{}", endpoint.id)).await;
-    assert_eq!(shown["disabled"], true);
+    assert_eq!((&shown["disabled"], &shown["disabledReason"]), (&json!(true), &json!("gone")));
     assert_eq!(receiver.arrivals().len(), 1);
 
     api.set(&endpoint, "enabled").await;

@@ -249,6 +249,9 @@ pub(crate) struct EndpointOut {
     rate_limit: Option<u32>,
     metadata: BTreeMap<String, String>,
     disabled: bool,
+    /// Why it is disabled, if nobody asked for that: `failures`, a long time of nothing but failure, or `gone`, its own
+    /// answer 410.
+    disabled_reason: Option<&'static str>,
     /// Its deliveries wait until it is resumed.
     paused: bool,
     timeout_ms: Option<u32>,
@@ -278,6 +281,7 @@ impl From<&Endpoint> for EndpointOut {
             rate_limit: fields.throttle_per_second,
             metadata: fields.metadata,
             disabled: endpoint.disabled.is_some(),
+            disabled_reason: endpoint.disabled.and_then(|disabled| disabled.by.reason()),
             paused: endpoint.paused.is_some(),
             timeout_ms: fields.timeout_ms,
             policy: fields.policy,

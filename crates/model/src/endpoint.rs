@@ -69,6 +69,18 @@ pub enum DisabledBy {
     Failing,
 }
 
+impl DisabledBy {
+    /// What happened, as the API spells it; `None` if somebody asked for it.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Request => None,
+            Self::Gone => Some("gone"),
+            Self::Failing => Some("failures"),
+        }
+    }
+}
+
 /// Why an endpoint gets nothing at present. Its deliveries wait; none is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hold {

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use postrider_model::attempt::{FAILURE_RESPONSE_KEPT_BYTES, SUCCESS_RESPONSE_KEPT_BYTES};
 use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next, Trigger};
-use postrider_model::id::AttemptId;
+use postrider_model::endpoint::DisabledBy;
+use postrider_model::id::{AttemptId, EndpointId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::{LaneEvent, Settlement};
+use postrider_model::time::UnixMs;
 
 use super::{Committer, Frame};
 use crate::committer::request::Urgent;
@@ -47,6 +49,7 @@ impl Committer {
             // Its payload was expunged while it was in flight.
             settlement.next = Next::Dead { reason: DeadReason::PayloadExpunged };
         }
+        let ended = settlement.outcome.started + settlement.outcome.duration;
         let id = AttemptId(self.id(frame.now, builder.next_position()));
         let (outcome, body) = outcome_record(id, &settlement, flight, !expected);
         if !self.push(builder, frame, Record::Outcome(outcome, Some(body))) {
@@ -55,8 +58,26 @@ impl Committer {
             return self.waiting_urgent.push_back(Urgent::Settle(settlement));
         }
         if let Some(by) = disable {
-            self.stage_config(Command::Disable { endpoint: key.endpoint, by }, builder, frame).ok();
+            self.stage_disabling(key.endpoint, by, ended, builder, frame);
         }
+    }
+
+    /// Nobody asked for it, so the operator is told.
+    fn stage_disabling(
+        &mut self,
+        id: EndpointId,
+        by: DisabledBy,
+        ended: UnixMs,
+        builder: &mut FrameBuilder,
+        frame: &mut Frame,
+    ) {
+        let enabled = self.shared.config.read().endpoint(id).filter(|found| found.disabled.is_none()).cloned();
+        let staged = self.stage_config(Command::Disable { endpoint: id, by }, builder, frame);
+        let (Ok(_), Some(endpoint), Some(reason)) = (staged, enabled, by.reason()) else { return };
+        let since = self.shared.state.lock().lanes.get(&id).and_then(|lane| lane.failing_since);
+        let failing_s = ended.since(since.unwrap_or(ended)).as_secs();
+        let application = endpoint.app;
+        tracing::warn!(%application, endpoint = %id, reason, failing_s, "an endpoint is disabled; its deliveries wait");
     }
 }
 
