@@ -241,8 +241,8 @@ pub(crate) fn wait(delivery: &Value) -> String {
         "application_busy" => {
             format!("{} of {} requests of the application in flight", field(wait, "inFlight"), field(wait, "limit"))
         }
-        "behind" => "an earlier one that goes first".into(),
-        "behind_dead_letter" => "an earlier one that is a dead letter".into(),
+        "behind" => format!("an earlier one that goes first{}", which(wait)),
+        "behind_dead_letter" => format!("an earlier one that is a dead letter{}", which(wait)),
         "turn" => "its turn".into(),
         "behind_window" => "the many that came before it".into(),
         "endpoint_disabled" => "the endpoint, which is disabled (`postrider endpoint enable`)".into(),
@@ -256,6 +256,12 @@ pub(crate) fn wait(delivery: &Value) -> String {
         "dispatch_paused" => "all dispatch, which is paused (`postrider resume`)".into(),
         other => other.to_owned(),
     }
+}
+
+/// The message that goes first, if it is known.
+fn which(wait: &Value) -> String {
+    let id = field(wait, "messageId");
+    if id.is_empty() { id } else { format!(", {id}") }
 }
 
 /// Deliveries in a table.
@@ -302,11 +308,14 @@ mod tests {
               "reason": null, "waits": { "reason": "not_due", "until": "2026-01-02T03:04:05.5Z" } },
             { "msgId": "msg_2", "endpointId": "ep_1", "eventType": "a.b", "state": "dead", "attempt": 10,
               "reason": "attempts_exhausted", "waits": null },
+            { "msgId": "msg_3", "endpointId": "ep_1", "eventType": "a.b", "state": "scheduled", "attempt": 1,
+              "reason": null, "waits": { "reason": "behind", "messageId": "msg_1" } },
         ]});
         let expected = "\
             MESSAGE  ENDPOINT  EVENT TYPE  STATE                     ATTEMPTS  WAITS FOR\n\
             msg_1    ep_1      a.b         scheduled                 1         its time, 2026-01-02 03:04:05Z\n\
-            msg_2    ep_1      a.b         dead: attempts_exhausted  10\n";
+            msg_2    ep_1      a.b         dead: attempts_exhausted  10\n\
+            msg_3    ep_1      a.b         scheduled                 0         an earlier one that goes first, msg_1\n";
         assert_eq!(list(&answer), expected);
     }
 

@@ -69,7 +69,8 @@ async fn keys_in_the_payload_are_independent_of_each_other() {
     for message in [&other, &none] {
         api.until_state(&endpoint, message, "delivered").await;
     }
-    api.until_waits(&endpoint, &second, "behind").await;
+    let waits = api.until_waits(&endpoint, &second, "behind").await;
+    assert_eq!(waits["waits"]["messageId"], first.as_str());
     let path = format!("/app/shop/endpoint/{}", endpoint.id);
     api.patch(&path, json!({ "policy": { "retrySchedule": [0, 0] } })).await;
     api.until_state(&endpoint, &second, "delivered").await;
@@ -124,7 +125,10 @@ async fn what_follows_a_dead_letter_waits_for_it_if_the_endpoint_wants_that() {
 
     receiver.next([Reply::Status(500)]);
     let more = send_numbered(&api, 2, |n| json!({ "n": n })).await;
-    api.until_waits(&endpoint, &more[1], "behind_dead_letter").await;
+    let waits = api.until_waits(&endpoint, &more[1], "behind_dead_letter").await;
+    assert_eq!(waits["waits"]["messageId"], more[0].as_str());
+    let why = server.run(&["delivery", "why", "--app", "shop", &more[1], &endpoint.id]).ok().stdout.clone();
+    assert!(why.contains(&more[0]), "{why}");
     let purge = format!("/app/shop/dead-letter/{}/{}", more[0], endpoint.id);
     assert_eq!(api.call("DELETE", &purge, &Value::Null).await.status, 204);
     api.until_state(&endpoint, &more[1], "delivered").await;

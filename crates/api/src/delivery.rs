@@ -68,6 +68,10 @@ pub(crate) struct WaitOut {
     in_flight: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u32>,
+    /// The message that goes first, of `behind` and `behind_dead_letter` of one delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    message_id: Option<MessageId>,
 }
 
 impl From<Wait> for WaitOut {
@@ -78,7 +82,11 @@ impl From<Wait> for WaitOut {
             }
             _ => (None, None),
         };
-        Self { reason: wait.reason(), until: wait.until().map(time::text), in_flight, limit }
+        let message_id = match wait {
+            Wait::Behind { message } | Wait::BehindDeadLetter { message } => message,
+            _ => None,
+        };
+        Self { reason: wait.reason(), until: wait.until().map(time::text), in_flight, limit, message_id }
     }
 }
 

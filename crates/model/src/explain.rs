@@ -2,7 +2,7 @@
 
 use crate::delivery::DeliveryKey;
 use crate::endpoint::Hold;
-use crate::id::EndpointId;
+use crate::id::{EndpointId, MessageId};
 use crate::time::UnixMs;
 
 /// Why a pending delivery is not in flight.
@@ -56,10 +56,16 @@ pub enum Wait {
     /// Nothing but the others whose turn comes first.
     Turn,
     /// An earlier delivery with the same order goes first.
-    Behind,
+    Behind {
+        /// Of this message, if that is known.
+        message: Option<MessageId>,
+    },
     /// An earlier one with the same order is a dead letter, and the endpoint's
     /// policy lets what follows wait.
-    BehindDeadLetter,
+    BehindDeadLetter {
+        /// Of this message, if that is known.
+        message: Option<MessageId>,
+    },
     /// It lies behind the window of its lane: earlier deliveries go first.
     BehindWindow,
 }
@@ -100,8 +106,8 @@ impl Wait {
             Self::ApplicationRateLimited { .. } => "application_rate_limited",
             Self::ApplicationBusy { .. } => "application_busy",
             Self::Turn => "turn",
-            Self::Behind => "behind",
-            Self::BehindDeadLetter => "behind_dead_letter",
+            Self::Behind { .. } => "behind",
+            Self::BehindDeadLetter { .. } => "behind_dead_letter",
             Self::BehindWindow => "behind_window",
         }
     }

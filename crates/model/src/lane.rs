@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::delivery::{DeliveryKey, Next, Scheduled, Trigger};
 use crate::endpoint::{DisabledBy, Hold};
-use crate::id::{AppId, EndpointId};
+use crate::id::{AppId, EndpointId, MessageId};
 use crate::job::{Job, Outcome};
 use crate::policy::Policy;
 use crate::ports::Answer;
@@ -141,6 +141,9 @@ pub trait DeliveryStore: Send + Sync {
 
     /// Whether a delivery is one of them.
     fn is_behind_window(&self, key: DeliveryKey) -> bool;
+
+    /// The message of a delivery that waits or is a dead letter, if it is in memory.
+    fn message_of(&self, key: DeliveryKey) -> Option<MessageId>;
 }
 
 /// Whether an endpoint that has failed since then has done so for long at `now`: when

@@ -89,9 +89,18 @@ impl Handle {
 impl Explain for Handle {
     fn why(&self, key: DeliveryKey) -> Option<Wait> {
         let at = self.now();
-        let known = self.shared.scheduler.lock().why(key, at);
-        // What lies behind the window has never been told.
-        known.or_else(|| self.shared.store.is_behind_window(key).then_some(Wait::BehindWindow))
+        let (known, first) = {
+            let scheduler = self.shared.scheduler.lock();
+            (scheduler.why(key, at), scheduler.behind(key))
+        };
+        let message = || first.and_then(|first| self.shared.store.message_of(first));
+        match known {
+            Some(Wait::Behind { .. }) => Some(Wait::Behind { message: message() }),
+            Some(Wait::BehindDeadLetter { .. }) => Some(Wait::BehindDeadLetter { message: message() }),
+            // What lies behind the window has never been told.
+            None => self.shared.store.is_behind_window(key).then_some(Wait::BehindWindow),
+            known => known,
+        }
     }
 
     fn flow(&self, endpoint: EndpointId) -> Option<Flow> {

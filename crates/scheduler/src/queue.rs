@@ -252,8 +252,18 @@ impl Queue {
         }
     }
 
+    /// The dead letter that holds up a message in this order.
+    pub(crate) fn dead_before(&self, order: u64, message: Position) -> Option<Position> {
+        self.holding.range((order, Position::ZERO)..(order, message)).next().map(|(_, dead)| *dead)
+    }
+
+    /// The first that waits in this order, if it is another one.
+    pub(crate) fn first_before(&self, order: u64, message: Position) -> Option<Position> {
+        self.ordered.range((order, Position::ZERO)..(order, message)).next().map(|(_, first)| *first)
+    }
+
     fn is_held(&self, order: u64, message: Position) -> bool {
-        self.holding.range((order, Position::ZERO)..(order, message)).next().is_some()
+        self.dead_before(order, message).is_some()
     }
 
     fn enqueue(&mut self, message: Position, now: UnixMs) {

@@ -34,6 +34,11 @@ pub(crate) fn key(lane: u8, message: u64) -> DeliveryKey {
     DeliveryKey { endpoint: endpoint(lane), message: Position::from_u64(message) }
 }
 
+/// The id of a delivery's message.
+pub(crate) fn message(key: DeliveryKey) -> MessageId {
+    MessageId(RawId::from_bytes([key.message.as_u64() as u8; 20]))
+}
+
 /// A lane without limits or hold.
 pub(crate) fn lane(of: u8, number: u8) -> Lane {
     Lane {
@@ -190,7 +195,7 @@ impl Outbox {
         Ok(Job {
             key,
             scheduled,
-            message: MessageId(RawId::from_bytes([0; 20])),
+            message: message(key),
             body: Bytes::from_static(b"{}"),
             content_type: Arc::from("application/json"),
             target: Arc::new(
@@ -299,5 +304,9 @@ impl DeliveryStore for Outbox {
     fn is_behind_window(&self, key: DeliveryKey) -> bool {
         let inner = self.inner.lock();
         inner.hidden > 0 && !inner.deliveries.contains_key(&key)
+    }
+
+    fn message_of(&self, key: DeliveryKey) -> Option<MessageId> {
+        self.inner.lock().deliveries.contains_key(&key).then(|| message(key))
     }
 }

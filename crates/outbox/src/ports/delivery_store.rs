@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postrider_model::delivery::{DeadReason, DeliveryKey, Scheduled};
 use postrider_model::endpoint::Endpoint;
-use postrider_model::id::EndpointId;
+use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
 use postrider_model::ports::Answer;
@@ -65,6 +65,13 @@ impl DeliveryStore for Outbox {
     fn is_behind_window(&self, key: DeliveryKey) -> bool {
         let state = self.shared.state.lock();
         state.lanes.get(&key.endpoint).is_some_and(|lane| lane.would_be_behind(key.message))
+    }
+
+    fn message_of(&self, key: DeliveryKey) -> Option<MessageId> {
+        let state = self.shared.state.lock();
+        let lane = state.lanes.get(&key.endpoint)?;
+        let live = lane.window.get(&key.message).map(|live| live.message);
+        live.or_else(|| lane.dead.get(&key.message).map(|dead| dead.message))
     }
 }
 

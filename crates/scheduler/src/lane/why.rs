@@ -21,9 +21,21 @@ impl Lane {
         }
         if !self.queue.is_first(message) {
             let by_dead = self.queue.is_held_by_dead(message);
-            return Some(if by_dead { Wait::BehindDeadLetter } else { Wait::Behind });
+            return Some(if by_dead {
+                Wait::BehindDeadLetter { message: None }
+            } else {
+                Wait::Behind { message: None }
+            });
         }
         Some(self.held_longest(waits.not_before, at))
+    }
+
+    /// The delivery that this one waits for in its order: a dead letter, else the
+    /// one that is in flight, else the first that waits.
+    pub(crate) fn behind(&self, message: Position) -> Option<Position> {
+        let order = self.queue.get(message).map(|waits| waits.order).filter(|order| *order != 0)?;
+        let flown = self.flights.iter().find(|flight| flight.order == order).map(|flight| flight.message);
+        self.queue.dead_before(order, message).or(flown).or_else(|| self.queue.first_before(order, message))
     }
 
     /// What the lane as a whole waits for; `None` if nothing waits in it.
@@ -33,8 +45,8 @@ impl Lane {
         }
         Some(match (self.hold, self.queue.next_due()) {
             (Some(hold), _) => Wait::Held(hold),
-            (None, None) if self.queue.has_dead() => Wait::BehindDeadLetter,
-            (None, None) => Wait::Behind,
+            (None, None) if self.queue.has_dead() => Wait::BehindDeadLetter { message: None },
+            (None, None) => Wait::Behind { message: None },
             (None, Some(due)) => self.held_longest(due, at),
         })
     }

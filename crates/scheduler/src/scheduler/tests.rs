@@ -137,7 +137,7 @@ fn one_order_key_goes_one_after_the_other_through_a_retry() {
     assert_eq!(world.run(), [key(1, 3)], "without an order key it passes by");
     world.answer(key(1, 3), answered(200));
     assert_eq!(world.run(), []);
-    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::Behind));
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::Behind { message: None }));
     let due = world.at.now + 5 * S;
     assert_eq!(world.scheduler.why(key(1, 0), world.at), Some(Wait::NotDue { due }));
     world.pass(5 * S);

@@ -22,6 +22,13 @@ impl Scheduler {
         lane.why(key.message, at).map(|wait| self.with_application(lane, wait, at))
     }
 
+    /// The delivery that a delivery waits for in its order, if it waits for one.
+    #[must_use]
+    pub fn behind(&self, key: DeliveryKey) -> Option<DeliveryKey> {
+        let message = self.lanes.get(&key.endpoint)?.behind(key.message)?;
+        Some(DeliveryKey { message, ..key })
+    }
+
     /// How it stands with an endpoint's lane.
     #[must_use]
     pub fn flow(&self, endpoint: EndpointId, at: Moment) -> Option<Flow> {

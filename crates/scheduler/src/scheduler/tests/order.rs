@@ -14,11 +14,14 @@ fn first_in_first_out_holds_through_failures_and_goes_on_after_a_dead_letter() {
     assert_eq!(world.run(), [key(1, 1)]);
     world.answer(key(1, 1), answered(404));
     assert_eq!(world.run(), [], "the failed one holds the line");
-    assert_eq!(world.scheduler.why(key(1, 2), world.at), Some(Wait::Behind));
+    assert_eq!(world.scheduler.behind(key(1, 3)), Some(key(1, 1)), "not the one before it");
+    assert_eq!(world.scheduler.behind(key(1, 1)), None);
+    assert_eq!(world.scheduler.why(key(1, 2), world.at), Some(Wait::Behind { message: None }));
     world.pass(5 * S);
     assert_eq!(world.run(), [key(1, 1)]);
     world.answer(key(1, 1), answered(404));
     assert_eq!(world.run(), [key(1, 2)], "it is dead now");
+    assert_eq!(world.scheduler.behind(key(1, 3)), Some(key(1, 2)), "it is in flight");
     world.answer(key(1, 2), answered(200));
     assert_eq!(world.run(), [key(1, 3)]);
 }
@@ -45,7 +48,8 @@ fn behind_a_dead_letter_others_wait_until_it_is_replayed_or_gone() {
     world.run();
     world.answer(key(1, 1), answered(404));
     assert_eq!(world.run(), []);
-    assert_eq!(world.scheduler.why(key(1, 2), world.at), Some(Wait::BehindDeadLetter));
+    assert_eq!(world.scheduler.why(key(1, 2), world.at), Some(Wait::BehindDeadLetter { message: None }));
+    assert_eq!(world.scheduler.behind(key(1, 2)), Some(key(1, 1)), "the dead letter");
     world.outbox.happen(key(1, 1), DeliveryEvent::Replayed { at: world.at.now });
     assert_eq!(world.run(), [key(1, 1)]);
     world.answer(key(1, 1), answered(404));

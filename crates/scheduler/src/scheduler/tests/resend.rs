@@ -82,7 +82,7 @@ fn a_resend_keeps_to_hold_pause_and_order() {
     assert_eq!(world.run(), [key(1, 2)]);
     resend(&world, key(1, 3));
     assert_eq!(world.run(), []);
-    assert_eq!(world.scheduler.why(key(1, 3), world.at), Some(Wait::Behind));
+    assert_eq!(world.scheduler.why(key(1, 3), world.at), Some(Wait::Behind { message: None }));
     world.answer(key(1, 2), answered(200));
     assert_eq!(world.run(), [key(1, 3)]);
 }
