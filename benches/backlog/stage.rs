@@ -79,7 +79,7 @@ impl Stage {
         let receiver = Receiver::start(Arc::clone(&ledger))?;
         let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(options.shared.dir())?);
         let server = Server::on(&data)?;
-        server.register(options.good, receiver.address).await?;
+        server.register(options.good, 1, receiver.address).await?;
         let events = Events::new(options.body_bytes, options.good);
         let mut stage = Self { server, data, _receiver: receiver, ledger, events, next: 0 };
         stage.deliver(warm_up, None).await?;

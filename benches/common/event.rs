@@ -1,5 +1,7 @@
 //! The events: numbered, of one size.
 
+use std::ops::Range;
+
 /// The event type of them all.
 pub(crate) const TYPE: &str = "order.paid";
 /// What every body begins with.
@@ -49,19 +51,47 @@ impl Events {
         out.extend_from_slice(b"}\n");
     }
 
-    /// The body of the request to the HTTP API.
+    /// The body of the request to the HTTP API that sends one event.
     pub(crate) fn api_body(&self, n: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.body_bytes + 64);
-        out.extend_from_slice(format!(r#"{{"eventType":"{TYPE}","payload":"#).as_bytes());
-        self.push_body(&mut out, n);
-        out.push(b'}');
+        self.push_message(&mut out, n);
         out
+    }
+
+    /// The body of the request to the HTTP API that sends many events of one application.
+    pub(crate) fn batch_body(&self, numbers: Range<usize>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(numbers.len() * (self.body_bytes + 64));
+        out.extend_from_slice(br#"{"messages":"#);
+        let mut before = b'[';
+        for n in numbers {
+            out.push(before);
+            self.push_message(&mut out, n);
+            before = b',';
+        }
+        out.extend_from_slice(b"]}");
+        out
+    }
+
+    fn push_message(&self, out: &mut Vec<u8>, n: usize) {
+        out.extend_from_slice(format!(r#"{{"eventType":"{TYPE}","payload":"#).as_bytes());
+        self.push_body(out, n);
+        out.push(b'}');
     }
 }
 
 /// The uid of an application.
 pub(crate) fn application(index: usize) -> String {
     format!("bench-{index}")
+}
+
+/// The path of an endpoint of an application.
+pub(crate) fn path(endpoint: usize) -> String {
+    format!("/hook/{endpoint}")
+}
+
+/// The endpoint with this path, if it is one of ours.
+pub(crate) fn endpoint(path: &str) -> Option<usize> {
+    path.strip_prefix("/hook/")?.parse().ok()
 }
 
 /// The number in a body, if it is one of ours.

@@ -1,7 +1,7 @@
 //! When each event was sent, answered, and arrived.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 /// Zero means: not yet.
 pub(crate) struct Ledger {
     origin: Instant,
+    /// To how many endpoints each event goes.
+    endpoints: usize,
     times: Vec<Times>,
     arrivals: AtomicUsize,
     /// Wakes the waiter when so many have arrived.
@@ -24,6 +26,8 @@ struct Times {
     sent: AtomicU64,
     answered: AtomicU64,
     arrived: AtomicU64,
+    /// A bit for each endpoint that has it.
+    endpoints: AtomicU16,
 }
 
 /// The times of one event, in nanoseconds since the scenario's start.
@@ -31,14 +35,21 @@ struct Times {
 pub(crate) struct Passage {
     pub(crate) sent: u64,
     pub(crate) answered: u64,
+    /// At the last of its endpoints.
     pub(crate) arrived: u64,
 }
 
 impl Ledger {
-    /// For events with numbers below `events`.
+    /// For events with numbers below `events` that go to one endpoint each.
     pub(crate) fn new(events: usize) -> Self {
+        Self::with_endpoints(events, 1)
+    }
+
+    /// For events with numbers below `events` that go to so many endpoints each, at most 16.
+    pub(crate) fn with_endpoints(events: usize, endpoints: usize) -> Self {
         Self {
             origin: Instant::now(),
+            endpoints,
             times: std::iter::repeat_with(Times::default).take(events).collect(),
             arrivals: AtomicUsize::new(0),
             awaited: AtomicUsize::new(usize::MAX),
@@ -68,13 +79,15 @@ impl Ledger {
         }
     }
 
-    /// This one has arrived now, with a good signature. Only the first time counts.
-    pub(crate) fn arrived(&self, n: usize) {
-        let Some(times) = self.times.get(n) else { return self.refused() };
-        if times.arrived.compare_exchange(0, self.now(), Relaxed, Relaxed).is_err() {
+    /// This one has arrived now at an endpoint, with a good signature. Only the first time counts.
+    pub(crate) fn arrived(&self, n: usize, endpoint: usize) {
+        let Some(times) = self.times.get(n).filter(|_| endpoint < self.endpoints) else { return self.refused() };
+        let bit = 1 << endpoint;
+        if times.endpoints.fetch_or(bit, Relaxed) & bit != 0 {
             self.twice.fetch_add(1, Relaxed);
             return;
         }
+        times.arrived.fetch_max(self.now(), Relaxed);
         let arrivals = self.arrivals.fetch_add(1, Relaxed) + 1;
         if arrivals >= self.awaited.load(Relaxed) {
             self.all_there.notify_one();
@@ -86,16 +99,17 @@ impl Ledger {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// Waits until `events` have arrived.
+    /// Waits until so many events have arrived at all of their endpoints.
     pub(crate) async fn all_arrived(&self, events: usize) {
-        self.awaited.store(events, Relaxed);
-        while self.arrivals() < events {
+        let arrivals = events * self.endpoints;
+        self.awaited.store(arrivals, Relaxed);
+        while self.arrivals() < arrivals {
             // Looks again now and then: the last one may come between look and wait.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(100), self.all_there.notified()).await;
         }
     }
 
-    /// How many have arrived.
+    /// How many have arrived, each endpoint counted.
     pub(crate) fn arrivals(&self) -> usize {
         self.arrivals.load(Relaxed)
     }

@@ -1,5 +1,5 @@
-//! The endpoint: verifies every request and answers 204 at once. It has one
-//! thread with a runtime of its own.
+//! The endpoints: one server verifies every request and answers 204 at once. It has
+//! one thread with a runtime of its own.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -88,14 +88,16 @@ async fn answer(
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let (status, number) = match event::number(&body) {
-        Some(number) if key.verifies(&head.headers, &body) => (StatusCode::NO_CONTENT, Some(number)),
-        _ => (StatusCode::BAD_REQUEST, None),
+    let status = match (event::number(&body), event::endpoint(head.uri.path())) {
+        (Some(number), Some(endpoint)) if key.verifies(&head.headers, &body) => {
+            ledger.arrived(number, endpoint);
+            StatusCode::NO_CONTENT
+        }
+        _ => {
+            ledger.refused();
+            StatusCode::BAD_REQUEST
+        }
     };
-    match number {
-        Some(number) => ledger.arrived(number),
-        None => ledger.refused(),
-    }
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;
     Ok(response)

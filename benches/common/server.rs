@@ -93,15 +93,30 @@ impl Server {
         self.child.id()
     }
 
-    /// Makes applications, each with one endpoint at `receiver`.
-    pub(crate) async fn register(&self, applications: usize, receiver: SocketAddr) -> Result<(), Failure> {
+    /// Makes applications, each with so many endpoints at `receiver`.
+    pub(crate) async fn register(
+        &self,
+        applications: usize,
+        endpoints: usize,
+        receiver: SocketAddr,
+    ) -> Result<(), Failure> {
         let mut api = Connection::open(self.api, &self.token).await?;
         for uid in (0..applications).map(application) {
             api.create("/api/v1/app", json!({ "name": uid, "uid": uid })).await?;
-            let endpoint = json!({ "url": format!("http://{receiver}/hook"), "secret": SECRET });
-            api.create(&format!("/api/v1/app/{uid}/endpoint"), endpoint).await?;
+            for endpoint in 0..endpoints {
+                let url = format!("http://{receiver}{}", event::path(endpoint));
+                api.create(&format!("/api/v1/app/{uid}/endpoint"), json!({ "url": url, "secret": SECRET })).await?;
+            }
         }
         api.create("/api/v1/event-type", json!({ "name": event::TYPE, "description": "for the benchmark" })).await
+    }
+
+    /// Delivers nothing from now on.
+    pub(crate) async fn pause(&self) -> Result<(), Failure> {
+        let path = "/api/v1/dispatch/pause";
+        let (status, body) =
+            Connection::open(self.api, &self.token).await?.call(http::Method::POST, path, vec![]).await?;
+        if status.is_success() { Ok(()) } else { Err(refused(path, status, &body)) }
     }
 
     /// Present values of metrics; 0 for one that was not counted yet.

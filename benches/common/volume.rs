@@ -19,6 +19,9 @@ const BLOCK_BYTES: u64 = 4_096;
 /// protected cache.
 const SUSPICIOUS: Duration = Duration::from_micros(15);
 
+/// File systems that are no disk's.
+const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
+
 /// A file system and what a sync costs on it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Volume {
@@ -35,12 +38,15 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Measures the one that holds `dir`.
+    /// Measures the one that holds `dir`. One that is kept in memory is refused.
     pub(crate) fn measure(dir: &Path) -> Result<Self, Failure> {
         let (file_system, device, mount_options) = mount(&dir.canonicalize()?)?;
+        if IN_MEMORY.contains(&file_system.as_str()) {
+            let dir = dir.display();
+            return Err(format!("{dir} is on {file_system}, where a sync keeps nothing; give a --dir on a disk").into());
+        }
         let (half, sync_us) = syncs(dir)?;
-        let in_memory = matches!(file_system.as_str(), "tmpfs" | "ramfs");
-        Ok(Self { file_system, device, mount_options, sync_us, sync_is_real: !in_memory && half >= SUSPICIOUS })
+        Ok(Self { file_system, device, mount_options, sync_us, sync_is_real: half >= SUSPICIOUS })
     }
 }
 

@@ -14,14 +14,14 @@ pub(crate) struct Figures {
     pub(crate) events: usize,
     /// From the first event sent to the last answer; for a client alone there is no such thing.
     pub(crate) accepted_per_s: Option<f64>,
-    /// From the first event sent to the last arrival.
-    pub(crate) delivered_per_s: f64,
+    /// Deliveries, from the first event sent to the last arrival; none where nothing is delivered.
+    pub(crate) delivered_per_s: Option<f64>,
     /// From an event sent to its answer.
     pub(crate) sent_to_answer_us: Spread,
-    /// From an event sent to its arrival.
-    pub(crate) sent_to_arrival_us: Spread,
-    /// From the answer to the arrival; 0 where the arrival came first.
-    pub(crate) answer_to_arrival_us: Spread,
+    /// From an event sent to its arrival at the last of its endpoints.
+    pub(crate) sent_to_arrival_us: Option<Spread>,
+    /// From the answer to that arrival; 0 where the arrival came first.
+    pub(crate) answer_to_arrival_us: Option<Spread>,
     /// Processor time for each event: of the server, or of the client alone.
     pub(crate) cpu_us_per_event: f64,
     /// The same of those who send to the doors.
@@ -46,7 +46,7 @@ pub(crate) struct Store {
     /// Frames appended to the journal.
     pub(crate) frames: f64,
     /// The most memory the server had resident, in MiB.
-    pub(crate) peak_rss_mib: f64,
+    pub(crate) peak_rss_mib: Option<f64>,
 }
 
 /// Processor times of one round.
@@ -62,20 +62,27 @@ pub(crate) struct Cpu {
 }
 
 impl Figures {
-    /// Out of the times of the events.
-    pub(crate) fn new(passages: &[Passage], cpu: &Cpu, store: Option<Store>, arrived_twice: usize) -> Self {
+    /// Out of the times of the events, of which each went to so many endpoints.
+    pub(crate) fn new(
+        passages: &[Passage],
+        endpoints: usize,
+        cpu: &Cpu,
+        store: Option<Store>,
+        arrived_twice: usize,
+    ) -> Self {
         let first_sent = passages.iter().map(|passage| passage.sent).min().unwrap_or_default();
         let last = |time: fn(&Passage) -> u64| passages.iter().map(time).max().unwrap_or_default();
         let per_s = |end: u64| passages.len() as f64 / (end.saturating_sub(first_sent).max(1) as f64 / 1e9);
         let spread = |length: fn(&Passage) -> u64| Spread::of_nanos(passages.iter().map(length).collect());
+        let delivered = endpoints > 0;
         let per_event = |time: Duration| time.as_secs_f64() * 1e6 / passages.len().max(1) as f64;
         Self {
             events: passages.len(),
-            accepted_per_s: cpu.load.map(|_| per_s(last(|passage| passage.answered))),
-            delivered_per_s: per_s(last(|passage| passage.arrived)),
+            accepted_per_s: store.is_some().then(|| per_s(last(|passage| passage.answered))),
+            delivered_per_s: delivered.then(|| endpoints as f64 * per_s(last(|passage| passage.arrived))),
             sent_to_answer_us: spread(|passage| passage.answered.saturating_sub(passage.sent)),
-            sent_to_arrival_us: spread(|passage| passage.arrived.saturating_sub(passage.sent)),
-            answer_to_arrival_us: spread(|passage| passage.arrived.saturating_sub(passage.answered)),
+            sent_to_arrival_us: delivered.then(|| spread(|passage| passage.arrived.saturating_sub(passage.sent))),
+            answer_to_arrival_us: delivered.then(|| spread(|passage| passage.arrived.saturating_sub(passage.answered))),
             cpu_us_per_event: per_event(cpu.subject),
             load_cpu_us_per_event: cpu.load.map(per_event),
             receiver_cpu_us_per_event: per_event(cpu.receiver),
@@ -83,5 +90,14 @@ impl Figures {
             store,
             arrived_twice,
         }
+    }
+    /// What is compared: deliveries a second, or what is accepted where nothing is delivered.
+    pub(crate) fn rate(&self) -> f64 {
+        self.delivered_per_s.or(self.accepted_per_s).unwrap_or_default()
+    }
+
+    /// Events on one sync.
+    pub(crate) fn per_sync(&self) -> Option<f64> {
+        self.store.map(|store| self.events as f64 / store.syncs.max(1.0))
     }
 }

@@ -13,11 +13,12 @@ use crate::common::api::{Connection, refused};
 use crate::common::ledger::Ledger;
 use crate::common::load::Load;
 
-/// Sends the events of `load` and waits for all answers.
+/// Sends the events of `load`, each by itself or in batches of so many, and waits for all answers.
 pub(crate) async fn send(
     address: SocketAddr,
     token: &str,
     connections: usize,
+    batch: Option<usize>,
     load: &Load,
     ledger: &Arc<Ledger>,
 ) -> Result<(), Failure> {
@@ -28,7 +29,7 @@ pub(crate) async fn send(
     }
     let mut clients = JoinSet::new();
     for connection in opened {
-        clients.spawn(client(connection, Arc::clone(&next), load.clone(), Arc::clone(ledger)));
+        clients.spawn(client(connection, Arc::clone(&next), batch, load.clone(), Arc::clone(ledger)));
     }
     while let Some(ended) = clients.join_next().await {
         ended??;
@@ -39,22 +40,30 @@ pub(crate) async fn send(
 async fn client(
     mut connection: Connection,
     next: Arc<AtomicUsize>,
+    batch: Option<usize>,
     load: Load,
     ledger: Arc<Ledger>,
 ) -> Result<(), Failure> {
     loop {
-        let n = next.fetch_add(1, Ordering::Relaxed);
+        let n = next.fetch_add(batch.unwrap_or(1), Ordering::Relaxed);
         if n >= load.numbers.end {
             return Ok(());
         }
         load.pace.wait_for(n).await;
-        let path = format!("/api/v1/app/{}/msg", load.events.application(n));
-        let body = load.events.api_body(n);
-        ledger.sent(n..n + 1);
+        let mut path = format!("/api/v1/app/{}/msg", load.events.application(n));
+        let (numbers, body) = match batch {
+            None => (n..n + 1, load.events.api_body(n)),
+            Some(size) => {
+                path += "/batch";
+                let numbers = n..(n + size).min(load.numbers.end);
+                (numbers.clone(), load.events.batch_body(numbers))
+            }
+        };
+        ledger.sent(numbers.clone());
         let (status, answer) = connection.call(Method::POST, &path, body).await?;
         if status != StatusCode::ACCEPTED {
             return Err(refused(&path, status, &answer));
         }
-        ledger.answered(n);
+        numbers.for_each(|n| ledger.answered(n));
     }
 }

@@ -1,4 +1,5 @@
-//! Events a second from end to end, beside the same HTTP client alone.
+//! Events a second that are accepted, and deliveries a second from end to end,
+//! each beside what the disk and the sockets allow.
 //!
 //! ```text
 //!   this process                        server process        this process
@@ -11,14 +12,16 @@
 //!            +------------------> Ledger <----------------------+
 //!                 sent, answered         arrived
 //!
-//!   [client threads: hyper alone, or the dispatcher alone] --> [receiver thread]
+//!   [main thread: bare connections, or the dispatcher alone] --> [receiver thread]
+//!   [main thread: append + fdatasync] --> a file beside the data directories
 //! ```
 //!
-//! One run measures all of it, round after round: the client alone first, then
-//! each door with a new server on a new data directory. docs/benchmarks.md says
+//! One run measures all of it, round after round: the limits, and each door with
+//! a new server on a new data directory. docs/benchmarks.md says
 //! what the figures mean.
 
-mod client_alone;
+mod alone;
+mod append;
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
@@ -50,11 +53,14 @@ fn run(options: &Options) -> Result<(), Failure> {
     let scenarios = Scenario::all(options);
     let mut report = Report::new(options, Machine::here(), Volume::measure(&dir)?, &scenarios);
     for round in 1..=options.rounds() {
-        for (scenario, rows) in scenarios.iter().zip(&mut report.rows) {
+        let mut figures = Vec::new();
+        for scenario in &scenarios {
             note(&format!("round {round} of {}: {}", options.rounds(), scenario.name()));
-            let figures = scenario.run(&setting).map_err(|failure| format!("{}: {failure}", scenario.name()))?;
-            rows.rounds.push(figures);
+            let before: Vec<_> = scenarios.iter().copied().zip(&figures).collect();
+            let measured = scenario.run(&setting, &before);
+            figures.push(measured.map_err(|failure| format!("{}: {failure}", scenario.name()))?);
         }
+        report.add_round(figures);
     }
     report.print(options.shared.json)
 }

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::common::options::Shared;
 
-/// Events a second from end to end, beside the same HTTP client alone.
+/// Events a second from end to end, beside what the disk and the sockets allow.
 #[derive(Debug, Parser)]
 #[command(name = "end_to_end")]
 pub(crate) struct Options {
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// Bytes of one event's body
     #[arg(long, default_value_t = 1_024)]
     pub(crate) body_bytes: usize,
-    /// Lines in flight on the ingest socket
+    /// Lines in flight on the ingest socket where events are delivered
     #[arg(long, default_value_t = 256)]
     pub(crate) window: usize,
     /// HTTP connections, with one event in flight on each
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Events a second where the load is steady
     #[arg(long, default_value_t = 500)]
     pub(crate) rate: u32,
-    /// Only scenarios whose name contains this; without the client alone there are no ratios
+    /// Only scenarios whose name contains this; without its limit a scenario has no ratio
     #[arg(long)]
     pub(crate) only: Option<String>,
 }

@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
 use serde_json::json;
 
 use crate::common::Failure;
 use crate::common::machine::Machine;
+use crate::common::middle::Middle;
 use crate::common::spread::Spread;
 use crate::common::volume::Volume;
 use crate::figures::Figures;
 use crate::options::Options;
-use crate::scenario::Scenario;
+use crate::scenario::{ACCEPT_CONNECTIONS, ACCEPT_WINDOW, BATCH, Scenario};
 
 /// All rounds of all scenarios.
 pub(crate) struct Report {
@@ -19,29 +19,22 @@ pub(crate) struct Report {
     volume: Volume,
     load: String,
     /// One for each scenario.
-    pub(crate) rows: Vec<Row>,
+    rows: Vec<Row>,
 }
 
 /// All rounds of one scenario.
-pub(crate) struct Row {
+struct Row {
     scenario: Scenario,
     /// In their order.
-    pub(crate) rounds: Vec<Figures>,
-}
-
-/// How many times as fast as the client alone in the same round.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Ratio {
-    median: f64,
-    min: f64,
-    max: f64,
+    rounds: Vec<Figures>,
 }
 
 impl Report {
     pub(crate) fn new(options: &Options, machine: Machine, volume: Volume, scenarios: &[Scenario]) -> Self {
         let load = format!(
             "{} events of {} bytes in a scenario, {} round(s); {} lines in flight on the socket, \
-             {} HTTP connections with one event each",
+             {} HTTP connections with one event each; to accept, {ACCEPT_CONNECTIONS} connections with \
+             {ACCEPT_WINDOW} lines or a batch of {BATCH} in flight each",
             options.events(),
             options.body_bytes,
             options.rounds(),
@@ -58,12 +51,21 @@ impl Report {
         Ok(io::stdout().write_all(text.as_bytes())?)
     }
 
+    /// The figures of one round, in the order of the scenarios.
+    pub(crate) fn add_round(&mut self, figures: Vec<Figures>) {
+        for (row, figures) in self.rows.iter_mut().zip(figures) {
+            row.rounds.push(figures);
+        }
+    }
+
     fn json(&self) -> serde_json::Value {
         let row = |row: &Row| {
+            let compared = self.compared(row);
             json!({
                 "scenario": row.scenario.name(),
-                "accepted_of_client_alone": self.ratio(row, |figures| figures.accepted_per_s),
-                "delivered_of_client_alone": self.ratio(row, |figures| Some(figures.delivered_per_s)),
+                "limit": compared.as_ref().map(|(limit, _)| limit),
+                "ratio": compared.as_ref().map(|(_, ratio)| ratio),
+                "target": row.scenario.target,
                 "rounds": row.rounds,
             })
         };
@@ -78,36 +80,38 @@ impl Report {
     fn text(&self) -> String {
         let mut text = self.head();
         text += &format!(
-            "\n{:42} {:>10} {:>11} {:>17} {:>17}\n",
-            "median round", "accepted/s", "delivered/s", "accepted, ratio", "delivered, ratio"
+            "\n{:48} {:>10} {:>11} {:>17} {:>7}  {}\n",
+            "median round", "accepted/s", "delivered/s", "ratio", "target", "by"
         );
         for (row, median) in self.medians() {
-            let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
+            let rate = |rate: Option<f64>| rate.map_or_else(none, |rate| format!("{rate:.0}"));
+            let (limit, ratio) =
+                self.compared(row).map_or_else(|| (none(), none()), |(limit, ratio)| (limit, ratio.to_string()));
             text += &format!(
-                "{:42} {:>10} {:>11} {:>17} {:>17}\n",
+                "{:48} {:>10} {:>11} {ratio:>17} {:>7}  {limit}\n",
                 row.scenario.name(),
                 rate(median.accepted_per_s),
-                rate(Some(median.delivered_per_s)),
-                in_words(self.ratio(row, |figures| figures.accepted_per_s)),
-                in_words(self.ratio(row, |figures| Some(figures.delivered_per_s))),
+                rate(median.delivered_per_s),
+                row.scenario.target.map_or_else(none, |target| format!(">= {target}")),
             );
         }
         text += &format!(
-            "\n{:42} {:>17} {:>17} {:>17}\n",
+            "\n{:48} {:>17} {:>17} {:>17}\n",
             "milliseconds, p50 / p99", "sent-answer", "sent-arrival", "answer-arrival"
         );
         for (row, median) in self.medians() {
-            let spread = |of: &Spread| format!("{:.2} / {:.2}", of.p50 / 1e3, of.p99 / 1e3);
+            let spread =
+                |of: Option<Spread>| of.map_or_else(none, |of| format!("{:.2} / {:.2}", of.p50 / 1e3, of.p99 / 1e3));
             text += &format!(
-                "{:42} {:>17} {:>17} {:>17}\n",
+                "{:48} {:>17} {:>17} {:>17}\n",
                 row.scenario.name(),
-                spread(&median.sent_to_answer_us),
-                spread(&median.sent_to_arrival_us),
-                spread(&median.answer_to_arrival_us),
+                spread(Some(median.sent_to_answer_us)),
+                spread(median.sent_to_arrival_us),
+                spread(median.answer_to_arrival_us),
             );
         }
         text += &format!(
-            "\n{:42} {:>7} {:>6} {:>9} {:>7} {:>9} {:>7} {:>8} {:>7}\n",
+            "\n{:48} {:>7} {:>6} {:>9} {:>7} {:>9} {:>7} {:>8} {:>7}\n",
             "processor us/event; store",
             "subject",
             "load",
@@ -119,7 +123,7 @@ impl Report {
             "MiB"
         );
         for (row, median) in self.medians() {
-            text += &format!("{:42} {}\n", row.scenario.name(), costs(median));
+            text += &format!("{:48} {}\n", row.scenario.name(), costs(median));
         }
         text
     }
@@ -137,37 +141,30 @@ impl Report {
         self.rows.iter().filter_map(|row| row.median().map(|median| (row, median)))
     }
 
-    /// Each round is compared with the client alone of the same round.
-    fn ratio(&self, row: &Row, rate: impl Fn(&Figures) -> Option<f64>) -> Option<Ratio> {
-        let reference = self.rows.iter().find(|other| row.scenario.is_compared_with(&other.scenario))?;
-        let pairs = row.rounds.iter().zip(&reference.rounds);
-        let ratios: Option<Vec<f64>> = pairs.map(|(own, alone)| Some(rate(own)? / alone.delivered_per_s)).collect();
-        let mut ratios = ratios?;
-        ratios.sort_unstable_by(f64::total_cmp);
-        let at = |place: usize| ratios.get(place).copied();
-        Some(Ratio { median: at(middle(ratios.len()))?, min: at(0)?, max: *ratios.last()? })
+    /// The limit of what a row measures, and the ratio by it, each round by itself.
+    fn compared(&self, row: &Row) -> Option<(String, Middle)> {
+        let limit = self.rows.iter().find(|other| other.scenario.is_limit_of(&row.scenario))?;
+        let pairs = row.rounds.iter().zip(&limit.rounds);
+        let ratios = pairs.map(|(own, limit)| own.rate() / limit.rate()).collect();
+        Some((limit.scenario.name(), Middle::of(ratios)))
     }
 }
 
 impl Row {
-    /// The round whose deliveries a second are the median.
+    /// The round whose rate is the median.
     fn median(&self) -> Option<&Figures> {
         let mut rounds: Vec<&Figures> = self.rounds.iter().collect();
-        rounds.sort_unstable_by(|one, other| one.delivered_per_s.total_cmp(&other.delivered_per_s));
-        rounds.get(middle(rounds.len())).copied()
+        rounds.sort_unstable_by(|one, other| one.rate().total_cmp(&other.rate()));
+        rounds.get(rounds.len() / 2).copied()
     }
 }
 
-fn middle(count: usize) -> usize {
-    count.saturating_sub(1) / 2
-}
-
-fn in_words(ratio: Option<Ratio>) -> String {
-    ratio.map_or_else(|| "-".to_owned(), |Ratio { median, min, max }| format!("{median:.2} ({min:.2}-{max:.2})"))
+fn none() -> String {
+    "-".to_owned()
 }
 
 fn costs(figures: &Figures) -> String {
-    let load = figures.load_cpu_us_per_event.map_or_else(|| "-".to_owned(), |load| format!("{load:.0}"));
+    let load = figures.load_cpu_us_per_event.map_or_else(none, |load| format!("{load:.0}"));
     let machine = format!(
         "{:>7.0} {load:>6} {:>9.0} {:>5.0} %",
         figures.cpu_us_per_event,
@@ -175,9 +172,7 @@ fn costs(figures: &Figures) -> String {
         figures.others_cpu_share * 100.0
     );
     let Some(store) = figures.store else { return machine };
-    let per_sync = figures.events as f64 / store.syncs.max(1.0);
-    format!(
-        "{machine} {:>9.0} {:>7.0} {per_sync:>8.1} {:>7.0}",
-        store.written_bytes_per_event, store.syncs, store.peak_rss_mib
-    )
+    let per_sync = figures.per_sync().unwrap_or_default();
+    let peak = store.peak_rss_mib.map_or_else(none, |mib| format!("{mib:.0}"));
+    format!("{machine} {:>9.0} {:>7.0} {per_sync:>8.1} {peak:>7}", store.written_bytes_per_event, store.syncs)
 }

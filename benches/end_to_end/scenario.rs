@@ -10,30 +10,47 @@ use crate::common::event::Events;
 use crate::common::load::{Load, Pace};
 use crate::figures::Figures;
 use crate::options::Options;
-use crate::{client_alone, through_door};
+use crate::{alone, append, through_door};
 
-/// Requests in flight to one endpoint: the server's default, and so the client's alone.
-const PER_ENDPOINT: usize = 32;
-/// Connections to one host: the same.
-const PER_HOST: usize = 256;
+/// Connections of the bare loop.
+pub(crate) const CONNECTIONS: usize = 64;
+/// Requests in flight to one endpoint: the server's default.
+pub(crate) const PER_ENDPOINT: usize = 32;
+/// Connections of those who only have events accepted: to the ingest socket, or with batches.
+pub(crate) const ACCEPT_CONNECTIONS: usize = 4;
+/// Lines in flight on each of them.
+pub(crate) const ACCEPT_WINDOW: usize = 64;
+/// Events in a batch.
+pub(crate) const BATCH: usize = 100;
 /// Events for each endpoint before anything is measured. A lane begins at one
 /// request in flight and gets one more after as many successes as it has in
 /// flight, so it needs 1 + 2 + ... + 31 = 496 to reach [`PER_ENDPOINT`].
 const WARM_UP: usize = 600;
-/// Applications where there are many.
+/// Applications, or endpoints, where there are many.
 const MANY: usize = 10;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// hyper's client and a signature, nothing else.
-    Hyper,
-    /// The dispatcher: the same client behind the address guard and the deadline.
+    /// Connections and a signature, nothing else: the limit of delivering.
+    Loop,
+    /// The dispatcher: a client with a pool behind the address guard and the deadline.
     Dispatcher,
-    /// The server through its ingest socket.
+    /// The server.
+    Server(Door),
+    /// A file and its syncs: the limit of accepting through this door.
+    Append(Door),
+}
+
+/// Where events come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The ingest socket.
     Socket,
-    /// The server through its HTTP API over TCP.
+    /// The HTTP API over TCP, one event a request.
     Http,
+    /// The same with [`BATCH`] events a request.
+    Batch,
 }
 
 /// One line of the result.
@@ -42,10 +59,15 @@ pub(crate) struct Scenario {
     pub(crate) subject: Subject,
     /// Events that are measured.
     pub(crate) events: usize,
-    /// Each with one endpoint.
     pub(crate) applications: usize,
+    /// Of each application; an event goes to all of them.
+    pub(crate) endpoints: usize,
     /// Events a second, if it is not as many as possible.
     pub(crate) rate: Option<u32>,
+    /// Whether nothing is delivered.
+    pub(crate) paused: bool,
+    /// The ratio by its limit that it should reach.
+    pub(crate) target: Option<f64>,
 }
 
 /// What is the same for all scenarios.
@@ -82,53 +104,74 @@ impl Setting {
 impl Scenario {
     /// All of them, in the order in which they run.
     pub(crate) fn all(options: &Options) -> Vec<Self> {
-        let full = |subject, applications| Self { subject, applications, events: options.events(), rate: None };
-        let steady =
-            |subject| Self { subject, applications: 1, events: options.steady_events(), rate: Some(options.rate) };
+        let plain = |subject| Self {
+            subject,
+            applications: 1,
+            endpoints: 1,
+            events: options.events(),
+            rate: None,
+            paused: false,
+            target: None,
+        };
+        let server = |door| plain(Subject::Server(door));
+        let accept = |door| Self { paused: true, target: Some(0.5), ..server(door) };
+        let steady = |door| Self { events: options.steady_events(), rate: Some(options.rate), ..server(door) };
+        // As many deliveries as elsewhere.
+        let events = (options.events() / MANY).max(1);
         let all = [
-            full(Subject::Hyper, 1),
-            full(Subject::Hyper, MANY),
-            full(Subject::Dispatcher, 1),
-            full(Subject::Socket, 1),
-            full(Subject::Http, 1),
-            full(Subject::Socket, MANY),
-            steady(Subject::Socket),
-            steady(Subject::Http),
+            plain(Subject::Loop),
+            plain(Subject::Dispatcher),
+            Self { target: Some(0.65), ..server(Door::Socket) },
+            Self { endpoints: MANY, events, target: Some(0.9), ..server(Door::Socket) },
+            Self { applications: MANY, ..server(Door::Socket) },
+            server(Door::Http),
+            accept(Door::Socket),
+            plain(Subject::Append(Door::Socket)),
+            accept(Door::Batch),
+            plain(Subject::Append(Door::Batch)),
+            steady(Door::Socket),
+            steady(Door::Http),
         ];
         let wanted = |scenario: &Self| options.only.as_ref().is_none_or(|only| scenario.name().contains(only));
         all.into_iter().filter(wanted).collect()
     }
 
     pub(crate) fn name(&self) -> String {
-        let subject = match self.subject {
-            Subject::Hyper => "client alone",
-            Subject::Dispatcher => "dispatcher alone",
-            Subject::Socket => "ingest.sock",
-            Subject::Http => "HTTP",
+        let door = match self.subject {
+            Subject::Loop => return format!("bare loop, {CONNECTIONS} connections"),
+            Subject::Dispatcher => return format!("dispatcher alone, {PER_ENDPOINT} in flight"),
+            Subject::Append(door) => return format!("append + fdatasync for accept, {}", door.name()),
+            Subject::Server(door) => door.name(),
         };
-        match (self.subject, self.rate) {
-            (Subject::Hyper | Subject::Dispatcher, _) => format!("{subject}, {} in flight", self.in_flight()),
-            (_, Some(rate)) => format!("{subject}, {rate} events/s"),
-            _ if self.applications == 1 => format!("{subject}, 1 endpoint"),
-            _ => format!("{subject}, {0} applications x 1 endpoint", self.applications),
+        match (self.rate, self.applications, self.endpoints) {
+            (Some(rate), ..) => format!("{door}, {rate} events/s"),
+            _ if self.paused => format!("accept, {door}"),
+            (None, 1, 1) => format!("{door}, 1 endpoint"),
+            (None, 1, endpoints) => format!("{door}, {endpoints} endpoints an event"),
+            (None, applications, _) => format!("{door}, {applications} applications x 1 endpoint"),
         }
     }
 
-    /// Requests to the receiver that may be in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        (self.applications * PER_ENDPOINT).min(PER_HOST)
+    /// Whether it is what `case` is compared with.
+    pub(crate) fn is_limit_of(&self, case: &Self) -> bool {
+        match (self.subject, case.subject) {
+            (Subject::Append(own), Subject::Server(door)) => case.paused && own == door,
+            (Subject::Loop, Subject::Dispatcher) => true,
+            (Subject::Loop, Subject::Server(_)) => !case.paused && case.rate.is_none(),
+            _ => false,
+        }
     }
 
-    /// Whether `other` is what this one is compared with.
-    pub(crate) fn is_compared_with(&self, other: &Self) -> bool {
-        other.subject == Subject::Hyper && self.rate.is_none() && self.in_flight() == other.in_flight()
-    }
-
-    /// Measures once.
-    pub(crate) fn run(&self, setting: &Setting) -> Result<Figures, Failure> {
+    /// Measures once. `before` are the scenarios that came before it, with their figures of the same round.
+    pub(crate) fn run(&self, setting: &Setting, before: &[(Self, &Figures)]) -> Result<Figures, Failure> {
         match self.subject {
-            Subject::Hyper | Subject::Dispatcher => client_alone::measure(self, setting),
-            Subject::Socket | Subject::Http => through_door::measure(self, setting),
+            Subject::Loop | Subject::Dispatcher => alone::measure(self, setting),
+            Subject::Server(door) => through_door::measure(self, door, setting),
+            Subject::Append(_) => {
+                let case = before.iter().find(|(case, _)| self.is_limit_of(case));
+                let per_sync = case.and_then(|(_, figures)| figures.per_sync());
+                append::measure(self, setting, per_sync.ok_or("it needs the figures of what it is the limit of")?)
+            }
         }
     }
 
@@ -143,5 +186,15 @@ impl Scenario {
         let (warm_up, total, rate) = (self.warm_up(), self.warm_up() + self.events, self.rate);
         let before = Load { events: events.clone(), numbers: 0..warm_up, pace: Pace::new(0, None) };
         (before, move || Load { events, numbers: warm_up..total, pace: Pace::new(warm_up, rate) })
+    }
+}
+
+impl Door {
+    fn name(self) -> String {
+        match self {
+            Self::Socket => "ingest.sock".to_owned(),
+            Self::Http => "HTTP".to_owned(),
+            Self::Batch => format!("HTTP, {BATCH} a batch"),
+        }
     }
 }

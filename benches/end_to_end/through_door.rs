@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
+
 use crate::common::Failure;
 use crate::common::ledger::Ledger;
 use crate::common::load::Load;
@@ -12,11 +14,12 @@ use crate::common::usage::{Usage, machine_cpu};
 use crate::common::{machine, socket_door};
 use crate::figures::{Cpu, Figures, Store};
 use crate::http_door;
-use crate::scenario::{Scenario, Setting, Subject};
+use crate::scenario::{ACCEPT_CONNECTIONS, ACCEPT_WINDOW, BATCH, Door, Scenario, Setting};
 
 /// All that takes part.
 struct Stage<'a> {
     scenario: &'a Scenario,
+    door: Door,
     setting: &'a Setting,
     server: Server,
     receiver: Receiver,
@@ -35,14 +38,14 @@ struct Account {
 }
 
 /// Starts a server, sends, waits until all has arrived, and stops the server.
-pub(crate) fn measure(scenario: &Scenario, setting: &Setting) -> Result<Figures, Failure> {
+pub(crate) fn measure(scenario: &Scenario, door: Door, setting: &Setting) -> Result<Figures, Failure> {
     let total = scenario.warm_up() + scenario.events;
-    let ledger = Arc::new(Ledger::new(total));
+    let ledger = Arc::new(Ledger::with_endpoints(total, scenario.endpoints));
     let receiver = Receiver::start(Arc::clone(&ledger))?;
     let server = Server::start(&setting.dir)?;
-    let stage = Stage { scenario, setting, server, receiver, ledger };
+    let stage = Stage { scenario, door, setting, server, receiver, ledger };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let progress = || format!("{} of {total} events have arrived", stage.ledger.arrivals());
+    let progress = || format!("{} of {} deliveries have arrived", stage.ledger.arrivals(), total * scenario.endpoints);
     let figures = runtime.block_on(setting.in_time(stage.play(), progress));
     let figures = figures.map_err(|failure| format!("{failure}{}", stage.server.complaints()))?;
     stage.server.stop()?;
@@ -51,7 +54,11 @@ pub(crate) fn measure(scenario: &Scenario, setting: &Setting) -> Result<Figures,
 
 impl Stage<'_> {
     async fn play(&self) -> Result<Figures, Failure> {
-        self.server.register(self.scenario.applications, self.receiver.address).await?;
+        let Scenario { applications, endpoints, paused, .. } = *self.scenario;
+        self.server.register(applications, endpoints, self.receiver.address).await?;
+        if paused {
+            self.server.pause().await?;
+        }
         let (warm_up, measured) = self.scenario.loads(self.setting.body_bytes);
         self.deliver(&warm_up).await?;
         let before = self.account().await?;
@@ -63,22 +70,47 @@ impl Stage<'_> {
         }
         let (cpu, store) = after.since(&before, self.scenario.events);
         let passages = self.ledger.passages(load.numbers);
-        Ok(Figures::new(&passages, &cpu, Some(store), self.ledger.arrived_twice()))
+        let delivered = if paused { 0 } else { endpoints };
+        Ok(Figures::new(&passages, delivered, &cpu, Some(store), self.ledger.arrived_twice()))
     }
 
     /// Sends, and waits until all has arrived and its outcomes are on record.
     async fn deliver(&self, load: &Load) -> Result<(), Failure> {
-        match self.scenario.subject {
-            Subject::Socket => {
-                socket_door::send(&self.server.ingest_socket, self.setting.window, load, &self.ledger).await?;
-            }
-            _ => {
-                let Server { api, token, .. } = &self.server;
-                http_door::send(*api, token, self.setting.connections, load, &self.ledger).await?;
-            }
+        self.send(load).await?;
+        if self.scenario.paused {
+            return Ok(());
         }
         self.ledger.all_arrived(load.numbers.end).await;
-        self.server.has_counted("postrider_deliveries_delivered_total", load.numbers.end as f64).await
+        let deliveries = load.numbers.end * self.scenario.endpoints;
+        self.server.has_counted("postrider_deliveries_delivered_total", deliveries as f64).await
+    }
+
+    /// Sends, and waits for all answers.
+    async fn send(&self, load: &Load) -> Result<(), Failure> {
+        let Server { api, token, ingest_socket, .. } = &self.server;
+        let connections = self.setting.connections;
+        match self.door {
+            Door::Socket if self.scenario.paused => self.send_over_many(load).await,
+            Door::Socket => socket_door::send(ingest_socket, self.setting.window, load, &self.ledger).await,
+            Door::Http => http_door::send(*api, token, connections, None, load, &self.ledger).await,
+            Door::Batch => http_door::send(*api, token, ACCEPT_CONNECTIONS, Some(BATCH), load, &self.ledger).await,
+        }
+    }
+
+    /// Over several connections to the ingest socket, each with its part of the events.
+    async fn send_over_many(&self, load: &Load) -> Result<(), Failure> {
+        let (first, count) = (load.numbers.start, load.numbers.len());
+        let mut sending = JoinSet::new();
+        for nth in 0..ACCEPT_CONNECTIONS {
+            let begin = |nth| first + count * nth / ACCEPT_CONNECTIONS;
+            let part = Load { numbers: begin(nth)..begin(nth + 1), ..load.clone() };
+            let (socket, ledger) = (self.server.ingest_socket.clone(), Arc::clone(&self.ledger));
+            sending.spawn(async move { socket_door::send(&socket, ACCEPT_WINDOW, &part, &ledger).await });
+        }
+        while let Some(ended) = sending.join_next().await {
+            ended??;
+        }
+        Ok(())
     }
 
     async fn account(&self) -> Result<Account, Failure> {
@@ -113,7 +145,7 @@ impl Account {
             written_bytes_per_event: written as f64 / events.max(1) as f64,
             syncs: self.syncs - before.syncs,
             frames: self.frames - before.frames,
-            peak_rss_mib: self.server.peak_rss_bytes as f64 / f64::from(1 << 20),
+            peak_rss_mib: Some(self.server.peak_rss_bytes as f64 / f64::from(1 << 20)),
         };
         (cpu, store)
     }

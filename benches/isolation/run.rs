@@ -93,7 +93,7 @@ fn on_a_stage<T>(
     let stage = Stage { server, _receiver: receiver, ledger, events, warm_up };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let work = async {
-        stage.server.register(options.good, address).await?;
+        stage.server.register(options.good, 1, address).await?;
         let pace = Pace::new(0, None);
         stage.send(Load { events: stage.events.clone(), numbers: 0..warm_up, pace }).await?;
         play(&stage).await
