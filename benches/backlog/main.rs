@@ -61,9 +61,11 @@ async fn compare(options: &Options) -> Result<(Vec<Row>, u32), Failure> {
     let servers = stages.len();
     for round in 1..=options.rounds() {
         note(&format!("round {round} of {}", options.rounds()));
-        // Which comes first changes, so that a machine that grows slower favours none.
+        // Which comes first changes, so that a machine that grows slower favours none, and
+        // so does the direction: what one leaves to the disk would fall into the same one's time.
         for turn in 0..servers {
-            let Some((stage, row)) = stages.get_mut((round + turn) % servers) else { continue };
+            let step = if round % 2 == 0 { turn } else { servers - turn };
+            let Some((stage, row)) = stages.get_mut((round + step) % servers) else { continue };
             row.rounds.push(stage.round(options, rate).await?);
         }
     }
