@@ -8,8 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Middle {
     pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+    pub(crate) smallest: f64,
+    pub(crate) largest: f64,
 }
 
 impl Middle {
@@ -17,13 +17,13 @@ impl Middle {
     pub(crate) fn of(mut figures: Vec<f64>) -> Self {
         figures.sort_by(f64::total_cmp);
         let at = |place: usize| figures.get(place).copied().unwrap_or_default();
-        Self { median: at(figures.len() / 2), min: at(0), max: at(figures.len().saturating_sub(1)) }
+        Self { median: at(figures.len() / 2), smallest: at(0), largest: at(figures.len().saturating_sub(1)) }
     }
 }
 
 impl fmt::Display for Middle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:.2} ({:.2}-{:.2})", self.median, self.min, self.max);
+        let text = format!("{:.2} ({:.2}-{:.2})", self.median, self.smallest, self.largest);
         f.pad(&text)
     }
 }

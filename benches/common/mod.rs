@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each benchmark uses a part of it")]
 
 pub(crate) mod api;
+pub(crate) mod case;
 pub(crate) mod event;
 pub(crate) mod ledger;
 pub(crate) mod load;
