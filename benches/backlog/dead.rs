@@ -39,6 +39,14 @@ impl Manner {
             Self::Hang => "hanging",
         }
     }
+
+    /// The key of the case.
+    pub(crate) fn case(self) -> &'static str {
+        match self {
+            Self::Refuse => "backlog-refusing",
+            Self::Hang => "backlog-hanging",
+        }
+    }
 }
 
 /// The way to a dead endpoint of one server.

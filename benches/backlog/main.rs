@@ -1,17 +1,17 @@
 //! Whether a million deliveries that wait behind a dead endpoint cost the others anything.
 //!
 //! ```text
-//!   this process                                    server processes            this process
+//!   sender processes                                server processes    receiver processes  this process
 //!
-//!   [load over ingest.sock, one server at a time] -> none     --> [10 good endpoints]
-//!                                                 -> refusing --> [10 good endpoints], [dead: refuses]
-//!                                                 -> hanging  --> [10 good endpoints], [dead: hangs]
+//!   [load over ingest.sock, one server at a time] -> none     --------> [10 good endpoints]
+//!                                                 -> refusing --------> [10 good endpoints], [dead: refuses]
+//!                                                 -> hanging  --------> [10 good endpoints], [dead: hangs]
 //! ```
 //!
-//! Three servers live side by side, each with a store and a receiver of its own.
+//! Three servers live side by side, each with a store, a sender and a receiver of its own.
 //! Two get a backlog; then they are measured in turns, and each is compared with
 //! the one that has none, within the same round. What the figures mean is in
-//! docs/benchmarks.md.
+//! docs/performance.md.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -27,14 +27,14 @@ use clap::Parser as _;
 
 use crate::common::machine::Machine;
 use crate::common::volume::Volume;
-use crate::common::{Failure, block_on, end, note};
+use crate::common::{Failure, block_on, end, note, role};
 use crate::dead::Manner;
 use crate::options::Options;
 use crate::report::{Report, Row};
 use crate::stage::Stage;
 
 fn main() -> ExitCode {
-    end(run(&Options::parse()))
+    role::play().unwrap_or_else(|| end(run(&Options::parse())))
 }
 
 /// Whether the ratios are within what was asked for.
@@ -55,8 +55,9 @@ async fn compare(options: &Options) -> Result<(Vec<Row>, u32), Failure> {
     let rate = ((capacity * options.load) as u32).max(1);
     note(&format!("capacity {capacity:.0} events/s; the steady load is {rate}"));
     let mut stages = Vec::new();
-    for manner in [None, Some(Manner::Refuse), Some(Manner::Hang)] {
-        stages.push(prepare(options, rate, manner).await?);
+    stages.push(prepare(options, rate, None).await?);
+    for manner in options.manners()? {
+        stages.push(prepare(options, rate, Some(manner)).await?);
     }
     let servers = stages.len();
     for round in 1..=options.rounds() {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::common::Failure;
 use crate::common::options::Shared;
+use crate::dead::Manner;
 
 /// Whether a million deliveries that wait behind a dead endpoint cost the others anything.
 #[derive(Debug, Parser)]
@@ -40,12 +42,22 @@ pub(crate) struct Options {
     /// Fail if the median ratio of the throughput with a backlog is below this
     #[arg(long)]
     pub(crate) at_least: Option<f64>,
+    /// Only the case with this key
+    #[arg(long)]
+    only: Option<String>,
     /// Seconds after which the whole run is given up [default: 1200, or 180 with --quick]
     #[arg(long)]
     seconds: Option<u64>,
 }
 
 impl Options {
+    /// How endpoints are dead.
+    pub(crate) fn manners(&self) -> Result<Vec<Manner>, Failure> {
+        let mut manners = vec![Manner::Refuse, Manner::Hang];
+        manners.retain(|manner| self.only.as_ref().is_none_or(|only| only == manner.case()));
+        if manners.is_empty() { Err("there is no such case".into()) } else { Ok(manners) }
+    }
+
     /// Deliveries that wait behind each dead endpoint.
     pub(crate) fn backlog(&self) -> usize {
         self.shared.choose(self.backlog, 1_000_000, 20_000).max(10)

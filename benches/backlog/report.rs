@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::common::Failure;
+use crate::common::case::{Case, Pair, Target};
 use crate::common::machine::Machine;
 use crate::common::middle::Middle;
 use crate::common::volume::Volume;
@@ -62,6 +63,18 @@ impl Row {
         Middle::of(self.rounds.iter().map(of).collect())
     }
 
+    /// Its throughput beside that of the one without a backlog.
+    fn case(&self, base: &Self) -> Option<Case> {
+        let pair = |(with, without): (&Round, &Round)| Pair { value: DELIVERED(with), limit: DELIVERED(without) };
+        let rounds: Vec<_> = self.rounds.iter().zip(&base.rounds).map(pair).collect();
+        Some(Case {
+            cpu_s_per_1000_events: Some(self.spread(CPU).median),
+            limit_cpu_s_per_1000_events: Some(base.spread(CPU).median),
+            peak_mib: Some(self.after.peak_mib),
+            ..Case::new(self.manner?.case(), "no backlog", Target::AtLeast(0.95), "events/s", &rounds)
+        })
+    }
+
     /// By the one without a backlog, each round by itself.
     fn ratio(&self, base: &Self, of: fn(&Round) -> f64) -> Middle {
         Middle::of(self.rounds.iter().zip(&base.rounds).map(|(with, without)| of(with) / of(without)).collect())
@@ -69,6 +82,7 @@ impl Row {
 }
 
 const DELIVERED: fn(&Round) -> f64 = |round| round.delivered_per_s;
+const CPU: fn(&Round) -> f64 = |round| round.cpu_s_per_1000_events;
 const P50: fn(&Round) -> f64 = |round| round.steady.p50;
 const P99: fn(&Round) -> f64 = |round| round.steady.p99;
 
@@ -127,7 +141,11 @@ impl Report {
         };
         let servers: Vec<_> = self.rows.iter().map(server).collect();
         let ratios: Vec<_> = self.compared().map(ratio).collect();
-        json!({ "machine": self.machine, "volume": self.volume, "load": self.load, "servers": servers, "ratios": ratios })
+        let cases: Vec<_> = self.compared().filter_map(|(base, row)| row.case(base)).collect();
+        json!({
+            "machine": self.machine, "volume": self.volume, "load": self.load,
+            "cases": cases, "servers": servers, "ratios": ratios,
+        })
     }
 
     fn text(&self, options: &Options) -> String {

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::common::Failure;
 use crate::common::event::Events;
-use crate::common::ledger::{Ledger, Passage};
-use crate::common::load::{Load, Pace};
-use crate::common::receiver::Receiver;
+use crate::common::receiver::{self, Receiver};
+use crate::common::sender::{self, Door, Sender};
 use crate::common::server::Server;
 use crate::common::spread::Spread;
+use crate::common::traffic::{Passage, Traffic, per_second};
 use crate::common::usage::{self, Usage};
-use crate::common::{Failure, socket_door};
 use crate::options::Options;
 
 /// Lines in flight on the ingest socket.
@@ -32,9 +32,7 @@ const WATCHES: usize = 60;
 pub(crate) struct Stage {
     pub(crate) server: Server,
     data: Arc<TempDir>,
-    _receiver: Receiver,
-    ledger: Arc<Ledger>,
-    events: Events,
+    traffic: Traffic,
     /// The number of the next event.
     next: usize,
 }
@@ -44,6 +42,8 @@ pub(crate) struct Stage {
 pub(crate) struct Round {
     /// Events a second from the first sent to the last arrival, sent as fast as they are taken.
     pub(crate) delivered_per_s: f64,
+    /// Processor seconds of the server for a thousand of them.
+    pub(crate) cpu_s_per_1000_events: f64,
     /// From sending to arrival at a steady load.
     pub(crate) steady: Spread,
 }
@@ -54,6 +54,8 @@ pub(crate) struct Round {
 pub(crate) struct Standing {
     /// Resident memory.
     pub(crate) resident_mib: f64,
+    /// The most of it that there was.
+    pub(crate) peak_mib: f64,
     /// Bodies of fresh messages, of which the server keeps up to a limit; in it.
     pub(crate) fresh_bodies_mib: f64,
     /// Deliveries that wait.
@@ -65,7 +67,7 @@ pub(crate) struct Standing {
 /// How many events a second reach the good endpoints of a new server.
 pub(crate) async fn capacity(options: &Options) -> Result<f64, Failure> {
     let mut stage = Stage::start(options, 1, 0).await?;
-    let capacity = stage.saturate(options).await?;
+    let (capacity, _) = stage.saturate(options).await?;
     stage.stop()?;
     Ok(capacity)
 }
@@ -74,50 +76,47 @@ impl Stage {
     /// A new server with warm endpoints, for so many rounds with such a steady load.
     pub(crate) async fn start(options: &Options, rounds: usize, rate: u32) -> Result<Self, Failure> {
         let warm_up = WARM_UP * options.good;
-        let round = options.events() + rate as usize * options.steady_seconds();
-        let ledger = Arc::new(Ledger::new(warm_up + rounds * round));
-        let receiver = Receiver::start(Arc::clone(&ledger))?;
+        let total = warm_up + rounds * (options.events() + rate as usize * options.steady_seconds());
+        let receiver = Receiver::start(receiver::Setup::plain(total, 1)).await?;
         let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(options.shared.dir())?);
         let server = Server::on(&data)?;
-        server.register(options.good, 1, receiver.address).await?;
+        server.register(options.good, 1, &receiver.origin).await?;
+        let door = Door::Socket { path: server.ingest_socket.clone(), connections: 1, window: WINDOW };
         let events = Events::new(options.body_bytes, options.good);
-        let mut stage = Self { server, data, _receiver: receiver, ledger, events, next: 0 };
+        let sender = Sender::start(sender::Setup { door, events, total }).await?;
+        let mut stage = Self { server, data, traffic: Traffic::new(sender, receiver), next: 0 };
         stage.deliver(warm_up, None).await?;
         Ok(stage)
     }
 
     /// Once as fast as it goes, and once at a steady rate.
     pub(crate) async fn round(&mut self, options: &Options, rate: u32) -> Result<Round, Failure> {
-        let delivered_per_s = self.saturate(options).await?;
+        let (delivered_per_s, cpu_s_per_1000_events) = self.saturate(options).await?;
         self.quiet().await?;
         let passages = self.deliver(rate as usize * options.steady_seconds(), Some(rate)).await?;
         // What it does afterwards must not fall into another's time.
         self.quiet().await?;
         let took = passages.iter().map(|passage| passage.arrived.saturating_sub(passage.sent));
-        Ok(Round { delivered_per_s, steady: Spread::of_nanos(took.collect()) })
+        Ok(Round { delivered_per_s, cpu_s_per_1000_events, steady: Spread::of_nanos(took.collect()) })
     }
 
-    /// Events a second from the first sent to the last arrival.
-    async fn saturate(&mut self, options: &Options) -> Result<f64, Failure> {
+    /// Events a second from the first sent to the last arrival, and the server's processor seconds for a thousand.
+    async fn saturate(&mut self, options: &Options) -> Result<(f64, f64), Failure> {
+        let before = Usage::of(self.server.pid())?.cpu;
         let passages = self.deliver(options.events(), None).await?;
-        let first = passages.iter().map(|passage| passage.sent).min().unwrap_or_default();
-        let last = passages.iter().map(|passage| passage.arrived).max().unwrap_or_default();
-        Ok(passages.len() as f64 / (last.saturating_sub(first).max(1) as f64 / 1e9))
+        let cpu = Usage::of(self.server.pid())?.cpu.saturating_sub(before);
+        let delivered_per_s = per_second(&passages, |passage| passage.arrived);
+        Ok((delivered_per_s, cpu.as_secs_f64() * 1e3 / passages.len().max(1) as f64))
     }
 
     /// Sends so many events and waits until all have arrived and their outcomes are on record.
     async fn deliver(&mut self, count: usize, rate: Option<u32>) -> Result<Vec<Passage>, Failure> {
         let numbers = self.next..self.next + count;
         self.next = numbers.end;
-        let pace = Pace::new(numbers.start, rate);
-        let load = Load { events: self.events.clone(), numbers: numbers.clone(), pace };
-        socket_door::send(&self.server.ingest_socket, WINDOW, &load, &self.ledger).await?;
-        self.ledger.all_arrived(numbers.end).await;
+        self.traffic.deliver(numbers.clone(), rate).await?;
         self.server.has_counted("postrider_deliveries_delivered_total", numbers.end as f64).await?;
-        if self.ledger.arrived_wrong() > 0 {
-            return Err(format!("{} requests without a good signature", self.ledger.arrived_wrong()).into());
-        }
-        Ok(self.ledger.passages(numbers))
+        self.traffic.receiver.twice().await?;
+        self.traffic.passages(numbers).await
     }
 
     /// Waits until the server has done what it does in the background.
@@ -152,6 +151,7 @@ impl Stage {
         let resident_kib = usage::value(&format!("/proc/{}/status", self.server.pid()), "VmRSS:")?;
         Ok(Standing {
             resident_mib: resident_kib as f64 / 1_024.0,
+            peak_mib: Usage::of(self.server.pid())?.peak_rss_bytes as f64 / f64::from(1 << 20),
             fresh_bodies_mib: fresh_bodies / f64::from(1 << 20),
             waiting: waiting + in_flight,
             behind_window,

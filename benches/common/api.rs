@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::request::Builder;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -36,9 +37,22 @@ impl Connection {
         path: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
+        self.send(Request::builder().method(method).uri(path), body).await
+    }
+
+    /// The same with `POST` and, where there is one, an idempotency key.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: Vec<u8>,
+        key: Option<&str>,
+    ) -> Result<(StatusCode, Bytes), Failure> {
+        let request = Request::post(path);
+        self.send(key.into_iter().fold(request, |request, key| request.header("idempotency-key", key)), body).await
+    }
+
+    async fn send(&mut self, request: Builder, body: Vec<u8>) -> Result<(StatusCode, Bytes), Failure> {
+        let request = request
             .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/json")

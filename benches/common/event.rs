@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// The event type of them all.
 pub(crate) const TYPE: &str = "order.paid";
 /// What every body begins with.
 const HEAD: &[u8] = b"{\"n\":";
 
 /// Makes events and reads them back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Events {
     /// Bytes of one body.
     body_bytes: usize,

@@ -15,6 +15,15 @@ pub(crate) struct Load {
     pub(crate) pace: Pace,
 }
 
+impl Load {
+    /// Itself in so many parts, one after the other.
+    pub(crate) fn parts(&self, count: usize) -> impl Iterator<Item = Self> {
+        let (first, all, count) = (self.numbers.start, self.numbers.len(), count.max(1));
+        let begin = move |nth: usize| first + all * nth / count;
+        (0..count).map(move |nth| Self { numbers: begin(nth)..begin(nth + 1), ..self.clone() })
+    }
+}
+
 /// When each event is to be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {

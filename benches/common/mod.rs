@@ -1,23 +1,29 @@
-//! What the benchmarks share: the server process, those who send to it, the
-//! receiver, and what is said about the machine.
+//! What the benchmarks share: the server, those who send to it, the receiver,
+//! each a process of its own, and what is said about the machine.
 
 #![expect(dead_code, reason = "each benchmark uses a part of it")]
 
 pub(crate) mod api;
 pub(crate) mod case;
+pub(crate) mod clock;
 pub(crate) mod event;
-pub(crate) mod ledger;
+pub(crate) mod front;
 pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod middle;
 pub(crate) mod options;
+pub(crate) mod post;
+pub(crate) mod protocol;
 pub(crate) mod receiver;
+pub(crate) mod role;
+pub(crate) mod sender;
 pub(crate) mod server;
 pub(crate) mod signature;
-pub(crate) mod socket_door;
 pub(crate) mod spread;
+pub(crate) mod traffic;
 pub(crate) mod usage;
 pub(crate) mod volume;
+pub(crate) mod wire;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -61,16 +61,29 @@ impl Server {
         Self::on(&Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?))
     }
 
+    /// The same with a certificate, as PEM, that is trusted besides the system's.
+    pub(crate) fn trusting(dir: &Path, certificate: &str) -> Result<Self, Failure> {
+        let data = Arc::new(tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?);
+        let path = data.path().join("receiver.pem");
+        std::fs::write(&path, certificate)?;
+        Self::with(&data, Some(format!("dispatch.ca_file={}", path.display())))
+    }
+
     /// Starts one on free ports and a data directory that may have been used before.
     pub(crate) fn on(data: &Arc<TempDir>) -> Result<Self, Failure> {
+        Self::with(data, None)
+    }
+
+    fn with(data: &Arc<TempDir>, setting: Option<String>) -> Result<Self, Failure> {
         let mut command = command(data.path());
         command.arg("serve").stderr(Stdio::piped());
-        for setting in [
+        let always = [
             "api.listen=127.0.0.1:0",
             "metrics.listen=127.0.0.1:0",
             "dispatch.allow_networks=127.0.0.0/8",
             "log.format=json",
-        ] {
+        ];
+        for setting in always.into_iter().chain(setting.as_deref()) {
             command.args(["--set", setting]);
         }
         let mut child = command.spawn()?;
@@ -93,18 +106,13 @@ impl Server {
         self.child.id()
     }
 
-    /// Makes applications, each with so many endpoints at `receiver`.
-    pub(crate) async fn register(
-        &self,
-        applications: usize,
-        endpoints: usize,
-        receiver: SocketAddr,
-    ) -> Result<(), Failure> {
+    /// Makes applications, each with so many endpoints at the receiver with this origin.
+    pub(crate) async fn register(&self, applications: usize, endpoints: usize, origin: &str) -> Result<(), Failure> {
         let mut api = Connection::open(self.api, &self.token).await?;
         for uid in (0..applications).map(application) {
             api.create("/api/v1/app", json!({ "name": uid, "uid": uid })).await?;
             for endpoint in 0..endpoints {
-                let url = format!("http://{receiver}{}", event::path(endpoint));
+                let url = format!("{origin}{}", event::path(endpoint));
                 api.create(&format!("/api/v1/app/{uid}/endpoint"), json!({ "url": url, "secret": SECRET })).await?;
             }
         }
@@ -143,6 +151,12 @@ impl Server {
     /// The last warnings and errors that the server has logged, for an error's text.
     pub(crate) fn complaints(&self) -> String {
         told(&self.complaints)
+    }
+
+    /// The same for when the server itself is not at hand any more.
+    pub(crate) fn complaints_later(&self) -> impl Fn() -> String + use<> {
+        let complaints = Arc::clone(&self.complaints);
+        move || told(&complaints)
     }
 
     /// Has it stop as a person would, and waits for that.

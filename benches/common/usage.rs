@@ -8,23 +8,6 @@ use super::Failure;
 /// The unit of times in /proc: every Linux of today shows hundredths of a second there.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// A thread of this process.
-#[derive(Clone, Debug)]
-pub(crate) struct ThreadId(String);
-
-impl ThreadId {
-    /// The calling thread.
-    pub(crate) fn here() -> Result<Self, Failure> {
-        let link = fs::read_link("/proc/thread-self")?;
-        Ok(Self(format!("/proc/{}/stat", link.display())))
-    }
-
-    /// Its processor time.
-    pub(crate) fn cpu(&self) -> Result<Duration, Failure> {
-        cpu(&self.0)
-    }
-}
-
 /// What a process has used since its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {

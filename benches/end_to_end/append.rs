@@ -5,19 +5,20 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use crate::common::ledger::Passage;
+use crate::common::traffic::Passage;
 use crate::common::usage::{Usage, machine_cpu};
-use crate::common::{Failure, machine};
+use crate::common::{Failure, clock, machine};
 use crate::figures::{Cpu, Figures, Store};
-use crate::scenario::{Scenario, Setting};
+use crate::scenario::Scenario;
+use crate::setting::Setting;
 
 /// Appends the bodies, `per_sync` in a frame on the average.
 pub(crate) fn measure(scenario: &Scenario, setting: &Setting, per_sync: f64) -> Result<Figures, Failure> {
     let mut bodies = Vec::new();
-    let (_, load) = scenario.loads(setting.body_bytes);
-    let load = load();
-    for n in load.numbers.clone() {
-        load.events.push_body(&mut bodies, n);
+    let (_, numbers) = scenario.numbers();
+    let events = scenario.events(setting.body_bytes);
+    for n in numbers {
+        events.push_body(&mut bodies, n);
     }
     let file: File = tempfile::tempfile_in(&setting.dir)?;
     let length = u64::try_from(bodies.len())?;
@@ -50,15 +51,13 @@ fn append(file: &File, bodies: &[u8], records: usize, per_sync: f64) -> Result<(
     let frames = ((records as f64 / per_sync.max(1.0)).round() as usize).max(1);
     let record_bytes = bodies.len() / records.max(1);
     let mut passages = Vec::with_capacity(records);
-    let began = Instant::now();
-    let now = || u64::try_from(began.elapsed().as_nanos());
     for frame in 0..frames {
         let (first, end) = (records * frame / frames, records * (frame + 1) / frames);
         let bytes = bodies.get(first * record_bytes..end * record_bytes).unwrap_or_default();
-        let sent = now()?;
+        let sent = clock::now();
         file.write_all_at(bytes, u64::try_from(first * record_bytes)?)?;
         file.sync_data()?;
-        let passage = Passage { sent, answered: now()?, arrived: 0 };
+        let passage = Passage { sent, answered: clock::now(), arrived: 0 };
         passages.resize(end, passage);
     }
     Ok((passages, frames))

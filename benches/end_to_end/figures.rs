@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::common::ledger::Passage;
 use crate::common::spread::Spread;
+use crate::common::traffic::{Passage, per_second};
 
 /// The figures of one round of one scenario.
 #[derive(Clone, Debug, Serialize)]
@@ -70,16 +70,13 @@ impl Figures {
         store: Option<Store>,
         arrived_twice: usize,
     ) -> Self {
-        let first_sent = passages.iter().map(|passage| passage.sent).min().unwrap_or_default();
-        let last = |time: fn(&Passage) -> u64| passages.iter().map(time).max().unwrap_or_default();
-        let per_s = |end: u64| passages.len() as f64 / (end.saturating_sub(first_sent).max(1) as f64 / 1e9);
         let spread = |length: fn(&Passage) -> u64| Spread::of_nanos(passages.iter().map(length).collect());
         let delivered = endpoints > 0;
         let per_event = |time: Duration| time.as_secs_f64() * 1e6 / passages.len().max(1) as f64;
         Self {
             events: passages.len(),
-            accepted_per_s: store.is_some().then(|| per_s(last(|passage| passage.answered))),
-            delivered_per_s: delivered.then(|| endpoints as f64 * per_s(last(|passage| passage.arrived))),
+            accepted_per_s: (store.is_some() || !delivered).then(|| per_second(passages, |passage| passage.answered)),
+            delivered_per_s: delivered.then(|| endpoints as f64 * per_second(passages, |passage| passage.arrived)),
             sent_to_answer_us: spread(|passage| passage.answered.saturating_sub(passage.sent)),
             sent_to_arrival_us: delivered.then(|| spread(|passage| passage.arrived.saturating_sub(passage.sent))),
             answer_to_arrival_us: delivered.then(|| spread(|passage| passage.arrived.saturating_sub(passage.answered))),
@@ -91,6 +88,14 @@ impl Figures {
             arrived_twice,
         }
     }
+
+    /// The same with what comes before it: a sync of one record before a request.
+    pub(crate) fn after(mut self, sync: &Self) -> Self {
+        self.sent_to_answer_us.p50 += sync.sent_to_answer_us.p50;
+        self.sent_to_answer_us.p99 += sync.sent_to_answer_us.p99;
+        self
+    }
+
     /// What is compared: deliveries a second, or what is accepted where nothing is delivered.
     pub(crate) fn rate(&self) -> f64 {
         self.delivered_per_s.or(self.accepted_per_s).unwrap_or_default()

@@ -1,18 +1,13 @@
 //! What is measured, and with how much load.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ops::Range;
 
-use tokio::time::Instant;
-
-use crate::common::Failure;
+use crate::common::case::Target;
 use crate::common::event::Events;
-use crate::common::load::{Load, Pace};
-use crate::figures::Figures;
+use crate::common::protocol::Protocol;
 use crate::options::Options;
-use crate::{alone, append, through_door};
 
-/// Connections of the bare loop.
+/// Connections of the bare loop and of the bare relay.
 pub(crate) const CONNECTIONS: usize = 64;
 /// Requests in flight to one endpoint: the server's default.
 pub(crate) const PER_ENDPOINT: usize = 32;
@@ -22,6 +17,8 @@ pub(crate) const ACCEPT_CONNECTIONS: usize = 4;
 pub(crate) const ACCEPT_WINDOW: usize = 64;
 /// Events in a batch.
 pub(crate) const BATCH: usize = 100;
+/// Requests one after the other, and syncs, of which the latency's limit is made.
+pub(crate) const UNLOADED: usize = 2_000;
 /// Events for each endpoint before anything is measured. A lane begins at one
 /// request in flight and gets one more after as many successes as it has in
 /// flight, so it needs 1 + 2 + ... + 31 = 496 to reach [`PER_ENDPOINT`].
@@ -32,14 +29,20 @@ const MANY: usize = 10;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
+    /// The server.
+    Server(Door),
     /// Connections and a signature, nothing else: the limit of delivering.
     Loop,
     /// The dispatcher: a client with a pool behind the address guard and the deadline.
     Dispatcher,
-    /// The server.
-    Server(Door),
-    /// A file and its syncs: the limit of accepting through this door.
-    Append(Door),
+    /// The HTTP server with nothing behind it: the limit of accepting one event a request.
+    Constant,
+    /// The HTTP server, and a signed POST before the answer: the limit of delivering what comes so.
+    Relay,
+    /// A file and its syncs: the limit of accepting in this scenario.
+    Append(&'static str),
+    /// One sync, and one POST, with nothing else going on: the limit of latency.
+    Unloaded,
 }
 
 /// Where events come in.
@@ -56,136 +59,135 @@ pub(crate) enum Door {
 /// One line of the result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
+    /// The key of its case, or a name that is as short.
+    pub(crate) key: &'static str,
     pub(crate) subject: Subject,
     /// Events that are measured.
     pub(crate) events: usize,
     pub(crate) applications: usize,
     /// Of each application; an event goes to all of them.
     pub(crate) endpoints: usize,
+    /// What the receiver speaks.
+    pub(crate) protocol: Protocol,
     /// Events a second, if it is not as many as possible.
     pub(crate) rate: Option<u32>,
     /// Whether nothing is delivered.
     pub(crate) paused: bool,
-    /// The ratio by its limit that it should reach.
-    pub(crate) target: Option<f64>,
-}
-
-/// What is the same for all scenarios.
-pub(crate) struct Setting {
-    pub(crate) dir: PathBuf,
-    pub(crate) body_bytes: usize,
-    pub(crate) window: usize,
-    pub(crate) connections: usize,
-    /// When the whole run is given up.
-    deadline: Instant,
-    limit: Duration,
-}
-
-impl Setting {
-    pub(crate) fn new(options: &Options) -> Self {
-        let (body_bytes, window, connections) = (options.body_bytes, options.window, options.connections);
-        let limit = options.limit();
-        Self { dir: options.shared.dir(), body_bytes, window, connections, deadline: Instant::now() + limit, limit }
-    }
-
-    /// Does `work`, if it ends before the deadline. `progress` says how far it came.
-    pub(crate) async fn in_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, Failure>>,
-        progress: impl FnOnce() -> String,
-    ) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.deadline, work).await {
-            Ok(done) => done,
-            Err(_) => Err(format!("the run took longer than {} s; {}", self.limit.as_secs(), progress()).into()),
-        }
-    }
+    /// The key of what it is compared with.
+    pub(crate) limit: Option<&'static str>,
+    /// What the ratio should reach.
+    pub(crate) target: Option<Target>,
 }
 
 impl Scenario {
-    /// All of them, in the order in which they run.
-    pub(crate) fn all(options: &Options) -> Vec<Self> {
-        let plain = |subject| Self {
-            subject,
-            applications: 1,
-            endpoints: 1,
-            events: options.events(),
-            rate: None,
-            paused: false,
-            target: None,
+    /// Those that are asked for, in the order in which they run.
+    pub(crate) fn wanted(options: &Options) -> Vec<Self> {
+        let all = Self::all(options);
+        let is_wanted = |scenario: &Self| match &options.only {
+            Some(only) => scenario.keys().contains(&only.as_str()),
+            None => !options.cases || scenario.is_case(),
         };
-        let server = |door| plain(Subject::Server(door));
-        let accept = |door| Self { paused: true, target: Some(0.5), ..server(door) };
-        let steady = |door| Self { events: options.steady_events(), rate: Some(options.rate), ..server(door) };
-        // As many deliveries as elsewhere.
-        let events = (options.events() / MANY).max(1);
-        let all = [
-            plain(Subject::Loop),
-            plain(Subject::Dispatcher),
-            Self { target: Some(0.65), ..server(Door::Socket) },
-            Self { endpoints: MANY, events, target: Some(0.9), ..server(Door::Socket) },
-            Self { applications: MANY, ..server(Door::Socket) },
-            server(Door::Http),
-            accept(Door::Socket),
-            plain(Subject::Append(Door::Socket)),
-            accept(Door::Batch),
-            plain(Subject::Append(Door::Batch)),
-            steady(Door::Socket),
-            steady(Door::Http),
-        ];
-        let wanted = |scenario: &Self| options.only.as_ref().is_none_or(|only| scenario.name().contains(only));
-        all.into_iter().filter(wanted).collect()
+        let wanted: Vec<_> = all.iter().filter(|scenario| is_wanted(scenario)).collect();
+        let is_limit = |one: &Self| wanted.iter().any(|scenario| scenario.limit == Some(one.key));
+        all.iter().filter(|scenario| is_wanted(scenario) || is_limit(scenario)).copied().collect()
     }
 
+    /// Whether it is a line of the table.
+    fn is_case(&self) -> bool {
+        self.target.is_some() || (self.rate.is_some() && self.limit.is_some())
+    }
+
+    fn all(options: &Options) -> Vec<Self> {
+        let plain = |key, subject| Self {
+            key,
+            subject,
+            events: options.events(),
+            applications: 1,
+            endpoints: 1,
+            protocol: Protocol::Http,
+            rate: None,
+            paused: false,
+            limit: None,
+            target: None,
+        };
+        let case = |key, door, limit, least| Self {
+            limit: Some(limit),
+            target: Some(Target::AtLeast(least)),
+            ..plain(key, Subject::Server(door))
+        };
+        let accepted = options.accepted();
+        let accept = |key, door, limit, least| Self { events: accepted, paused: true, ..case(key, door, limit, least) };
+        let append = |key, of| Self { events: accepted, paused: true, ..plain(key, Subject::Append(of)) };
+        // As many deliveries as elsewhere.
+        let tenth = (options.events() / MANY).max(1);
+        let steady = |key, door| Self {
+            events: options.steady_events(),
+            rate: Some(options.rate),
+            ..plain(key, Subject::Server(door))
+        };
+        let bare = "bare-loop";
+        vec![
+            accept("accept-socket", Door::Socket, "append-socket", 0.5),
+            append("append-socket", "accept-socket"),
+            Self { events: accepted, paused: true, ..plain("constant", Subject::Constant) },
+            accept("accept-http", Door::Http, "constant", 0.6),
+            accept("accept-batch", Door::Batch, "append-batch", 0.5),
+            append("append-batch", "accept-batch"),
+            plain(bare, Subject::Loop),
+            case("deliver-socket", Door::Socket, bare, 0.65),
+            Self { endpoints: MANY, events: tenth, ..case("deliver-ten-endpoints", Door::Socket, bare, 0.9) },
+            Self { applications: MANY, target: None, ..case("ten-applications", Door::Socket, bare, 0.0) },
+            Self { limit: Some(bare), ..plain("dispatcher", Subject::Dispatcher) },
+            plain("bare-relay", Subject::Relay),
+            case("deliver-http", Door::Http, "bare-relay", 0.6),
+            Self { limit: Some("unloaded"), ..steady("latency", Door::Socket) },
+            Self { events: UNLOADED, ..plain("unloaded", Subject::Unloaded) },
+            steady("latency-http", Door::Http),
+            Self { protocol: Protocol::Https, ..plain("bare-loop-https", Subject::Loop) },
+            Self { protocol: Protocol::Https, ..case("deliver-https", Door::Socket, "bare-loop-https", 0.6) },
+            Self { protocol: Protocol::Http2, ..plain("bare-loop-http2", Subject::Loop) },
+            Self { protocol: Protocol::Http2, ..case("deliver-http2", Door::Socket, "bare-loop-http2", 0.6) },
+        ]
+    }
+
+    /// By what it can be asked for: the keys of its cases, or its own.
+    fn keys(&self) -> Vec<&'static str> {
+        if self.key == "latency" { vec!["latency-p50", "latency-p99"] } else { vec![self.key] }
+    }
+
+    /// What it is, for a person.
     pub(crate) fn name(&self) -> String {
+        let over = match self.protocol {
+            Protocol::Http => "",
+            Protocol::Https => " over HTTPS",
+            Protocol::Http2 => " over HTTP/2",
+        };
         let door = match self.subject {
-            Subject::Loop => return format!("bare loop, {CONNECTIONS} connections"),
-            Subject::Dispatcher => return format!("dispatcher alone, {PER_ENDPOINT} in flight"),
-            Subject::Append(door) => return format!("append + fdatasync for accept, {}", door.name()),
             Subject::Server(door) => door.name(),
+            Subject::Loop => return format!("bare loop{over}, {CONNECTIONS} in flight"),
+            Subject::Dispatcher => return format!("dispatcher alone, {PER_ENDPOINT} in flight"),
+            Subject::Constant => return "HTTP server, constant answer".to_owned(),
+            Subject::Relay => return format!("bare relay, {CONNECTIONS} connections"),
+            Subject::Append(of) => return format!("append + fdatasync for {of}"),
+            Subject::Unloaded => return "a sync and a POST, unloaded".to_owned(),
         };
         match (self.rate, self.applications, self.endpoints) {
             (Some(rate), ..) => format!("{door}, {rate} events/s"),
             _ if self.paused => format!("accept, {door}"),
-            (None, 1, 1) => format!("{door}, 1 endpoint"),
+            (None, 1, 1) => format!("{door}, 1 endpoint{over}"),
             (None, 1, endpoints) => format!("{door}, {endpoints} endpoints an event"),
             (None, applications, _) => format!("{door}, {applications} applications x 1 endpoint"),
         }
     }
 
-    /// Whether it is what `case` is compared with.
-    pub(crate) fn is_limit_of(&self, case: &Self) -> bool {
-        match (self.subject, case.subject) {
-            (Subject::Append(own), Subject::Server(door)) => case.paused && own == door,
-            (Subject::Loop, Subject::Dispatcher) => true,
-            (Subject::Loop, Subject::Server(_)) => !case.paused && case.rate.is_none(),
-            _ => false,
-        }
+    /// The numbers of the events before anything is measured, and of those that are measured.
+    pub(crate) fn numbers(&self) -> (Range<usize>, Range<usize>) {
+        let warm_up = WARM_UP * self.applications;
+        (0..warm_up, warm_up..warm_up + self.events)
     }
 
-    /// Measures once. `before` are the scenarios that came before it, with their figures of the same round.
-    pub(crate) fn run(&self, setting: &Setting, before: &[(Self, &Figures)]) -> Result<Figures, Failure> {
-        match self.subject {
-            Subject::Loop | Subject::Dispatcher => alone::measure(self, setting),
-            Subject::Server(door) => through_door::measure(self, door, setting),
-            Subject::Append(_) => {
-                let case = before.iter().find(|(case, _)| self.is_limit_of(case));
-                let per_sync = case.and_then(|(_, figures)| figures.per_sync());
-                append::measure(self, setting, per_sync.ok_or("it needs the figures of what it is the limit of")?)
-            }
-        }
-    }
-
-    /// How many events come before those that are measured.
-    pub(crate) fn warm_up(&self) -> usize {
-        WARM_UP * self.applications
-    }
-
-    /// The events before anything is measured, and those that are measured.
-    pub(crate) fn loads(&self, body_bytes: usize) -> (Load, impl FnOnce() -> Load) {
-        let events = Events::new(body_bytes, self.applications);
-        let (warm_up, total, rate) = (self.warm_up(), self.warm_up() + self.events, self.rate);
-        let before = Load { events: events.clone(), numbers: 0..warm_up, pace: Pace::new(0, None) };
-        (before, move || Load { events, numbers: warm_up..total, pace: Pace::new(warm_up, rate) })
+    pub(crate) fn events(&self, body_bytes: usize) -> Events {
+        Events::new(body_bytes, self.applications)
     }
 }
 

@@ -1,16 +1,17 @@
 //! Whether endpoints that hang, dribble or reset cost the others anything.
 //!
 //! ```text
-//!   this process                      server process          this process
+//!   sender process                    server process        receiver process
 //!
-//!   [steady load over ingest.sock] -> postrider serve --> [receiver: 970 good endpoints]
-//!   [the same for the bad ones]    ->        |        --> [bad: 10 hang, 10 send a byte a second,
-//!                                            |                  10 reset]
+//!   [steady load over ingest.sock] -> postrider serve --> [970 good endpoints]
+//!   this process                      |                   this process
+//!   [the same for the bad ones]    -> +-----------------> [bad: 10 hang, 10 send a byte a second,
+//!                                                               10 reset]
 //! ```
 //!
 //! Runs with and without the bad endpoints take turns; what is compared is the
 //! time from sending to arrival at the good ones, within each pair. What the
-//! figures mean is in docs/benchmarks.md.
+//! figures mean is in docs/performance.md.
 
 mod bad;
 #[path = "../common/mod.rs"]
@@ -24,13 +25,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::common::machine::Machine;
-use crate::common::{Failure, end, note};
+use crate::common::{Failure, end, note, role};
 use crate::options::Options;
 use crate::report::{Pair, Report};
 use crate::run::Run;
 
 fn main() -> ExitCode {
-    end(measure(&Options::parse()))
+    role::play().unwrap_or_else(|| end(measure(&Options::parse())))
 }
 
 /// Whether the ratio is within what was asked for.

@@ -1,15 +1,16 @@
 //! One run: a new server on a new data directory.
 
-use std::sync::Arc;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bad;
 use crate::common::event::Events;
-use crate::common::ledger::Ledger;
-use crate::common::load::{Load, Pace};
-use crate::common::receiver::Receiver;
+use crate::common::receiver::{self, Receiver};
+use crate::common::sender::{self, Door, Sender};
 use crate::common::server::Server;
-use crate::common::{Failure, socket_door};
+use crate::common::spread::Spread;
+use crate::common::traffic::Traffic;
+use crate::common::{Failure, block_on};
 use crate::options::Options;
 
 /// Lines in flight on the ingest socket.
@@ -31,49 +32,39 @@ pub(crate) struct Run {
 /// All that takes part.
 struct Stage {
     server: Server,
-    _receiver: Receiver,
-    ledger: Arc<Ledger>,
-    events: Events,
-    warm_up: usize,
+    traffic: Traffic,
+    /// The numbers of the events that are measured.
+    measured: Range<usize>,
 }
 
 impl Run {
     /// How many events a second reach the good endpoints at most.
     pub(crate) fn capacity(options: &Options) -> Result<f64, Failure> {
         on_a_stage(options, CAPACITY * options.good, async |stage| {
-            let first = stage.warm_up;
-            let numbers = first..first + CAPACITY * options.good;
             let began = Instant::now();
-            stage
-                .send(Load { events: stage.events.clone(), numbers: numbers.clone(), pace: Pace::new(first, None) })
-                .await?;
-            Ok(numbers.len() as f64 / began.elapsed().as_secs_f64())
+            stage.traffic.deliver(stage.measured.clone(), None).await?;
+            Ok(stage.measured.len() as f64 / began.elapsed().as_secs_f64())
         })
     }
 
     /// A steady load of so many events a second, with or without the bad endpoints,
     /// which get as many events each as the good ones.
     pub(crate) fn steady(options: &Options, rate: u32, with_bad: bool) -> Result<Self, Failure> {
-        let count = rate as usize * options.seconds();
-        on_a_stage(options, count, async |stage| {
+        on_a_stage(options, rate as usize * options.seconds(), async |stage| {
             let all_bad = 3 * options.bad;
             if with_bad {
                 bad::register(&stage.server, options.bad).await?;
             }
-            let first = stage.warm_up;
-            let pace = Pace::new(first, Some(rate));
-            let load = Load { events: stage.events.clone(), numbers: first..first + count, pace };
             let per_second = f64::from(rate) * all_bad as f64 / options.good.max(1) as f64;
+            let Stage { server, traffic, measured } = stage;
             tokio::select! {
-                sent = stage.send(load) => sent?,
-                failed = bad::send(&stage.server.ingest_socket, all_bad, per_second), if with_bad => failed?,
+                sent = traffic.deliver(measured.clone(), Some(rate)) => sent?,
+                failed = bad::send(&server.ingest_socket, all_bad, per_second), if with_bad => failed?,
             }
-            let passages = stage.ledger.passages(first..first + count);
-            let mut took: Vec<u64> =
-                passages.iter().map(|passage| passage.arrived.saturating_sub(passage.sent)).collect();
-            took.sort_unstable();
-            let at = |part: f64| took.get((took.len() as f64 * part) as usize).map_or(0.0, |ns| *ns as f64 / 1_000.0);
-            Ok(Self { p50_us: at(0.5), p99_us: at(0.99) })
+            let passages = traffic.passages(measured.clone()).await?;
+            let took = passages.iter().map(|passage| passage.arrived.saturating_sub(passage.sent));
+            let Spread { p50, p99, .. } = Spread::of_nanos(took.collect());
+            Ok(Self { p50_us: p50, p99_us: p99 })
         })
     }
 }
@@ -82,38 +73,29 @@ impl Run {
 fn on_a_stage<T>(
     options: &Options,
     events: usize,
-    play: impl AsyncFnOnce(&Stage) -> Result<T, Failure>,
+    play: impl AsyncFnOnce(&mut Stage) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let warm_up = WARM_UP * options.good;
-    let ledger = Arc::new(Ledger::new(warm_up + events));
-    let receiver = Receiver::start(Arc::clone(&ledger))?;
     let server = Server::start(&options.shared.dir())?;
-    let address = receiver.address;
-    let events = Events::new(options.body_bytes, options.good);
-    let stage = Stage { server, _receiver: receiver, ledger, events, warm_up };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = async {
-        stage.server.register(options.good, 1, address).await?;
-        let pace = Pace::new(0, None);
-        stage.send(Load { events: stage.events.clone(), numbers: 0..warm_up, pace }).await?;
-        play(&stage).await
-    };
-    // The timer belongs to the runtime, so it is made in there.
-    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await });
+    let complaints = server.complaints_later();
     // Requests that hang are not waited for: dropping the server ends it at once.
-    match done {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(failure)) => Err(format!("{failure}{}", stage.server.complaints()).into()),
-        Err(_) => Err(format!("{} events arrived in {} s", stage.ledger.arrivals(), PATIENCE.as_secs()).into()),
-    }
+    let done = block_on(PATIENCE, async {
+        let mut stage = Stage::set(server, options, events).await?;
+        play(&mut stage).await
+    });
+    done.map_err(|failure| format!("{failure}{}", complaints()).into())
 }
 
 impl Stage {
-    /// Sends, and waits until all has arrived.
-    async fn send(&self, load: Load) -> Result<(), Failure> {
-        let end = load.numbers.end;
-        socket_door::send(&self.server.ingest_socket, WINDOW, &load, &self.ledger).await?;
-        self.ledger.all_arrived(end).await;
-        Ok(())
+    async fn set(server: Server, options: &Options, events: usize) -> Result<Self, Failure> {
+        let warm_up = WARM_UP * options.good;
+        let total = warm_up + events;
+        let receiver = Receiver::start(receiver::Setup::plain(total, 1)).await?;
+        server.register(options.good, 1, &receiver.origin).await?;
+        let door = Door::Socket { path: server.ingest_socket.clone(), connections: 1, window: WINDOW };
+        let events = Events::new(options.body_bytes, options.good);
+        let sender = Sender::start(sender::Setup { door, events, total }).await?;
+        let mut traffic = Traffic::new(sender, receiver);
+        traffic.deliver(0..warm_up, None).await?;
+        Ok(Self { server, traffic, measured: warm_up..total })
     }
 }

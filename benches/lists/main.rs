@@ -10,7 +10,7 @@
 //! ```
 //!
 //! All applications lie in one store, and every ratio is one within a round. What
-//! the figures mean is in docs/benchmarks.md.
+//! the figures mean is in docs/performance.md.
 
 #[path = "../common/mod.rs"]
 mod common;

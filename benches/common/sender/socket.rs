@@ -7,18 +7,18 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 
-use super::Failure;
-use super::ledger::Ledger;
-use super::load::Load;
+use super::times::Times;
+use crate::common::Failure;
+use crate::common::load::Load;
 
 /// Bytes that are written at once at most.
 const WRITE_BYTES: usize = 64 * 1_024;
 
 /// Sends the events of `load` and waits for all answers.
-pub(crate) async fn send(socket: &Path, window: usize, load: &Load, ledger: &Ledger) -> Result<(), Failure> {
+pub(super) async fn send(socket: &Path, window: usize, load: &Load, times: &Times) -> Result<(), Failure> {
     let (reader, writer) = UnixStream::connect(socket).await?.into_split();
     let window = Semaphore::new(window.max(1));
-    tokio::try_join!(write_lines(writer, &window, load, ledger), read_answers(reader, &window, load, ledger))?;
+    tokio::try_join!(write_lines(writer, &window, load, times), read_answers(reader, &window, load, times))?;
     Ok(())
 }
 
@@ -27,7 +27,7 @@ async fn write_lines(
     mut writer: OwnedWriteHalf,
     window: &Semaphore,
     load: &Load,
-    ledger: &Ledger,
+    times: &Times,
 ) -> Result<OwnedWriteHalf, Failure> {
     let mut lines = Vec::with_capacity(2 * WRITE_BYTES);
     let mut next = load.numbers.start;
@@ -44,7 +44,7 @@ async fn write_lines(
             let Ok(free) = window.try_acquire() else { break };
             free.forget();
         }
-        ledger.sent(first..next);
+        times.sent(first..next);
         writer.write_all(&lines).await?;
         lines.clear();
     }
@@ -52,7 +52,7 @@ async fn write_lines(
     Ok(writer)
 }
 
-async fn read_answers(reader: OwnedReadHalf, window: &Semaphore, load: &Load, ledger: &Ledger) -> Result<(), Failure> {
+async fn read_answers(reader: OwnedReadHalf, window: &Semaphore, load: &Load, times: &Times) -> Result<(), Failure> {
     let mut reader = BufReader::with_capacity(WRITE_BYTES, reader);
     let mut line = Vec::new();
     for n in load.numbers.clone() {
@@ -61,7 +61,7 @@ async fn read_answers(reader: OwnedReadHalf, window: &Semaphore, load: &Load, le
         if !line.starts_with(b"{\"id\":\"") {
             return Err(format!("event {n} was answered with `{}`", String::from_utf8_lossy(&line).trim_end()).into());
         }
-        ledger.answered(n);
+        times.answered(n);
         window.add_permits(1);
     }
     Ok(())
