@@ -12,7 +12,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::options::Asked;
+use crate::options::TestClients;
 use crate::server::{self, Server};
 use crate::tally::Tally;
 use crate::{node, python};
@@ -27,7 +27,7 @@ const MADE_UP: [&str; 1] = ["retry.schedule=0"];
 ///
 /// # Errors
 /// The server does not build, start or stop as it should, or a tool is missing.
-pub(crate) fn test(asked: &Asked) -> Result<Tally> {
+pub(crate) fn test(asked: &TestClients) -> Result<Tally> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the checkout has no root")?;
     let home = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let home = home.join("clients");

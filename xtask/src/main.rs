@@ -1,7 +1,9 @@
-//! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`.
+//! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`
+//! and `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person in a terminal")]
 
+mod bench;
 mod clients;
 mod node;
 mod options;
@@ -12,28 +14,40 @@ mod tool;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
+
 use crate::options::{Asked, USAGE};
 
 fn main() -> ExitCode {
     let asked = match Asked::from(std::env::args().skip(1)) {
-        Ok(Some(asked)) => asked,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
+        Ok(asked) => asked,
         Err(error) => {
             eprintln!("error: {error:#}\n\n{USAGE}");
             return ExitCode::from(64);
         }
     };
-    match clients::test(&asked) {
-        Ok(tally) => {
-            println!("{tally}");
-            if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+    match run(&asked) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether all is as it should be.
+fn run(asked: &Asked) -> Result<bool> {
+    match asked {
+        Asked::Help => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        Asked::TestClients(asked) => {
+            let tally = clients::test(asked)?;
+            println!("{tally}");
+            Ok(tally.is_good())
+        }
+        Asked::Bench(asked) => bench::run(asked),
     }
 }
