@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Uri};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
+use postrider_model::target::Target;
 use postrider_model::time::Clock;
 
-use crate::client::{Client, client};
+use crate::client::Client;
 use crate::connect::Connector;
 use crate::connections::Connections;
 use crate::failure::Failure;
 use crate::guard::Guard;
 use crate::metrics::Attempts;
 use crate::options::{Error, Options};
+use crate::pool::Pool;
+use crate::request::Unsent;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::{request, tls};
 
@@ -62,7 +65,7 @@ impl Dispatcher {
             options.connect_timeout,
         );
         Ok(Self {
-            client: client(&options, connector.clone()),
+            client: Client::new(Pool::new(&options, connector.clone())),
             connector,
             options: Arc::new(options),
             clock,
@@ -75,7 +78,7 @@ impl Dispatcher {
     /// [`Options::pools`] in all.
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self { client: client(&self.options, self.connector.clone()), ..self.clone() }
+        Self { client: Client::new(Pool::new(&self.options, self.connector.clone())), ..self.clone() }
     }
 
     /// Makes the request and waits for its end, for no longer than the target's
@@ -84,7 +87,7 @@ impl Dispatcher {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
         let result = match request::build(&job, self.options.signature_headers, started) {
-            Ok(request) => self.exchange_in_time(request, &job).await,
+            Ok(request) => self.exchange_in_time(&mut Unsent::new(request), &job.target).await,
             Err(failure) => failure.into(),
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
@@ -93,10 +96,10 @@ impl Dispatcher {
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 
-    async fn exchange_in_time(&self, request: Request<Full<Bytes>>, job: &Job) -> AttemptResult {
-        let timeout = job.target.timeout;
+    async fn exchange_in_time(&self, unsent: &mut Unsent, target: &Target) -> AttemptResult {
+        let timeout = target.timeout;
         let mut status = None;
-        match tokio::time::timeout(timeout, self.exchange(request, &mut status)).await {
+        match tokio::time::timeout(timeout, self.exchange(unsent, &target.uri, &mut status)).await {
             Ok(Ok(response)) => AttemptResult::Answered(response),
             Ok(Err(failure)) => failure.into(),
             Err(_) => {
@@ -110,22 +113,25 @@ impl Dispatcher {
     }
 
     /// Sends and receives. `status` is filled as soon as it is known.
-    async fn exchange(&self, request: Request<Full<Bytes>>, status: &mut Option<u16>) -> Result<Response, Failure> {
-        let (head, body) = self.client.request(request).await?.into_parts();
-        *status = Some(head.status.as_u16());
-        let body = read_at_most(body, self.options.response_read_bytes).await;
-        Ok(Response { status: head.status.as_u16(), retry_after: retry_after(&head.headers), body })
+    async fn exchange(&self, unsent: &mut Unsent, uri: &Uri, status: &mut Option<u16>) -> Result<Response, Failure> {
+        let mut answer = self.client.send(unsent, uri).await?;
+        let code = answer.response.status().as_u16();
+        *status = Some(code);
+        let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
+        let response = Response { status: code, retry_after: retry_after(answer.response.headers()), body };
+        self.client.finish(answer);
+        Ok(response)
     }
 }
 
-/// The first `limit_bytes` of a body. What lies behind is never read: dropping
-/// an unfinished body ends its connection or stream. The bytes are copied, so
+/// The first `limit_bytes` of a body. What lies behind is never read: an
+/// unfinished body ends its connection or stream. The bytes are copied, so
 /// that a short answer does not hold on to the connection's whole read buffer.
 ///
 /// A body that breaks off gives what came of it: the endpoint has answered with
 /// its status. Simple servers end a body by closing, over TLS without a
 /// `close_notify`, and another attempt would only bring the message twice.
-async fn read_at_most(mut body: Incoming, limit_bytes: usize) -> Bytes {
+async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Bytes {
     let mut read = Vec::new();
     while read.len() < limit_bytes && !body.is_end_stream() {
         let Some(Ok(frame)) = body.frame().await else { break };

@@ -1,4 +1,4 @@
-//! From a URI to an open connection: slot -> resolve -> guard -> TCP -> TLS,
+//! From an origin to an open connection: slot -> resolve -> guard -> TCP -> TLS,
 //! within one limit of time.
 //!
 //! This is the only place that opens a socket, and [`Inner::tcp`] is the only
@@ -7,13 +7,9 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use http::uri::Scheme;
 use postrider_model::check_invariant;
 use postrider_model::job::FailureKind;
 use rustls::pki_types::ServerName;
@@ -21,10 +17,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tower::Service;
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Slot};
 use crate::guard::{Class, Guard, Verdict};
+use crate::origin::Origin;
 use crate::resolve::{Resolve, ResolveError};
 use crate::stream::{Stream, Transport};
 
@@ -40,7 +36,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Opens connections for the client's pool.
+/// Opens connections for the pools.
 #[derive(Clone)]
 pub(crate) struct Connector(Arc<Inner>);
 
@@ -55,8 +51,6 @@ struct Inner {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error("`{0}` has no host")]
-    NoHost(Uri),
     #[error("failed to resolve {host}: {source}")]
     Resolve { host: String, source: ResolveError },
     #[error("{host} has no address")]
@@ -97,28 +91,12 @@ impl ConnectError {
     /// The class of the failure.
     pub(crate) const fn kind(&self) -> FailureKind {
         match self {
-            Self::NoHost(_) => FailureKind::Internal,
             Self::Resolve { .. } | Self::NoAddress { .. } => FailureKind::Dns,
             Self::Refused { .. } => FailureKind::AddressRefused,
             Self::Tcp { .. } => FailureKind::Connect,
             Self::NoRoots { .. } | Self::Tls { .. } => FailureKind::Tls,
             Self::TooSlow { .. } => FailureKind::Timeout,
         }
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.connect(uri).await })
     }
 }
 
@@ -132,29 +110,36 @@ impl Connector {
     ) -> Self {
         Self(Arc::new(Inner { guard, resolver, tls, connections, timeout }))
     }
+
+    /// When a connection that is begun now must be there. The limit stands here
+    /// and not only in the attempt, because the pool lets a connection go on that
+    /// its attempt does not need any more.
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.0.timeout
+    }
+
+    /// Waits for the right to a connection to `origin`.
+    pub(crate) async fn slot(&self, origin: &Origin, until: Instant) -> Result<Slot, ConnectError> {
+        self.0.within(until, Step::Slot, origin.host(), self.0.connections.slot(origin)).await
+    }
+
+    /// Uses that right.
+    pub(crate) async fn open(&self, origin: &Origin, slot: Slot, until: Instant) -> Result<Stream, ConnectError> {
+        Ok(Stream::new(self.0.transport(origin, until).await?, slot))
+    }
 }
 
 impl Inner {
-    /// The time limit stands here and not only in the attempt, because the pool
-    /// lets a connection go on that its request does not need any more.
-    async fn connect(&self, uri: Uri) -> Result<Stream, ConnectError> {
-        let until = Instant::now() + self.timeout;
-        let Some(host) = uri.host() else { return Err(ConnectError::NoHost(uri)) };
-        // An IPv6 address stands in brackets, a full name may end in a dot.
-        let host = host.trim_start_matches('[').trim_end_matches([']', '.']);
-        let secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-
-        let slot = self.within(until, Step::Slot, host, self.connections.slot(&uri)).await?;
+    async fn transport(&self, origin: &Origin, until: Instant) -> Result<Transport, ConnectError> {
+        let host = origin.host();
         let found = self.within(until, Step::Resolve, host, self.addresses(host)).await??;
         let allowed = self.allowed(host, &found)?;
-        let tls = secure.then(|| self.tls_or_error(host)).transpose()?;
-        let tcp = self.first_open(host, port, &allowed, until).await?;
-        let transport = match tls {
-            None => Transport::Plain(tcp),
-            Some(tls) => self.within(until, Step::Tls, host, handshake(tls, host, tcp)).await??,
-        };
-        Ok(Stream::new(transport, slot))
+        let tls = origin.secure().then(|| self.tls_or_error(host)).transpose()?;
+        let tcp = self.first_open(host, origin.port(), &allowed, until).await?;
+        match tls {
+            None => Ok(Transport::Plain(tcp)),
+            Some(tls) => self.within(until, Step::Tls, host, handshake(tls, host, tcp)).await?,
+        }
     }
 
     async fn within<T>(
@@ -263,15 +248,19 @@ mod tests {
         }
     }
 
-    async fn connect(per_host: usize, held: Option<&'static str>, uri: &'static str) -> Result<Stream, ConnectError> {
+    async fn connect(per_host: usize, held: Option<&str>, uri: &str) -> Result<Stream, ConnectError> {
+        let origin = |uri: &str| Origin::of(&uri.parse().expect("a valid URI")).expect("it has a host");
         let connections = Connections::new(per_host, 10);
         let _held = match held {
-            Some(uri) => Some(connections.slot(&Uri::from_static(uri)).await),
+            Some(uri) => Some(connections.slot(&origin(uri)).await),
             None => None,
         };
         let guard = Guard::new(false, Vec::new());
         let timeout = Duration::from_millis(50);
-        Connector::new(guard, Arc::new(Unasked), None, connections, timeout).call(Uri::from_static(uri)).await
+        let connector = Connector::new(guard, Arc::new(Unasked), None, connections, timeout);
+        let (origin, until) = (origin(uri), connector.deadline());
+        let slot = connector.slot(&origin, until).await?;
+        connector.open(&origin, slot, until).await
     }
 
     #[tokio::test]

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use http::Uri;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics;
+use crate::origin::Origin;
 
 /// Counts and limits the open connections of dispatchers beside each other.
 ///
-/// A host is a scheme, a name and a port, as in the client's pool: whoever waits
-/// for a slot can also be served by an idle connection of its pool that holds one.
+/// A host is an origin, as in a pool: whoever waits for a slot can also be served
+/// by an idle connection of its pool that holds one.
 pub(crate) struct Connections {
     per_host: usize,
     kept: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Hosts {
-    slots: HashMap<Box<str>, Weak<Semaphore>>,
+    slots: HashMap<Origin, Weak<Semaphore>>,
     /// Entries without a connection are cleared away when there are so many.
     sweep_at: usize,
 }
@@ -44,18 +44,18 @@ impl Connections {
         Arc::new(Self { per_host, kept, open: AtomicUsize::new(0), hosts: Mutex::default() })
     }
 
-    /// Waits for a slot of the host of `uri`.
-    pub(crate) async fn slot(self: &Arc<Self>, uri: &Uri) -> Slot {
-        let slots = self.hosts.lock().slots_of(&uri.to_string(), self.per_host);
-        let host = slots.acquire_owned().await.expect("the semaphore of a host is never closed");
+    /// Waits for a slot of `host`.
+    pub(crate) async fn slot(self: &Arc<Self>, host: &Origin) -> Slot {
+        let slots = self.hosts.lock().slots_of(host, self.per_host);
+        let permit = slots.acquire_owned().await.expect("the semaphore of a host is never closed");
         let open_before = self.open.fetch_add(1, Ordering::Relaxed);
         metrics::connection_opened();
-        Slot { connections: Arc::clone(self), keep: open_before < self.kept, _host: host }
+        Slot { connections: Arc::clone(self), keep: open_before < self.kept, _host: permit }
     }
 }
 
 impl Hosts {
-    fn slots_of(&mut self, host: &str, per_host: usize) -> Arc<Semaphore> {
+    fn slots_of(&mut self, host: &Origin, per_host: usize) -> Arc<Semaphore> {
         if let Some(slots) = self.slots.get(host).and_then(Weak::upgrade) {
             return slots;
         }
@@ -64,7 +64,7 @@ impl Hosts {
             self.sweep_at = (self.slots.len() * 2).max(64);
         }
         let slots = Arc::new(Semaphore::new(per_host));
-        self.slots.insert(host.into(), Arc::downgrade(&slots));
+        self.slots.insert(host.clone(), Arc::downgrade(&slots));
         slots
     }
 }
@@ -83,8 +83,12 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    fn try_slot(connections: &Arc<Connections>, uri: &Uri) -> Option<Slot> {
-        match pin!(connections.slot(uri)).poll(&mut Context::from_waker(Waker::noop())) {
+    fn origin(uri: &str) -> Origin {
+        Origin::of(&uri.parse().expect("a valid URI")).expect("it has a host")
+    }
+
+    fn try_slot(connections: &Arc<Connections>, host: &Origin) -> Option<Slot> {
+        match pin!(connections.slot(host)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(slot) => Some(slot),
             Poll::Pending => None,
         }
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn a_full_host_waits_and_does_not_hold_up_another() {
         let connections = Connections::new(1, 10);
-        let (a, b) = (Uri::from_static("http://a/"), Uri::from_static("https://a/"));
+        let (a, b) = (origin("http://a/"), origin("https://a/"));
         let held = try_slot(&connections, &a);
         assert!(held.is_some());
         assert!(try_slot(&connections, &a).is_none());
@@ -105,20 +109,19 @@ mod tests {
     #[test]
     fn above_the_limit_connections_are_not_kept() {
         let connections = Connections::new(10, 1);
-        let uri = Uri::from_static("http://a/");
-        let first = try_slot(&connections, &uri).expect("there is room");
-        let second = try_slot(&connections, &uri).expect("there is room");
+        let host = origin("http://a/");
+        let first = try_slot(&connections, &host).expect("there is room");
+        let second = try_slot(&connections, &host).expect("there is room");
         assert!(first.keep && !second.keep);
         drop((first, second));
-        assert!(try_slot(&connections, &uri).expect("there is room").keep);
+        assert!(try_slot(&connections, &host).expect("there is room").keep);
     }
 
     #[test]
     fn hosts_without_a_connection_are_forgotten() {
         let connections = Connections::new(1, 10);
         for i in 0..1_000 {
-            let uri: Uri = format!("http://host{i}/").parse().expect("a valid URI");
-            assert!(try_slot(&connections, &uri).is_some());
+            assert!(try_slot(&connections, &origin(&format!("http://host{i}/"))).is_some());
         }
         assert!(connections.hosts.lock().slots.len() <= 64);
     }

@@ -3,7 +3,6 @@
 
 use std::error::Error as StdError;
 
-use hyper_util::client::legacy;
 use postrider_model::job::{AttemptResult, FailureKind};
 
 use crate::connect::ConnectError;
@@ -27,18 +26,15 @@ impl From<Failure> for AttemptResult {
     }
 }
 
-impl From<legacy::Error> for Failure {
-    fn from(error: legacy::Error) -> Self {
-        if let Some(connect) = chain(&error).find_map(|cause| cause.downcast_ref::<ConnectError>()) {
-            return Self { kind: connect.kind(), detail: connect.to_string() };
-        }
-        let of_http = chain(&error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
-        let kind = match of_http {
-            Some(http) if http.is_user() => FailureKind::Internal,
-            Some(_) => FailureKind::Protocol,
-            None if error.is_connect() => FailureKind::Connect,
-            None => FailureKind::Protocol,
-        };
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self { kind: error.kind(), detail: error.to_string() }
+    }
+}
+
+impl From<hyper::Error> for Failure {
+    fn from(error: hyper::Error) -> Self {
+        let kind = if error.is_user() { FailureKind::Internal } else { FailureKind::Protocol };
         Self { kind, detail: texts(&error) }
     }
 }

@@ -9,8 +9,9 @@
 //!                  |
 //!   request: sign, own headers, endpoint's headers
 //!                  |
-//!   client: pooled connection, or
-//!     connect: slot -> resolve -> guard -> TCP -> TLS
+//!   client: sends over a connection of its
+//!     pool: an idle one, or
+//!       connect: slot -> resolve -> guard -> TCP -> TLS
 //!                  |
 //!   send -> status and headers -> bounded read of the body
 //!                  |
@@ -28,8 +29,14 @@ mod connect;
 mod connections;
 mod failure;
 pub mod guard;
+mod host;
+mod http1;
+mod http2;
+mod lease;
 pub mod metrics;
 mod options;
+mod origin;
+mod pool;
 mod request;
 pub mod resolve;
 mod service;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Full;
+use hyper::client::conn::TrySendError;
 use postrider_model::job::Job;
 use postrider_model::message;
 use postrider_model::time::UnixMs;
@@ -30,13 +31,38 @@ const JSON: HeaderValue = HeaderValue::from_static(message::JSON);
 /// The headers that we set ourselves, in number.
 const OWN_HEADERS: usize = 11;
 
+/// A request on its way to a connection that can send it. It is handed on by
+/// reference, because it is large: what awaits it would hold a copy at each step.
+pub(crate) struct Unsent(Option<Request<Full<Bytes>>>);
+
+impl Unsent {
+    pub(crate) const fn new(request: Request<Full<Bytes>>) -> Self {
+        Self(Some(request))
+    }
+
+    /// The request, to be sent. It is taken once, and again after [`Unsent::put_back`].
+    pub(crate) fn take(&mut self) -> Request<Full<Bytes>> {
+        self.0.take().expect("the request is there until it is sent")
+    }
+
+    /// Takes back what was not sent, if that is what the error says.
+    pub(crate) fn put_back(&mut self, mut error: TrySendError<Request<Full<Bytes>>>) -> hyper::Error {
+        self.0 = error.take_message();
+        error.into_error()
+    }
+
+    /// Whether it is still to be sent.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// Puts the request together and signs it as of `at` (W7: same id and body in
 /// every attempt, timestamp and signature made anew). The body is shared, not
-/// copied.
+/// copied. Where it goes is written on it when its connection is known.
 pub(crate) fn build(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<Request<Full<Bytes>>, Failure> {
     let mut request = Request::new(Full::new(job.body.clone()));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = job.target.uri.clone();
     *request.headers_mut() = headers(job, names, at)?;
     Ok(request)
 }

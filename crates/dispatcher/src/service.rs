@@ -35,7 +35,8 @@ impl Service {
         let mut attempts = JoinSet::new();
         while let Some(Assignment { job, reply }) = assignments.recv().await {
             let dispatcher = self.dispatcher.clone();
-            attempts.spawn(async move { reply(dispatcher.attempt(job).await) });
+            // Boxed, because a task is moved many times before it runs.
+            attempts.spawn(Box::pin(async move { reply(dispatcher.attempt(job).await) }));
             // Those that ended meanwhile are cleared away here, so that their
             // end wakes nobody.
             while let Some(ended) = attempts.try_join_next() {

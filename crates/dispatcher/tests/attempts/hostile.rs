@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::*;
 
 /// Reads what fits; the requests of these tests fit.
-async fn read_request(tcp: &mut TcpStream) -> io::Result<()> {
+pub(crate) async fn read_request(tcp: &mut TcpStream) -> io::Result<()> {
     tcp.read(&mut [0; 4 * 1_024]).await.map(|_| ())
 }
 

@@ -3,6 +3,8 @@
 mod answers;
 mod guarded;
 mod hostile;
+mod http2;
+mod pool;
 mod service;
 mod support;
 mod tls;

@@ -13,10 +13,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::*;
 
-const HOST: &str = "receiver.test";
-const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+pub(crate) const HOST: &str = "receiver.test";
+pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate authority, and its certificate for `Options::extra_roots`.
 pub(crate) fn authority() -> (Issuer, Vec<Vec<u8>>) {
@@ -28,12 +28,12 @@ pub(crate) fn authority() -> (Issuer, Vec<Vec<u8>>) {
     (issuer, vec![der])
 }
 
-fn params(host: &str) -> CertificateParams {
+pub(crate) fn params(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).expect("a valid name")
 }
 
 /// A server with a certificate of `issuer`, or one signed by itself.
-fn server(
+pub(crate) fn server(
     issuer: Option<&Issuer>,
     params: &CertificateParams,
     versions: &[&'static SupportedProtocolVersion],
@@ -55,7 +55,7 @@ fn server(
     TlsAcceptor::from(Arc::new(config))
 }
 
-fn trusting(extra_roots: Vec<Vec<u8>>) -> Dispatcher {
+pub(crate) fn trusting(extra_roots: Vec<Vec<u8>>) -> Dispatcher {
     dispatcher(Options { extra_roots, ..allowing(&["127.0.0.0/8"]) })
 }
 
