@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// Events in each scenario [default: 50000, or 4000 with --quick]
     #[arg(long)]
     events: Option<usize>,
-    /// Events in each scenario where they are only accepted [default: 100000, or 10000 with --quick]
+    /// Events in each scenario where many are accepted with one sync [default: 100000, or 10000 with --quick]
     #[arg(long)]
     accepted: Option<usize>,
     /// How often every scenario is run [default: 7, or 1 with --quick]
@@ -53,7 +53,7 @@ impl Options {
         self.shared.choose(self.events, 50_000, 4_000).max(1)
     }
 
-    /// The same where events are only accepted.
+    /// The same where many are accepted with one sync.
     pub(crate) fn accepted(&self) -> usize {
         self.shared.choose(self.accepted, 100_000, 10_000).max(1)
     }

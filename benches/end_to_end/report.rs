@@ -32,7 +32,7 @@ pub(crate) struct Row {
 impl Report {
     pub(crate) fn new(options: &Options, machine: Machine, volume: Volume, scenarios: &[Scenario]) -> Self {
         let load = format!(
-            "{} events of {} bytes in a scenario, {} where they are only accepted, {} round(s); {} lines in flight on \
+            "{} events of {} bytes in a scenario, {} where many are accepted with one sync, {} round(s); {} lines in flight on \
              the socket, {} HTTP connections with one event each; to accept, {ACCEPT_CONNECTIONS} connections with \
              {ACCEPT_WINDOW} lines or a batch of {BATCH} in flight each",
             options.events(),

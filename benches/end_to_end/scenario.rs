@@ -18,7 +18,7 @@ pub(crate) const ACCEPT_WINDOW: usize = 64;
 /// Events in a batch.
 pub(crate) const BATCH: usize = 100;
 /// Requests one after the other, and syncs, of which the latency's limit is made.
-pub(crate) const UNLOADED: usize = 2_000;
+pub(crate) const UNLOADED: usize = 500;
 /// Events for each endpoint before anything is measured. A lane begins at one
 /// request in flight and gets one more after as many successes as it has in
 /// flight, so it needs 1 + 2 + ... + 31 = 496 to reach [`PER_ENDPOINT`].
@@ -129,8 +129,8 @@ impl Scenario {
         vec![
             accept("accept-socket", Door::Socket, "append-socket", 0.5),
             append("append-socket", "accept-socket"),
-            Self { events: accepted, paused: true, ..plain("constant", Subject::Constant) },
-            accept("accept-http", Door::Http, "constant", 0.6),
+            Self { paused: true, ..plain("constant", Subject::Constant) },
+            Self { events: options.events(), ..accept("accept-http", Door::Http, "constant", 0.6) },
             accept("accept-batch", Door::Batch, "append-batch", 0.5),
             append("append-batch", "accept-batch"),
             plain(bare, Subject::Loop),

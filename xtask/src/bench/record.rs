@@ -26,7 +26,7 @@ impl Record {
     /// Of what was just measured.
     pub(crate) fn of(cases: &[Case], short: bool, machine: Value) -> Self {
         let rounded = |ratio: f64| (ratio * 1_000.0).round() / 1_000.0;
-        let gated = cases.iter().filter(|case| !suite::UNGATED.contains(&case.case.as_str()));
+        let gated = cases.iter().filter(|case| suite::is_gated(&case.case));
         let ratios = gated.map(|case| (case.case.clone(), rounded(case.ratio.median))).collect();
         Self { short, machine, ratios }
     }
