@@ -1,7 +1,8 @@
 //! One endpoint's lane: what waits, what is in flight, what holds it.
 //!
-//! A delivery is either in the queue or in flight, never both (W5). It leaves
-//! the flights when its outcome is recorded, not before.
+//! A delivery is either in the queue or in the flights, never both (W5). It leaves
+//! the flights when its outcome is recorded, not before; its slot is free as soon as
+//! its attempt has ended.
 
 mod why;
 
@@ -18,7 +19,7 @@ use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use crate::flight::{Flight, News, Phase};
+use crate::flights::{Flight, Flights, News, Phase};
 use crate::moment::Moment;
 use crate::pace::{Pace, Signal, Start};
 use crate::queue::{Queue, Waits};
@@ -48,11 +49,12 @@ pub(crate) struct Started {
     pub(crate) scheduled: Scheduled,
 }
 
-/// How many deliveries of a lane wait and how many are in flight.
+/// How many deliveries of a lane wait, are in flight, and are being recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) waiting: usize,
     pub(crate) in_flight: u32,
+    pub(crate) settling: u32,
 }
 
 /// What the end of an attempt says about its endpoint.
@@ -63,6 +65,8 @@ pub(crate) struct End {
     pub(crate) pause: Option<Duration>,
     /// When it ended, as its record has it.
     pub(crate) at: UnixMs,
+    /// Its record disables the endpoint.
+    pub(crate) disables: bool,
 }
 
 /// One endpoint's lane.
@@ -74,7 +78,7 @@ pub(crate) struct Lane {
     hold: Option<Hold>,
     gone: bool,
     queue: Queue,
-    flights: Vec<Flight>,
+    flights: Flights,
     pace: Pace,
     /// What the endpoint's owner says, if anything.
     policy: Option<Arc<Policy>>,
@@ -97,7 +101,7 @@ impl Lane {
             hold: facts.hold,
             gone: false,
             queue: Queue::opened(started),
-            flights: Vec::new(),
+            flights: Flights::default(),
             pace: Pace::new(&rules, monotonic),
             policy: facts.policy.clone(),
             rules,
@@ -127,10 +131,7 @@ impl Lane {
         let rules = rules(self.policy.as_deref(), standard);
         self.pace.configure(&rules, at.monotonic);
         if rules.order.by != self.rules.order.by {
-            for flight in &mut self.flights {
-                flight.order = rules.order.by.order(flight.order_key);
-            }
-            let busy = self.flights.iter().map(|flight| flight.order).filter(|order| *order != 0).collect();
+            let busy = self.flights.reorder(|order_key| rules.order.by.order(order_key));
             self.queue.reorder(rules.order.by, busy, at.now);
         }
         if rules.order.after_dead == AfterDead::Continue {
@@ -163,7 +164,7 @@ impl Lane {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { waiting: self.queue.len(), in_flight: self.in_flight() }
+        Counts { waiting: self.queue.len(), in_flight: self.flights.in_flight(), settling: self.flights.settling() }
     }
 
     /// The order that counts here.
@@ -171,7 +172,7 @@ impl Lane {
         self.rules.order.by
     }
 
-    /// Whether it is gone and nothing of it is in flight any more.
+    /// Whether it is gone and none of its attempts goes on.
     pub(crate) fn is_over(&self) -> bool {
         self.gone && self.flights.is_empty()
     }
@@ -184,24 +185,17 @@ impl Lane {
     /// Something was told of a delivery. If it is in flight, it counts when that
     /// has ended.
     pub(crate) fn tell(&mut self, message: Position, news: News, at: Moment) {
-        match self.flight_mut(message) {
-            Some(flight) => {
-                flight.news = Some(news);
-                if flight.phase == Phase::Damaged {
-                    self.land(message, at);
-                }
-            }
+        match self.flights.tell(message, news) {
+            Some(Phase::Damaged) => self.land(message, at),
+            Some(_) => {}
             None => self.apply(message, news, at),
         }
     }
 
     /// The outcome of an attempt is on record; the news tell what its delivery is now.
     pub(crate) fn recorded(&mut self, message: Position, news: News, at: Moment) {
-        match self.flight_mut(message) {
-            Some(flight) => {
-                flight.news = Some(news);
-                self.land(message, at);
-            }
+        match self.flights.tell(message, news) {
+            Some(_) => self.land(message, at),
             None => self.apply(message, news, at),
         }
     }
@@ -210,8 +204,8 @@ impl Lane {
     pub(crate) fn end(&mut self, at: Moment) {
         self.gone = true;
         self.queue.clear();
-        let over = |flight: &Flight| matches!(flight.phase, Phase::Settling | Phase::Damaged);
-        while let Some(message) = self.flights.iter().find(|flight| over(flight)).map(|flight| flight.message) {
+        let over = |flight: &Flight| flight.phase.is_settling() || flight.phase == Phase::Damaged;
+        while let Some(message) = self.flights.find(over) {
             self.land(message, at);
         }
     }
@@ -224,7 +218,10 @@ impl Lane {
         if due > at.now {
             return Readiness::Due(due);
         }
-        match self.pace.start(at.monotonic, self.in_flight()) {
+        if !self.flights.lets_start() {
+            return Readiness::Idle;
+        }
+        match self.pace.start(at.monotonic, self.flights.in_flight()) {
             Start::Now => Readiness::Ready,
             Start::NotBefore(then, _) => Readiness::Paced(then),
             Start::Full | Start::Probing => Readiness::Idle,
@@ -237,25 +234,15 @@ impl Lane {
             return None;
         }
         let (message, waits) = self.queue.take(at.now)?;
-        let free = self.flights.iter().all(|flight| flight.message != message);
+        let free = self.flights.get(message).is_none();
         if !check_invariant!("W5", free, "a delivery was picked while an attempt of it is in flight") {
             self.queue.done(waits.order, at.now);
             return None;
         }
         let probe = self.pace.started(at.monotonic);
         let Waits { scheduled, order_key, order, .. } = waits;
-        let accepted = scheduled.due;
-        self.flights.push(Flight {
-            message,
-            scheduled,
-            accepted,
-            order_key,
-            order,
-            price,
-            probe,
-            phase: Phase::Fetching,
-            news: None,
-        });
+        let (accepted, phase, news) = (scheduled.due, Phase::Fetching, None);
+        self.flights.begin(message, Flight { scheduled, accepted, order_key, order, price, probe, phase, news });
         Some(Started { message, scheduled })
     }
 
@@ -265,8 +252,7 @@ impl Lane {
     /// It is sent even if the lane is held or the delivery cancelled since it was
     /// picked: the outbox counts on the settlement of every job that it handed out.
     pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled, accepted: UnixMs) -> bool {
-        let Some(flight) = self.fetching(message) else { return false };
-        flight.phase = Phase::Sent;
+        let Some(flight) = self.fetched_as(message, Phase::Sent) else { return false };
         flight.accepted = accepted;
         // The outbox may be ahead; what it says is what counts (W6).
         flight.scheduled = scheduled;
@@ -282,8 +268,7 @@ impl Lane {
     /// There is no job because the payload is damaged.
     pub(crate) fn damaged(&mut self, message: Position, at: Moment) {
         let gone = self.gone;
-        let Some(flight) = self.fetching(message) else { return };
-        flight.phase = Phase::Damaged;
+        let Some(flight) = self.fetched_as(message, Phase::Damaged) else { return };
         let (probe, told) = (flight.probe, flight.news.is_some());
         self.pace.withdrawn(at.monotonic, probe);
         if told || gone {
@@ -305,8 +290,7 @@ impl Lane {
 
     /// What is known of an attempt that the dispatcher has.
     pub(crate) fn sent(&self, message: Position) -> Option<Flown> {
-        let mut flights = self.flights.iter();
-        let flight = flights.find(|flight| flight.message == message && flight.phase == Phase::Sent)?;
+        let flight = self.flights.get(message).filter(|flight| flight.phase == Phase::Sent)?;
         let Flight { scheduled, accepted, order, price, .. } = *flight;
         Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0, price })
     }
@@ -328,8 +312,8 @@ impl Lane {
             Signal::Unknown => self.failing_since,
         };
         let gone = self.gone;
-        let Some(flight) = self.flight_mut(message) else { return };
-        flight.phase = Phase::Settling;
+        let phase = if end.disables { Phase::Disabling } else { Phase::Settling };
+        let Some(flight) = self.flights.enter(message, phase) else { return };
         let probe = flight.probe;
         self.pace.ended(at.monotonic, probe, end.signal, end.pause, random);
         if gone {
@@ -337,24 +321,22 @@ impl Lane {
         }
     }
 
-    fn in_flight(&self) -> u32 {
-        u32::try_from(self.flights.len()).unwrap_or(u32::MAX)
+    fn fetching(&self, message: Position) -> Option<&Flight> {
+        self.flights.get(message).filter(|flight| flight.phase == Phase::Fetching)
     }
 
-    fn flight_mut(&mut self, message: Position) -> Option<&mut Flight> {
-        self.flights.iter_mut().find(|flight| flight.message == message)
-    }
-
-    fn fetching(&mut self, message: Position) -> Option<&mut Flight> {
-        self.flight_mut(message).filter(|flight| flight.phase == Phase::Fetching)
+    /// A job was asked for, and this is what came of it.
+    fn fetched_as(&mut self, message: Position, phase: Phase) -> Option<&mut Flight> {
+        self.fetching(message)?;
+        self.flights.enter(message, phase)
     }
 
     /// Takes back an attempt for which there is no job. What was told of the
     /// delivery meanwhile counts, else what `otherwise` says.
     fn withdraw(&mut self, message: Position, at: Moment, otherwise: impl Fn(&Flight) -> News) -> bool {
         let Some(flight) = self.fetching(message) else { return false };
-        flight.news = Some(flight.news.unwrap_or_else(|| otherwise(flight)));
-        let probe = flight.probe;
+        let (news, probe) = (flight.news.unwrap_or_else(|| otherwise(flight)), flight.probe);
+        self.flights.tell(message, news);
         self.pace.withdrawn(at.monotonic, probe);
         self.land(message, at);
         true
@@ -362,8 +344,7 @@ impl Lane {
 
     /// Ends a flight, and then does what was told of its delivery.
     fn land(&mut self, message: Position, at: Moment) {
-        let Some(index) = self.flights.iter().position(|flight| flight.message == message) else { return };
-        let flight = self.flights.swap_remove(index);
+        let Some(flight) = self.flights.land(message) else { return };
         if let Some(news) = flight.news {
             self.apply(message, news, at);
         }

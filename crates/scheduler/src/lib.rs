@@ -16,7 +16,7 @@
 mod breaker;
 mod error;
 mod fair;
-mod flight;
+mod flights;
 mod handle;
 mod lane;
 mod moment;

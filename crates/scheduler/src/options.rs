@@ -12,8 +12,8 @@ const MAX_IN_FLIGHT: u32 = 1 << 20;
 /// The scheduler's limits, each with its unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Attempts in flight in all, 1 to 1,048,576. An attempt is in flight until
-    /// its outcome is recorded. Also the capacity of the channel of outcomes.
+    /// Attempts in flight in all, 1 to 1,048,576, those among them whose outcome is
+    /// not recorded yet. Also the capacity of the channel of outcomes.
     pub max_in_flight: u32,
     /// Attempts in flight per application.
     pub in_flight_per_application: u32,

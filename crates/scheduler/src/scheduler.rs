@@ -26,7 +26,7 @@ use postrider_model::policy::Rules;
 use postrider_model::time::UnixMs;
 
 use crate::fair::Fair;
-use crate::flight::News;
+use crate::flights::News;
 use crate::lane::{End, Lane, Readiness};
 use crate::moment::Moment;
 use crate::options::Options;
@@ -73,6 +73,8 @@ pub struct Scheduler {
     started: UnixMs,
     waiting: usize,
     in_flight: u32,
+    /// Outcomes on their way to the disk.
+    settling: u32,
     stop_by: Option<Duration>,
 }
 
@@ -90,6 +92,7 @@ impl Scheduler {
             started: at.now,
             waiting: 0,
             in_flight: 0,
+            settling: 0,
             stop_by: None,
             standard: Arc::new(options.rules.clone()),
             options,
@@ -167,7 +170,7 @@ impl Scheduler {
         if self.stop_by.is_some() {
             return None;
         }
-        while self.in_flight < self.ramp.limit(at.monotonic) {
+        while self.has_room(at) {
             let next = self.fair.next(at.monotonic)?;
             let endpoint = next.endpoint;
             let started = self.change(endpoint, at, |lane| {
@@ -181,6 +184,17 @@ impl Scheduler {
             }
         }
         None
+    }
+
+    /// The outbox has room for as many outcomes as may be in flight, whatever the ramp
+    /// says; so what is on its way to the disk counts there, too.
+    fn has_room(&self, at: Moment) -> bool {
+        self.in_flight < self.ramp.limit(at.monotonic) && self.unrecorded() < self.options.max_in_flight
+    }
+
+    /// Attempts that were picked and whose outcomes are not recorded.
+    fn unrecorded(&self) -> u32 {
+        self.in_flight + self.settling
     }
 
     /// The job of a pick was handed out, for the attempt that the delivery waits
@@ -207,7 +221,8 @@ impl Scheduler {
     }
 
     /// An attempt has ended: gives what is to be recorded. `random` in 0..1 is the
-    /// jitter. The delivery stays in flight until an event says that it is recorded.
+    /// jitter. The next attempt may start by that; this delivery is held until an event
+    /// says that it is recorded.
     pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64) -> Option<Settlement> {
         let key = outcome.key;
         let lane = self.lanes.get(&key.endpoint);
@@ -216,9 +231,10 @@ impl Scheduler {
         let (flown, rules, app) = flown.filter(|_| known)?;
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
         let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
-        let end = End { signal: Signal::of(&outcome), pause: asked.pause, at: ended };
+        let signal = Signal::of(&outcome);
         self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
         let settlement = settle::settle(outcome, &flown, rules, asked.retry_after, at.now, random);
+        let end = End { signal, pause: asked.pause, at: ended, disables: settlement.disable.is_some() };
         self.change(key.endpoint, at, |lane| lane.ended(key.message, &end, at, random));
         Some(settlement)
     }
@@ -243,8 +259,8 @@ impl Scheduler {
     #[must_use]
     pub fn drained(&self, at: Moment) -> Option<Drained> {
         let by = self.stop_by?;
-        let done = self.in_flight == 0 || by <= at.monotonic;
-        done.then_some(Drained { in_flight: self.in_flight as usize })
+        let done = self.unrecorded() == 0 || by <= at.monotonic;
+        done.then_some(Drained { in_flight: self.unrecorded() as usize })
     }
 
     /// Whether [`Self::stop`] was called.
@@ -265,9 +281,9 @@ impl Scheduler {
     }
 
     /// The numbers of [`Self::gauges`] that cost nothing: deliveries that wait,
-    /// attempts in flight, lanes.
+    /// attempts that are not recorded, lanes.
     pub(crate) fn counts(&self) -> (usize, u32, usize) {
-        (self.waiting, self.in_flight, self.lanes.len())
+        (self.waiting, self.unrecorded(), self.lanes.len())
     }
 
     /// The one way to change a lane: counts what has changed, and puts the lane
@@ -288,6 +304,7 @@ impl Scheduler {
         lane.place = next;
         self.waiting = (self.waiting + after.waiting).saturating_sub(before.waiting);
         self.in_flight = (self.in_flight + after.in_flight).saturating_sub(before.in_flight);
+        self.settling = (self.settling + after.settling).saturating_sub(before.settling);
         self.fair.count(app, before.in_flight, after.in_flight);
         if over {
             self.unpark(endpoint, place);

@@ -12,7 +12,7 @@ use crate::pace::{Because, Start};
 impl Lane {
     /// Why a delivery is not in flight; `None` if it is not known here.
     pub(crate) fn why(&self, message: Position, at: Moment) -> Option<Wait> {
-        if self.flights.iter().any(|flight| flight.message == message) {
+        if self.flights.get(message).is_some() {
             return Some(Wait::InFlight);
         }
         let waits = self.queue.get(message)?;
@@ -34,7 +34,7 @@ impl Lane {
     /// one that is in flight, else the first that waits.
     pub(crate) fn behind(&self, message: Position) -> Option<Position> {
         let order = self.queue.get(message).map(|waits| waits.order).filter(|order| *order != 0)?;
-        let flown = self.flights.iter().find(|flight| flight.order == order).map(|flight| flight.message);
+        let flown = self.flights.find(|flight| flight.order == order);
         self.queue.dead_before(order, message).or(flown).or_else(|| self.queue.first_before(order, message))
     }
 
@@ -68,7 +68,7 @@ impl Lane {
     }
 
     fn busy(&self, at: Moment) -> Wait {
-        let (in_flight, limit) = (self.in_flight(), self.pace.allowed());
+        let (in_flight, limit) = (self.flights.in_flight(), self.pace.allowed());
         match self.pace.start(at.monotonic, in_flight) {
             Start::Probing => Wait::BreakerHalfOpen,
             Start::Full => Wait::LaneBusy { in_flight, limit },
@@ -86,7 +86,7 @@ impl Lane {
         Flow {
             hold: self.hold,
             breaker,
-            in_flight: self.in_flight(),
+            in_flight: self.flights.in_flight(),
             allowed_in_flight: self.pace.allowed(),
             waiting: self.queue.len() as u64,
             waits,

@@ -15,6 +15,7 @@ mod law;
 mod order;
 mod policy;
 mod resend;
+mod settling;
 mod starving;
 
 const S: Duration = Duration::from_secs(1);
@@ -212,7 +213,7 @@ fn dispatch_pauses_while_outcomes_cannot_be_recorded() {
     for sent in sent {
         world.answer(sent, answered(200));
     }
-    assert_eq!(world.run(), [], "both still hold their permit");
+    assert_eq!(world.run(), [], "nothing is recorded yet");
     assert_eq!(world.scheduler.gauges(world.at).in_flight, 2);
     world.outbox.record();
     assert_eq!(world.run().len(), 2);

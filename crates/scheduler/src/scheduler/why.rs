@@ -51,7 +51,7 @@ impl Scheduler {
             lanes: self.lanes.len(),
             applications: self.fair.apps(),
             waiting: self.waiting,
-            in_flight: self.in_flight as usize,
+            in_flight: self.unrecorded() as usize,
             in_flight_limit: self.ramp.limit(at.monotonic) as usize,
             oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
             waiting_by,

@@ -15,6 +15,7 @@ use postrider_model::lane::DeliveryStore;
 use postrider_model::order::{AfterDead, OrderRule};
 use postrider_model::rate::Rate;
 
+use crate::flights::MAX_SETTLING;
 use crate::testing::with_policy;
 
 const APP_RATE: u32 = 4;
@@ -58,6 +59,7 @@ pub(super) fn any_result() -> impl Strategy<Value = AttemptResult> {
     prop_oneof![
         4 => Just(answered(200)),
         1 => Just(answered(404)),
+        1 => Just(answered(410)),
         1 => Just(answered(500)),
         1 => Just(asking(429, "3")),
         1 => Just(failed(FailureKind::Timeout)),
@@ -129,7 +131,9 @@ impl History {
         let (at, key) = *self.world.picks.last().expect("one was picked");
         let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is of a lane");
         assert!(lane.counts().in_flight <= lane.flow(None, self.world.at).allowed_in_flight);
+        assert!(lane.counts().settling < MAX_SETTLING);
         check_order(&self.world, key, &lane.rules().order);
+        check_unrecorded(&self.world, key);
         self.paced.extend(lane.rules().rate.map(|rate| (at, key.endpoint, rate)));
         true
     }
@@ -226,13 +230,14 @@ impl History {
     /// Everything comes right: all is delivered, or died by its schedule; dead
     /// letters are purged where others wait behind them.
     fn finish(&mut self) {
+        // What is recorded now may disable an endpoint.
+        self.step(Step::HoldBack(false));
         for (of, number) in LANES {
             if !self.removed.contains(&number) {
                 self.world.hold(self.facts(of, number), None);
             }
         }
         self.world.outbox.inner.lock().job_errors.clear();
-        self.step(Step::HoldBack(false));
         self.world.observe();
         for key in self.world.outbox.dead() {
             let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is there");
@@ -250,7 +255,7 @@ impl History {
                 self.world.answer(key, answered(200));
             }
             self.world.observe();
-            if self.world.scheduler.in_flight == 0 && self.world.scheduler.waiting == 0 {
+            if self.world.scheduler.unrecorded() == 0 && self.world.scheduler.waiting == 0 {
                 break;
             }
             self.world.sleep();
@@ -274,13 +279,28 @@ fn check_order(world: &World, picked: DeliveryKey, rule: &OrderRule) {
     }
 }
 
+/// Nothing starts on an endpoint that is being disabled, and there is room for every outcome.
+fn check_unrecorded(world: &World, picked: DeliveryKey) {
+    let outbox = world.outbox.inner.lock();
+    let of_lane = |settlement: &&Settlement| settlement.outcome.key.endpoint == picked.endpoint;
+    let disables = outbox.unrecorded.iter().filter(of_lane).any(|settlement| settlement.disable.is_some());
+    assert!(!disables, "{picked:?} starts while its endpoint is being disabled");
+    // Those of an endpoint that is gone are waited for no longer.
+    let waited_for = |settlement: &&Settlement| outbox.lanes.contains_key(&settlement.outcome.key.endpoint);
+    let unrecorded = outbox.unrecorded.iter().filter(waited_for).count();
+    let all = unrecorded + world.sent.len() + world.fetching.len();
+    assert!(all <= world.options.max_in_flight as usize, "{all} attempts are not recorded");
+}
+
 /// The counters are what a count of everything gives, and all that waits in the
 /// outbox is known here.
 fn check_counts(world: &World) {
     let scheduler = &world.scheduler;
     let waiting: usize = scheduler.lanes.values().map(|lane| lane.counts().waiting).sum();
     let in_flight: u32 = scheduler.lanes.values().map(|lane| lane.counts().in_flight).sum();
-    assert_eq!((scheduler.waiting, scheduler.in_flight), (waiting, in_flight));
+    let settling: u32 = scheduler.lanes.values().map(|lane| lane.counts().settling).sum();
+    let counted = (scheduler.waiting, scheduler.in_flight, scheduler.settling);
+    assert_eq!(counted, (waiting, in_flight, settling));
     assert!(in_flight as usize >= world.sent.len() + world.fetching.len());
     let mut apps = HashMap::new();
     for lane in scheduler.lanes.values() {
