@@ -43,7 +43,7 @@ pub struct Outcome {
     /// How long it took, by the monotonic clock.
     pub duration: Duration,
     /// The URL that was asked.
-    pub url: Url,
+    pub url: Arc<Url>,
     /// The answer, or why there is none.
     pub result: AttemptResult,
 }

@@ -5,8 +5,8 @@
 //!            LaneEvent: what waits, what has left, what is held
 //!   outbox  ------------------------------------------------------>  scheduler
 //!           <------------------------------------------------------
-//!            job_at_once(key), job(key): everything that one attempt needs
-//!            settle(Settlement): how it ended and what follows
+//!            jobs_at_once(keys), job(key): everything that an attempt needs
+//!            settle(Settlements): how they ended and what follows
 //! ```
 //!
 //! The scheduler keeps nothing that it could not learn again: after a start the
@@ -124,17 +124,18 @@ pub trait DeliveryStore: Send + Sync {
     /// Takes what has happened since the last call. Does not wait.
     fn take(&self, into: &mut Vec<LaneEvent>);
 
-    /// What the next attempt of a delivery needs, with the endpoint as it is
-    /// configured at this moment. Does not wait: `None` if [`Self::job`] has to read.
-    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>>;
+    /// What the next attempts of some deliveries need, with the endpoints as they are
+    /// configured at this moment. Does not wait. Adds an answer for each, in their
+    /// order: `None` where [`Self::job`] has to read.
+    fn jobs_at_once(&self, keys: &[DeliveryKey], into: &mut Vec<Option<Result<Job, JobError>>>);
 
-    /// The same, reading the journal if need be.
+    /// The same for one, reading the journal if need be.
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>>;
 
-    /// Records an attempt. Does not wait: a [`LaneEvent::Recorded`] with its key
-    /// says when it is recorded. What is not yet recorded is bounded by the
+    /// Records attempts, in their order, and leaves the list empty. Does not wait: a
+    /// [`LaneEvent::Recorded`] with its key says when each is recorded. What is not yet recorded is bounded by the
     /// attempts that the scheduler allows at once.
-    fn settle(&self, settlement: Settlement);
+    fn settle(&self, settlements: &mut Vec<Settlement>);
 
     /// Deliveries of a lane that wait behind its window, and so were not told, in number.
     fn behind_window(&self, endpoint: EndpointId) -> u64;

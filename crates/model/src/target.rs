@@ -1,6 +1,7 @@
 //! An endpoint as the requests to it need it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -33,8 +34,8 @@ const FRAMING: [HeaderName; 8] = [
 /// the same in each of them is prepared.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where to, without user name and password.
-    pub url: Url,
+    /// Where to, without user name and password. Each outcome names it.
+    pub url: Arc<Url>,
     /// The same as the client takes it.
     pub uri: Uri,
     /// The endpoint's own headers, already checked against the forbidden names,
@@ -78,7 +79,7 @@ impl Target {
         let headers = all_headers(url, headers)?;
         let url = credentials::without(url);
         match url.as_str().parse() {
-            Ok(uri) => Ok(Self { url, uri, headers, secrets, timeout }),
+            Ok(uri) => Ok(Self { url: Arc::new(url), uri, headers, secrets, timeout }),
             Err(source) => Err(InvalidTarget::Uri { url, source }),
         }
     }

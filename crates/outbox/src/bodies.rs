@@ -2,6 +2,7 @@
 //! read the journal each: fresh ones, and those that were read ahead.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,12 +28,13 @@ pub(crate) struct Fresh {
 /// Holds at most `limit_bytes`; what came first goes first. A body goes earlier when
 /// nothing needs it any more. Whoever does not find one reads the journal.
 pub(crate) struct Bodies {
-    inner: Mutex<Inner>,
+    inner: Mutex<Kept>,
     limit_bytes: usize,
 }
 
+/// What lies under the lock.
 #[derive(Default)]
-struct Inner {
+pub(crate) struct Kept {
     by_position: HashMap<Position, Entry>,
     /// In the order in which they came.
     by_number: BTreeMap<u64, Position>,
@@ -60,14 +62,66 @@ impl Bodies {
         Self { inner: Mutex::default(), limit_bytes }
     }
 
-    /// Keeps and forgets what a record says that has to be. A message is kept if it is
-    /// one of those of which lanes were `told`: what lies behind all windows is not
-    /// sent soon, and read ahead when it is.
-    pub(crate) fn follow(&self, position: Position, record: &Record, told: &HashSet<Position>) {
-        match record {
-            Record::Accepted(meta, Some(body)) if told.contains(&position) => {
-                self.insert(position, Fresh::new(meta, body.clone()), meta.endpoints.len());
+    /// Keeps and forgets what the records of a frame say that has to be. A message is
+    /// kept if it is one of those of which lanes were `told`: what lies behind all
+    /// windows is not sent soon, and read ahead when it is.
+    pub(crate) fn follow(&self, records: &[(Position, Record)], told: &HashSet<Position>) {
+        let fresh = records.iter().filter_map(|(position, record)| match record {
+            Record::Accepted(meta, Some(body)) if told.contains(position) => {
+                Some((*position, Fresh::new(meta, body.clone()).apart(), meta.endpoints.len()))
             }
+            _ => None,
+        });
+        // Copied before the lock is taken.
+        let fresh: Vec<_> = fresh.collect();
+        let mut inner = self.inner.lock();
+        records.iter().for_each(|(_, record)| inner.forget_after(record));
+        for (position, fresh, deliveries) in fresh {
+            inner.insert(position, fresh, deliveries, self.limit_bytes);
+        }
+    }
+
+    /// Keeps a body for so many deliveries.
+    pub(crate) fn insert(&self, position: Position, fresh: Fresh, deliveries: usize) {
+        let fresh = fresh.apart();
+        self.inner.lock().insert(position, fresh, deliveries, self.limit_bytes);
+    }
+
+    pub(crate) fn find(&self, position: Position) -> Option<Fresh> {
+        self.inner.lock().find(position)
+    }
+
+    /// To find several under one lock.
+    pub(crate) fn opened(&self) -> impl Deref<Target = Kept> {
+        self.inner.lock()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+}
+
+impl Kept {
+    pub(crate) fn find(&self, position: Position) -> Option<Fresh> {
+        self.by_position.get(&position).map(|entry| entry.fresh.clone())
+    }
+
+    fn insert(&mut self, position: Position, fresh: Fresh, deliveries: usize, limit_bytes: usize) {
+        self.remove(position);
+        self.bytes += fresh.bytes();
+        let number = self.next_number;
+        self.next_number += 1;
+        self.by_number.insert(number, position);
+        self.by_position.insert(position, Entry { number, fresh, deliveries });
+        while self.bytes > limit_bytes {
+            let Some((_, first)) = self.by_number.first_key_value() else { break };
+            let first = *first;
+            self.remove(first);
+        }
+    }
+
+    fn forget_after(&mut self, record: &Record) {
+        match record {
             Record::Outcome(outcome, _)
                 if !outcome.stale && matches!(outcome.next, Next::Delivered | Next::Dead { .. }) =>
             {
@@ -83,49 +137,15 @@ impl Bodies {
         }
     }
 
-    /// Keeps a body for so many deliveries.
-    pub(crate) fn insert(&self, position: Position, mut fresh: Fresh, deliveries: usize) {
-        if fresh.body.len() < COPIED_BELOW_BYTES {
-            fresh.body = Bytes::copy_from_slice(&fresh.body);
-        }
-        let mut inner = self.inner.lock();
-        inner.remove(position);
-        inner.bytes += fresh.bytes();
-        let number = inner.next_number;
-        inner.next_number += 1;
-        inner.by_number.insert(number, position);
-        inner.by_position.insert(position, Entry { number, fresh, deliveries });
-        while inner.bytes > self.limit_bytes {
-            let Some((_, first)) = inner.by_number.first_key_value() else { break };
-            let first = *first;
-            inner.remove(first);
-        }
-    }
-
-    pub(crate) fn find(&self, position: Position) -> Option<Fresh> {
-        self.inner.lock().by_position.get(&position).map(|entry| entry.fresh.clone())
-    }
-
     /// A delivery of this message is over; with the last one its body goes.
-    fn is_over(&self, position: Position) {
-        let mut inner = self.inner.lock();
-        let Some(entry) = inner.by_position.get_mut(&position) else { return };
+    fn is_over(&mut self, position: Position) {
+        let Some(entry) = self.by_position.get_mut(&position) else { return };
         entry.deliveries = entry.deliveries.saturating_sub(1);
         if entry.deliveries == 0 {
-            inner.remove(position);
+            self.remove(position);
         }
     }
 
-    fn remove(&self, position: Position) {
-        self.inner.lock().remove(position);
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.inner.lock().bytes
-    }
-}
-
-impl Inner {
     fn remove(&mut self, position: Position) {
         if let Some(gone) = self.by_position.remove(&position) {
             self.by_number.remove(&gone.number);
@@ -139,6 +159,19 @@ impl Fresh {
     pub(crate) fn new(meta: &Accepted, body: Bytes) -> Self {
         let content_type = meta.content_type.as_deref().unwrap_or(JSON).into();
         Self { id: meta.id, content_type, body, until: meta.payload_until }
+    }
+
+    /// Whether it is not sent any more.
+    pub(crate) fn is_over(&self, now: UnixMs) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// The same with a body of its own, if that is short.
+    fn apart(mut self) -> Self {
+        if self.body.len() < COPIED_BELOW_BYTES {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
+        self
     }
 
     fn bytes(&self) -> usize {
@@ -176,8 +209,8 @@ mod tests {
         }
         assert_eq!(kept(&bodies), [2, 3, 4]);
         assert_eq!(bodies.bytes(), 3 * (ENTRY_BYTES + 100));
-        bodies.remove(Position::new(0, 3));
-        bodies.remove(Position::new(0, 0));
+        bodies.inner.lock().remove(Position::new(0, 3));
+        bodies.inner.lock().remove(Position::new(0, 0));
         assert_eq!(kept(&bodies), [2, 4]);
         assert_eq!(bodies.bytes(), 2 * (ENTRY_BYTES + 100));
         // An old message that was read ahead is new here.
@@ -192,13 +225,13 @@ mod tests {
         for (n, deliveries) in [(0, 1), (1, 2), (2, 1)] {
             bodies.insert(Position::new(0, n), fresh(vec![0; 100].into()), deliveries);
         }
-        bodies.is_over(Position::new(0, 1));
+        bodies.inner.lock().is_over(Position::new(0, 1));
         assert_eq!(kept(&bodies), [0, 1, 2]);
-        bodies.is_over(Position::new(0, 1));
-        bodies.is_over(Position::new(0, 2));
+        bodies.inner.lock().is_over(Position::new(0, 1));
+        bodies.inner.lock().is_over(Position::new(0, 2));
         // One that is over twice, after a replay, or was never here.
-        bodies.is_over(Position::new(0, 1));
-        bodies.is_over(Position::new(0, 7));
+        bodies.inner.lock().is_over(Position::new(0, 1));
+        bodies.inner.lock().is_over(Position::new(0, 7));
         assert_eq!(kept(&bodies), [0]);
         assert_eq!(bodies.bytes(), ENTRY_BYTES + 100);
     }

@@ -28,6 +28,7 @@ mod open;
 mod options;
 mod orders;
 mod outbox;
+mod outcomes;
 mod ports;
 mod read_ahead;
 mod record;

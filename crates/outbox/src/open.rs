@@ -23,6 +23,7 @@ use crate::keeper::{Keeper, KeeperSignal};
 use crate::lookup::scan;
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::outcomes::Outcomes;
 use crate::ports::MESSAGE_ROOM_BYTES;
 use crate::read_ahead::Turns;
 use crate::record::{DecodeError, decode};
@@ -137,6 +138,8 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         checkpointing: Mutex::default(),
         targets: Mutex::default(),
         feed: Feed::default(),
+        // Those of endpoints that are gone are waited for no longer, and may still be there.
+        outcomes: Outcomes::new(2 * options.max_in_flight),
         reader,
         index: Arc::new(index),
         options,

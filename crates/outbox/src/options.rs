@@ -19,6 +19,9 @@ pub struct Options {
     pub segment_bytes: u32,
     /// How long a frame that holds only outcomes may stay unsynced.
     pub outcome_sync: Duration,
+    /// How long outcomes for which nobody waits are let gather, so that many share a
+    /// frame. A message or a request that comes takes along what there is.
+    pub outcome_gather: Duration,
     /// The body of a message, in bytes.
     pub body_limit_bytes: usize,
     /// Live deliveries of one lane that are held in memory.
@@ -69,6 +72,7 @@ impl Options {
             master_key,
             segment_bytes: 64 << 20,
             outcome_sync: Duration::from_millis(50),
+            outcome_gather: Duration::from_micros(500),
             body_limit_bytes: 1 << 20,
             lane_window: 10_000,
             waiting_bytes: 32 << 20,

@@ -104,7 +104,7 @@ impl Outbox {
             index_bytes,
             fresh_body_bytes: self.shared.bodies.bytes() as u64,
             waiting_messages: self.ingest.len() as u64,
-            waiting_requests: self.urgent.len() as u64,
+            waiting_requests: (self.urgent.len() + self.shared.outcomes.len()) as u64,
             full: self.is_full(),
         }
     }
@@ -120,7 +120,7 @@ impl Outbox {
         let limit = |capacity: Option<usize>| capacity.unwrap_or(0) as u64;
         let limits = meters::Limits {
             waiting_messages: limit(self.ingest.capacity()),
-            waiting_requests: limit(self.urgent.capacity()),
+            waiting_requests: limit(self.urgent.capacity()) + self.shared.outcomes.limit() as u64,
         };
         meters::set_gauges(&self.stats(), &limits);
     }

@@ -10,6 +10,7 @@ use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::id::EndpointId;
+use postrider_model::lane::LaneEvent;
 use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 
@@ -19,6 +20,7 @@ use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::JournalReader;
 use crate::options::Options;
+use crate::outcomes::Outcomes;
 use crate::read_ahead::Turns;
 use crate::record::DeliveryRef;
 use crate::seal::Sealer;
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     /// Endpoints as the dispatcher needs them, with what they were made of.
     pub(crate) targets: Mutex<HashMap<EndpointId, Made>>,
     pub(crate) feed: Feed,
+    pub(crate) outcomes: Outcomes,
     pub(crate) bodies: Bodies,
     /// Who reads messages into that.
     pub(crate) turns: Turns,
@@ -86,6 +89,19 @@ impl Shared {
             // In this order nobody sees the new record's time with the old note's age.
             self.last_record_noted_ms.store(now_ms, Ordering::Release);
             self.last_record_ms.store(at.as_u64(), Ordering::Release);
+        }
+    }
+
+    /// What was made of endpoints that have changed, or are gone, must not stay: there
+    /// are secrets in it. What is still needed is made again.
+    pub(crate) fn forget_changed_targets(&self, events: &[LaneEvent]) {
+        let mut targets = self.targets.lock();
+        for event in events {
+            match event {
+                LaneEvent::Endpoint(lane) => drop(targets.remove(&lane.endpoint)),
+                LaneEvent::EndpointGone(endpoint) => drop(targets.remove(endpoint)),
+                _ => {}
+            }
         }
     }
 

@@ -19,6 +19,7 @@ mod fair;
 mod flights;
 mod handle;
 mod lane;
+mod launch;
 mod moment;
 mod options;
 mod pace;

@@ -10,6 +10,8 @@ use postrider_model::target::Target;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::mpsc::OwnedPermit;
 
+use crate::moment::Moment;
+
 /// Holds the slot of an outcome. Answers by itself when it is dropped unused:
 /// the task that had it has panicked or was cancelled.
 struct Reply {
@@ -23,14 +25,14 @@ struct Reply {
 }
 
 /// Puts a job and its way back together.
-pub(crate) fn assign(job: Job, permit: OwnedPermit<Outcome>, clock: Arc<dyn Clock>) -> Assignment {
+pub(crate) fn assign(job: Job, permit: OwnedPermit<Outcome>, clock: Arc<dyn Clock>, at: Moment) -> Assignment {
     let reply = Reply {
         permit: Some(permit),
         key: job.key,
         attempt: job.scheduled.attempt,
         target: Arc::clone(&job.target),
-        started: clock.now(),
-        started_monotonic: clock.monotonic(),
+        started: at.now,
+        started_monotonic: at.monotonic,
         clock,
     };
     Assignment { job, reply: Box::new(move |outcome| reply.answer(outcome)) }

@@ -6,18 +6,16 @@
 //!      ^  ^ <----------------------------- | Service |                            |
 //!      |  |   settle: Settlement           +---------+ <---- one Mutex around ----+
 //!      |  |                                  |     ^         the Scheduler
-//!      |  | job_at_once(key), job(key)       |     |
-//!      |  +--------------------------- a task for what must wait
+//!      |  | jobs_at_once(keys)               |     |
+//!      |  +------------------------------- Launch -- a task for what must wait: job(key)
 //!      |                                     |     |
 //!      |                          Assignment v     | Outcome
 //!      |                               dispatchers
 //! ```
 //!
-//! Bounded channels lead to the dispatchers and back. An attempt needs the slot of
-//! its outcome, its job, and room towards the dispatcher. The loop starts it when all
-//! can be had at once; else a task waits for one after the other, the slot first. The
-//! dispatcher's answer never waits. So the two cannot lock each other, and the loop
-//! itself waits for neither.
+//! Bounded channels lead to the dispatchers and back. The slot of an outcome is
+//! reserved before its attempt starts, so the dispatcher's answer never waits: the two
+//! cannot lock each other, and the loop itself waits for neither, see [`crate::launch`].
 //!
 //! One turn of the loop does everything that is ready: it takes in events and
 //! outcomes, starts what may start, and sleeps until the next due time. The lock
@@ -29,20 +27,17 @@ use std::time::Duration;
 
 use metrics::{Gauge, Histogram};
 use parking_lot::Mutex;
-use postrider_model::delivery::DeliveryKey;
-use postrider_model::job::{Assignment, Job, Outcome};
-use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
+use postrider_model::job::{Assignment, Outcome};
+use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
 use postrider_model::time::Clock;
-use tokio::sync::mpsc::{OwnedPermit, Permit};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::handle::{Handle, Shared};
+use crate::launch::Launch;
 use crate::moment::Moment;
 use crate::options::Options;
-use crate::reply;
 use crate::routes::Routes;
 use crate::scheduler::{Drained, Pick, Scheduler};
 
@@ -70,10 +65,8 @@ pub struct Parts {
 pub struct Service {
     shared: Arc<Shared>,
     random: Box<dyn FnMut() -> f64 + Send>,
-    routes: Routes,
-    outcome_slots: mpsc::Sender<Outcome>,
+    launch: Launch,
     outcomes: mpsc::Receiver<Outcome>,
-    attempts: JoinSet<()>,
     meters: Meters,
     /// What the outbox told and is not handled yet, the next one last.
     events: Vec<LaneEvent>,
@@ -106,12 +99,10 @@ impl Service {
         let shared = Arc::new(Shared { scheduler, wake: Notify::new(), store: parts.store, clock: parts.clock });
         let handle = Handle::new(Arc::clone(&shared));
         let service = Self {
-            shared,
             random: parts.random,
-            routes,
-            outcome_slots,
+            launch: Launch::new(Arc::clone(&shared), routes, outcome_slots),
+            shared,
             outcomes,
-            attempts: JoinSet::new(),
             meters: Meters::new(),
             events: Vec::new(),
             ended: Vec::new(),
@@ -129,7 +120,7 @@ impl Service {
     pub async fn run(mut self) -> Result<Drained, Error> {
         let mut changed = self.shared.store.changed();
         let mut timer = Box::pin(sleep(Duration::ZERO));
-        let mut broken = pin!(self.routes.broken());
+        let mut broken = pin!(self.launch.broken());
         loop {
             let turn = self.turn();
             if let Some(drained) = turn.drained {
@@ -167,15 +158,13 @@ impl Service {
             self.ended.push(outcome);
         }
         let turn = self.step();
-        for settlement in self.settlements.drain(..) {
-            self.shared.store.settle(settlement);
+        if !self.settlements.is_empty() {
+            self.shared.store.settle(&mut self.settlements);
         }
-        let mut picks = std::mem::take(&mut self.picks);
-        for pick in picks.drain(..) {
-            self.begin(pick);
+        for pick in &self.picks {
+            self.meters.lateness.record(pick.late);
         }
-        self.picks = picks;
-        self.reap();
+        self.launch.start(&mut self.picks);
         turn
     }
 
@@ -203,95 +192,6 @@ impl Service {
             wake,
             stopping: scheduler.is_stopping(),
             drained: scheduler.drained(at),
-        }
-    }
-
-    fn begin(&mut self, pick: Pick) {
-        self.meters.lateness.record(pick.late);
-        let fetch = Fetch { shared: Arc::clone(&self.shared), key: pick.key, open: true };
-        let assignments = self.routes.to(pick.key.endpoint);
-        if let Err(fetch) = attempt_at_once(fetch, &self.outcome_slots, assignments) {
-            self.attempts.spawn(attempt(fetch, self.outcome_slots.clone(), assignments.clone()));
-        }
-    }
-
-    fn reap(&mut self) {
-        while let Some(ended) = self.attempts.try_join_next() {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the task that prepares an attempt has failed");
-            }
-        }
-    }
-}
-
-/// Prepares one attempt and hands it to the dispatcher, if there is nothing to
-/// wait for: so it is with a fresh message. Gives the pick back otherwise.
-fn attempt_at_once(
-    fetch: Fetch,
-    outcome_slots: &mpsc::Sender<Outcome>,
-    assignments: &mpsc::Sender<Assignment>,
-) -> Result<(), Fetch> {
-    let (Ok(permit), Ok(room)) = (outcome_slots.clone().try_reserve_owned(), assignments.try_reserve()) else {
-        return Err(fetch);
-    };
-    match fetch.shared.store.job_at_once(fetch.key) {
-        Some(Ok(job)) => fetch.send(job, permit, room),
-        Some(Err(error)) => fetch.failed(&error),
-        None => return Err(fetch),
-    }
-    Ok(())
-}
-
-/// Prepares one attempt and hands it to the dispatcher, waiting for what is needed.
-/// Room towards the dispatcher comes last, so that slow reading keeps it from nobody.
-async fn attempt(fetch: Fetch, outcome_slots: mpsc::Sender<Outcome>, assignments: mpsc::Sender<Assignment>) {
-    // The loop holds the other ends; when they are closed it ends, and so does this.
-    let Ok(permit) = outcome_slots.reserve_owned().await else { return };
-    let job = match fetch.shared.store.job(fetch.key).await {
-        Ok(job) => job,
-        Err(error) => return fetch.failed(&error),
-    };
-    let Ok(room) = assignments.reserve().await else { return };
-    fetch.send(job, permit, room);
-}
-
-/// A pick whose job is being read. If it is dropped, the reading has failed.
-struct Fetch {
-    shared: Arc<Shared>,
-    key: DeliveryKey,
-    open: bool,
-}
-
-impl Fetch {
-    fn send(mut self, job: Job, permit: OwnedPermit<Outcome>, room: Permit<'_, Assignment>) {
-        self.open = false;
-        let (at, accepted) = (Moment::of(&*self.shared.clock), job.message.0.time());
-        let expected = self.shared.scheduler.lock().fetched(self.key, job.scheduled, accepted, at);
-        if expected {
-            room.send(reply::assign(job, permit, Arc::clone(&self.shared.clock)));
-        }
-    }
-
-    fn failed(mut self, error: &JobError) {
-        self.report(error);
-    }
-
-    fn report(&mut self, error: &JobError) {
-        self.open = false;
-        let at = Moment::of(&*self.shared.clock);
-        let tell = self.shared.scheduler.lock().no_job(self.key, error, at);
-        if tell {
-            let DeliveryKey { endpoint, message } = self.key;
-            tracing::warn!(%endpoint, %message, %error, "no job for a delivery; it stays pending");
-        }
-        self.shared.wake.notify_one();
-    }
-}
-
-impl Drop for Fetch {
-    fn drop(&mut self) {
-        if self.open {
-            self.report(&JobError::Failed("reading was given up".to_owned()));
         }
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Flown {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use postrider_model::delivery::{DeadReason, DeliveryKey};
     use postrider_model::id::{EndpointId, RawId};
@@ -104,7 +106,7 @@ mod tests {
             attempt: 1,
             started: NOW,
             duration: Duration::ZERO,
-            url: Url::parse("https://example.com").expect("a valid url"),
+            url: Arc::new(Url::parse("https://example.com").expect("a valid url")),
             result,
         }
     }

@@ -70,7 +70,7 @@ pub(crate) fn failed(kind: FailureKind) -> AttemptResult {
 }
 
 pub(crate) fn outcome(key: DeliveryKey, attempt: u16, now: UnixMs, result: AttemptResult) -> Outcome {
-    let url = Url::parse("https://example.com/hook").expect("a valid url");
+    let url = Arc::new(Url::parse("https://example.com/hook").expect("a valid url"));
     Outcome { key, attempt, started: now, duration: Duration::ZERO, url, result }
 }
 
@@ -267,9 +267,11 @@ impl DeliveryStore for Outbox {
     }
 
     /// Every other message is in memory.
-    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>> {
-        let in_memory = key.message.as_u64().is_multiple_of(2) && self.inner.lock().jobs_panic == 0;
-        in_memory.then(|| self.job_now(key))
+    fn jobs_at_once(&self, keys: &[DeliveryKey], into: &mut Vec<Option<Result<Job, JobError>>>) {
+        for key in keys {
+            let in_memory = key.message.as_u64().is_multiple_of(2) && self.inner.lock().jobs_panic == 0;
+            into.push(in_memory.then(|| self.job_now(*key)));
+        }
     }
 
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
@@ -287,12 +289,12 @@ impl DeliveryStore for Outbox {
         })
     }
 
-    fn settle(&self, settlement: Settlement) {
+    fn settle(&self, settlements: &mut Vec<Settlement>) {
         self.tell(|inner| {
             if inner.hold_back {
-                inner.unrecorded.push(settlement);
+                inner.unrecorded.append(settlements);
             } else {
-                inner.record(&settlement);
+                settlements.drain(..).for_each(|settlement| inner.record(&settlement));
             }
         });
     }

@@ -1,17 +1,19 @@
 //! The one thread that writes the journal.
 //!
 //! ```text
-//!   doors ------- Ingest --------+
-//!                                v            one frame: urgent first, then messages
-//!   doors, scheduler, keeper -- Urgent --> [ stage -> append -> sync -> apply -> answer ]
-//!                                                                        |        |
-//!                                            State, Config, Feed, Index <+        +-> whoever asked
+//!   doors ------- Ingest ----------+
+//!   doors, keeper -- Urgent -----+ |       one frame: outcomes, then urgent, then messages
+//!                                v v
+//!   scheduler --- Outcomes ---> [ stage -> append -> sync -> apply -> answer ]
+//!                                                             |        |
+//!                                 State, Config, Feed, Index <+        +-> whoever asked
 //! ```
 //!
 //! It takes all that waits, makes one frame of it, syncs it, and answers
 //! everyone: under load many messages share one sync, and alone one waits for
 //! nobody. A frame that holds only outcomes is not synced at once; the next
-//! frame's sync, or a timer, does that. An outcome behind which others wait in
+//! frame's sync, or a timer, does that. Nobody waits for them, so they may gather for a
+//! moment, for many to share a frame; whatever else comes takes them along. An outcome behind which others wait in
 //! order is: they are told of it when it is on disk, so that after a crash only
 //! the last one sent may come again.
 //!
@@ -35,7 +37,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
-use postrider_model::lane::LaneEvent;
+use postrider_model::lane::{LaneEvent, Settlement};
 use postrider_model::position::Position;
 
 use crate::ids::{IdRandom, SequenceMask};
@@ -49,13 +51,23 @@ use crate::shared::Shared;
 use request::{Arrival, Errand, FrameBound as _, Ingest, Urgent};
 use stage::{Answer, Frame};
 
-/// Messages and requests that one frame takes at most, in bytes. More wait for the next.
+/// Outcomes, requests and messages that one frame takes at most of each, in bytes. More
+/// wait for the next.
 const FRAME_BYTES: usize = 4 << 20;
-/// The same, in number.
+/// The same in number, of requests and messages.
 const FRAME_REQUESTS: usize = 8_192;
 
 /// Between two tries when not even outcomes find room.
 const WITHOUT_ROOM: Duration = Duration::from_millis(500);
+
+/// What has ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// Outcomes for which nobody waits.
+    Outcomes,
+    /// Something else, or nothing in time.
+    Else,
+}
 
 pub(crate) struct Committer {
     pub(crate) journal: Journal,
@@ -64,7 +76,8 @@ pub(crate) struct Committer {
     pub(crate) errands: Receiver<Errand>,
     pub(crate) urgent: Receiver<Urgent>,
     pub(crate) ingest: Receiver<Arrival>,
-    /// Taken from the channels, not yet in a frame.
+    /// Taken from where they came, not yet in a frame.
+    waiting_outcomes: Vec<Settlement>,
     waiting_urgent: VecDeque<Urgent>,
     /// Commands, of which a frame takes one: the next is checked against its result.
     waiting_commands: VecDeque<Urgent>,
@@ -97,6 +110,7 @@ impl Committer {
             errands,
             urgent,
             ingest,
+            waiting_outcomes: Vec::new(),
             waiting_urgent: VecDeque::new(),
             waiting_commands: VecDeque::new(),
             waiting_ingest: VecDeque::new(),
@@ -127,6 +141,7 @@ impl Committer {
     /// goes, so it has to be emptied.
     pub(crate) fn end(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
+        self.waiting_outcomes.clear();
         self.waiting_urgent.clear();
         self.waiting_commands.clear();
         self.waiting_ingest.clear();
@@ -178,16 +193,22 @@ impl Committer {
 
     /// Nothing waits that was taken from the channels.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting_urgent.is_empty() && self.waiting_commands.is_empty() && self.waiting_ingest.is_empty()
+        let requests = self.waiting_urgent.len() + self.waiting_commands.len();
+        self.waiting_outcomes.is_empty() && requests == 0 && self.waiting_ingest.is_empty()
     }
 
     fn has_taken_all(&self) -> bool {
-        self.is_idle() && self.errands.is_empty() && self.urgent.is_empty() && self.ingest.is_empty()
+        let channels = self.errands.is_empty() && self.urgent.is_empty() && self.ingest.is_empty();
+        self.is_idle() && channels && self.shared.outcomes.is_empty()
     }
 
     /// Takes what waits in the channels, as much as one frame may hold. Requests
-    /// and messages have a share each, so that neither keeps the other out.
+    /// and messages have a share each, so that neither keeps the other out; so have
+    /// outcomes, of which there are never many.
     fn collect(&mut self) {
+        if self.waiting_outcomes.is_empty() {
+            self.shared.outcomes.take(&mut self.waiting_outcomes);
+        }
         let mut bytes: usize = self.waiting_urgent.iter().map(Urgent::bound_bytes).sum();
         while bytes < FRAME_BYTES && self.waiting_urgent.len() < FRAME_REQUESTS {
             let Ok(request) = self.urgent.try_recv() else { break };
@@ -228,7 +249,20 @@ impl Committer {
             Some(since) => self.shared.options.outcome_sync.saturating_sub(since.elapsed()),
             None => Duration::from_millis(500),
         };
+        if self.wait_for(patience, true)? == Came::Outcomes {
+            self.wait_for(self.shared.options.outcome_gather, false)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something comes, for so long at most. While outcomes gather, more
+    /// of them wake nobody, unless others wait for one.
+    fn wait_for(&mut self, patience: Duration, outcomes: bool) -> Result<Came, AppendError> {
+        let never = crossbeam_channel::never();
+        let gathering = if outcomes { self.shared.outcomes.announced() } else { &never };
         select! {
+            recv(gathering) -> _ => return Ok(Came::Outcomes),
+            recv(self.shared.outcomes.hurried()) -> _ => {}
             recv(self.errands) -> errand => match errand {
                 Ok(errand) => self.run(errand)?,
                 Err(_) => self.stop = true,
@@ -243,7 +277,7 @@ impl Committer {
             },
             default(patience) => {}
         }
-        Ok(())
+        Ok(Came::Else)
     }
 
     /// One frame out of what was taken. `false` if there is no room for it, not
@@ -251,8 +285,8 @@ impl Committer {
     fn commit(&mut self) -> Result<bool, AppendError> {
         let (bound, later) = self.hold_back_what_does_not_fit();
         let class = if self.waiting_ingest.is_empty() { FrameClass::Reserved } else { FrameClass::Ingest };
-        let may_wait = |request: &Urgent| matches!(request, Urgent::Settle(settlement) if !settlement.ordered);
-        let lazy = self.waiting_ingest.is_empty() && self.waiting_urgent.iter().all(may_wait);
+        let only_outcomes = self.waiting_ingest.is_empty() && self.waiting_urgent.is_empty();
+        let lazy = only_outcomes && !self.waiting_outcomes.iter().any(|outcome| outcome.ordered);
         let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
         let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
             Ok(builder) => builder,
@@ -263,6 +297,7 @@ impl Committer {
             Err(error) => return Err(error),
         };
         let mut frame = Frame::new(builder.time());
+        self.stage_outcomes(&mut builder, &mut frame);
         self.stage_urgent(&mut builder, &mut frame);
         self.stage_ingest(&mut builder, &mut frame);
         self.take_back(later);
@@ -307,8 +342,7 @@ impl Committer {
             }
         }
         if frame.records.iter().any(|(_, record)| matches!(record, Record::Config(_))) {
-            // Secrets of what is gone must not stay; what is still there is made again.
-            self.shared.targets.lock().clear();
+            self.shared.forget_changed_targets(&self.events);
         }
         self.told.clear();
         self.told.extend(self.events.iter().filter_map(|event| match event {
@@ -318,8 +352,8 @@ impl Committer {
         for (position, record) in &frame.records {
             self.meters.count(record);
             rows::each(*position, record, &mut |row| self.rows.push(row));
-            self.shared.bodies.follow(*position, record, &self.told);
         }
+        self.shared.bodies.follow(&frame.records, &self.told);
         if let Some((position, _)) = frame.records.first() {
             self.shared.index.insert_all(position.segment(), self.rows.drain(..));
         }

@@ -42,10 +42,8 @@ pub(crate) struct Arrival {
     pub(crate) more: Vec<Ingest>,
 }
 
-/// Everything that is not a message. It goes first in a frame.
+/// Everything that is neither a message nor an outcome. It goes before messages in a frame.
 pub(crate) enum Urgent {
-    /// An attempt has ended. Recorded lazily; the feed answers.
-    Settle(Settlement),
     /// A change of the configuration.
     Command(Command, ReplyTo<Reply>),
     /// A change of deliveries. Those in a state in which it is not legal are left out.
@@ -196,19 +194,21 @@ impl FrameBound for Ingest {
     }
 }
 
+impl FrameBound for Settlement {
+    fn bound_bytes(&self) -> usize {
+        let kept = match &self.outcome.result {
+            AttemptResult::Answered(response) => response.body.len(),
+            AttemptResult::Failed { detail, .. } => detail.len(),
+        };
+        // One that disables its endpoint writes that too.
+        let disables = if self.disable.is_some() { COMMAND_BYTES } else { 0 };
+        FIXED_BYTES + self.outcome.url.as_str().len() + kept.min(FAILURE_RESPONSE_KEPT_BYTES) + disables
+    }
+}
+
 impl FrameBound for Urgent {
     fn bound_bytes(&self) -> usize {
         match self {
-            Self::Settle(settlement) => {
-                let kept = match &settlement.outcome.result {
-                    AttemptResult::Answered(response) => response.body.len(),
-                    AttemptResult::Failed { detail, .. } => detail.len(),
-                };
-                // One that disables its endpoint writes that too.
-                let disables = if settlement.disable.is_some() { COMMAND_BYTES } else { 0 };
-                let url = settlement.outcome.url.as_str().len();
-                FIXED_BYTES + url + kept.min(FAILURE_RESPONSE_KEPT_BYTES) + disables
-            }
             // Where the reply goes on record, it holds the object once more.
             Self::Command(command, reply) => match command {
                 Command::EventType { .. } => EVENT_TYPE_BYTES << usize::from(reply.once.is_some()),

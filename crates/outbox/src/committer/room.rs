@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::Committer;
+use postrider_model::lane::Settlement;
+
 use super::request::{FrameBound as _, Ingest, Urgent};
+use super::{Committer, FRAME_BYTES};
 use crate::journal::{self, AppendError, FrameClass};
 use crate::shared::Shared;
 
 /// What waits for the frame after the next.
 pub(super) struct Later {
+    outcomes: Vec<Settlement>,
     urgent: VecDeque<Urgent>,
     ingest: VecDeque<Ingest>,
 }
@@ -27,18 +30,28 @@ impl Committer {
             bound += if fits { bytes } else { 0 };
             fits
         };
+        // Nobody knows the size of an edited object; few are near to their bound.
+        let edited = limit / 4;
+        let mut share = FRAME_BYTES;
+        let outcomes = self.waiting_outcomes.iter().position(|outcome| {
+            let bytes = outcome.bound_bytes().min(edited);
+            let has_share = share >= bytes;
+            share = share.saturating_sub(bytes);
+            !(has_share && fits(bytes))
+        });
+        let outcomes = self.waiting_outcomes.split_off(outcomes.unwrap_or(self.waiting_outcomes.len()));
         let urgent = self.waiting_urgent.iter().position(|request| {
-            // Nobody knows the size of an edited object; few are near to their bound.
-            let most = if matches!(request, Urgent::Command(..) | Urgent::Settle(_)) { limit / 4 } else { limit };
+            let most = if matches!(request, Urgent::Command(..)) { edited } else { limit };
             !fits(request.bound_bytes().min(most))
         });
         let urgent = self.waiting_urgent.split_off(urgent.unwrap_or(self.waiting_urgent.len()));
         let ingest = self.waiting_ingest.iter().position(|message| !fits(message.bound_bytes().min(limit)));
         let ingest = self.waiting_ingest.split_off(ingest.unwrap_or(self.waiting_ingest.len()));
-        (bound, Later { urgent, ingest })
+        (bound, Later { outcomes, urgent, ingest })
     }
 
     pub(super) fn take_back(&mut self, later: Later) {
+        self.waiting_outcomes.extend(later.outcomes);
         self.waiting_urgent.extend(later.urgent);
         self.waiting_ingest.extend(later.ingest);
     }
@@ -53,8 +66,8 @@ impl Committer {
             let _ = message.reply.send(Err(postrider_model::ports::Unavailable::DiskFull.into()));
         }
         if class == FrameClass::Reserved {
-            // Not even outcomes can be recorded: they stay in flight, so dispatch
-            // pauses by itself.
+            // Not even outcomes can be recorded: they wait here, so dispatch pauses by
+            // itself.
             tracing::error!("no room in the journal even for outcomes; dispatch waits");
             self.refuse_what_can_be_refused();
         }
@@ -66,7 +79,6 @@ impl Committer {
         for request in std::mem::take(&mut self.waiting_urgent).into_iter().chain(commands) {
             let full = postrider_model::ports::Unavailable::DiskFull;
             match request {
-                Urgent::Settle(_) => self.waiting_urgent.push_back(request),
                 Urgent::Command(_, reply) => reply.send(Err(full.into())),
                 Urgent::Deliveries(request) => request.reply.send(Err(full.into())),
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),

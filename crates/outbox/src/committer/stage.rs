@@ -89,7 +89,6 @@ impl Committer {
             let Some(request) = self.first_with_its_key(request, frame) else { continue };
             let answers = frame.answers.len();
             match request {
-                Urgent::Settle(settlement) => self.stage_settlement(settlement, builder, frame),
                 Urgent::Command(command, reply) => self.stage_command(command, reply, builder, frame),
                 Urgent::Deliveries(request) => self.stage_deliveries(request, builder, frame),
                 Urgent::StartTask(work, reply) => self.stage_task(work, reply, builder, frame),

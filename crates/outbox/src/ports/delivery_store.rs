@@ -1,5 +1,7 @@
 //! The outbox as the scheduler sees it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use postrider_model::delivery::{DeadReason, DeliveryKey, Scheduled};
@@ -28,19 +30,27 @@ impl DeliveryStore for Outbox {
         self.shared.feed.take(into);
     }
 
-    fn job_at_once(&self, key: DeliveryKey) -> Option<Result<Job, JobError>> {
-        let (delivery, scheduled) = match self.waits(key) {
-            Ok(waits) => waits,
-            Err(error) => return Some(Err(error)),
-        };
-        let fresh = self.shared.bodies.find(delivery.position)?;
-        Some(self.make_job(delivery, scheduled, fresh))
+    fn jobs_at_once(&self, keys: &[DeliveryKey], into: &mut Vec<Option<Result<Job, JobError>>>) {
+        let now = self.shared.now();
+        let targets: Vec<_> = keys.iter().map(|key| self.target(key.endpoint)).collect();
+        let state = self.shared.state.lock();
+        let mut in_flight = self.shared.in_flight.lock();
+        let bodies = self.shared.bodies.opened();
+        for (key, target) in keys.iter().zip(targets) {
+            let Some((delivery, scheduled)) = state.waits(*key) else {
+                into.push(Some(Err(JobError::NotLive)));
+                continue;
+            };
+            // What is past its retention becomes a dead letter when it is looked for again.
+            let fresh = bodies.find(delivery.position).filter(|fresh| !fresh.is_over(now));
+            into.push(fresh.map(|fresh| take_off(&mut in_flight, delivery, scheduled, fresh, target?)));
+        }
     }
 
     fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
         let outbox = self.clone();
         Box::pin(async move {
-            let (delivery, scheduled) = outbox.waits(key)?;
+            let (delivery, scheduled) = outbox.shared.state.lock().waits(key).ok_or(JobError::NotLive)?;
             let fresh = match outbox.shared.bodies.find(delivery.position) {
                 Some(fresh) => fresh,
                 None if scheduled.attempt == 1 => outbox.read_ahead(delivery).await?,
@@ -50,12 +60,14 @@ impl DeliveryStore for Outbox {
         })
     }
 
-    fn settle(&self, settlement: Settlement) {
-        // The channel holds as many as may be in flight; only a committer that
-        // has ended does not take it, and then the attempt is made again later.
-        if self.urgent.try_send(Urgent::Settle(settlement)).is_err() && !self.shared.is_stopping() {
-            tracing::error!("an outcome found no room on its way to the journal");
+    fn settle(&self, settlements: &mut Vec<Settlement>) {
+        self.shared.outcomes.push(settlements);
+        // There is room for as many as may be in flight; only a committer that has
+        // ended does not take them, and then the attempts are made again later.
+        if !settlements.is_empty() && !self.shared.is_stopping() {
+            tracing::error!(lost = settlements.len(), "outcomes found no room on their way to the journal");
         }
+        settlements.clear();
     }
 
     fn behind_window(&self, endpoint: EndpointId) -> u64 {
@@ -75,55 +87,54 @@ impl DeliveryStore for Outbox {
     }
 }
 
-impl Outbox {
-    /// A delivery and the attempt that it waits for.
-    fn waits(&self, key: DeliveryKey) -> Result<(DeliveryRef, Scheduled), JobError> {
-        let state = self.shared.state.lock();
-        let lane = state.lanes.get(&key.endpoint).ok_or(JobError::NotLive)?;
-        let live = lane.window.get(&key.message).ok_or(JobError::NotLive)?;
-        Ok((live.delivery(lane.app, key.endpoint, key.message), live.scheduled))
-    }
+/// Makes a delivery's job; it is in flight by that. W5: an attempt whose delivery was
+/// cancelled and replayed meanwhile may still wait to be recorded; the next one waits
+/// for that.
+fn take_off(
+    in_flight: &mut HashMap<DeliveryKey, InFlight>,
+    delivery: DeliveryRef,
+    scheduled: Scheduled,
+    fresh: Fresh,
+    target: Arc<Target>,
+) -> Result<Job, JobError> {
+    let key = delivery.key();
+    let Entry::Vacant(place) = in_flight.entry(key) else {
+        return Err(JobError::Failed("its last attempt is not recorded yet".to_owned()));
+    };
+    place.insert(InFlight { delivery, scheduled });
+    Ok(Job { key, scheduled, message: fresh.id, body: fresh.body, content_type: fresh.content_type, target })
+}
 
+impl Outbox {
     /// The job of the attempt that a delivery waited for when `fresh` was looked for.
     /// The delivery is in flight by that.
     fn make_job(&self, delivery: DeliveryRef, scheduled: Scheduled, fresh: Fresh) -> Result<Job, JobError> {
         let key = delivery.key();
         let target = self.target(key.endpoint)?;
-        if fresh.until.is_some_and(|until| until <= self.shared.now()) {
+        if fresh.is_over(self.shared.now()) {
             return Err(self.give_up(delivery, DeadReason::PayloadExpunged, "the payload is past its retention"));
         }
-        // W5: an attempt whose delivery was cancelled and replayed meanwhile may
-        // still wait to be recorded; the next one waits for that.
         let state = self.shared.state.lock();
-        let still = state.lanes.get(&key.endpoint).and_then(|lane| lane.window.get(&key.message));
-        if still.is_none_or(|still| still.scheduled != scheduled) {
+        if state.waits(key).is_none_or(|(_, still)| still != scheduled) {
             return Err(JobError::NotLive);
         }
-        let mut in_flight = self.shared.in_flight.lock();
-        if in_flight.contains_key(&key) {
-            return Err(JobError::Failed("its last attempt is not recorded yet".to_owned()));
-        }
-        in_flight.insert(key, InFlight { delivery, scheduled });
-        drop(in_flight);
-        drop(state);
-        Ok(Job { key, scheduled, message: fresh.id, body: fresh.body, content_type: fresh.content_type, target })
+        take_off(&mut self.shared.in_flight.lock(), delivery, scheduled, fresh, target)
     }
 
     /// The endpoint as it is at this moment. Made anew only when it has changed.
     fn target(&self, id: EndpointId) -> Result<Arc<Target>, JobError> {
-        let endpoint = {
-            let config = self.shared.config.read();
-            Arc::clone(config.endpoint(id).ok_or(JobError::NotLive)?)
-        };
+        // Held to the end, so that whoever changes the endpoint finds what is kept of it.
+        let config = self.shared.config.read();
+        let endpoint = config.endpoint(id).ok_or(JobError::NotLive)?;
         if let Some((of, target)) = self.shared.targets.lock().get(&id)
-            && Arc::ptr_eq(of, &endpoint)
+            && Arc::ptr_eq(of, endpoint)
         {
             return Ok(Arc::clone(target));
         }
-        let target = Arc::new(self.make_target(&endpoint)?);
+        let target = Arc::new(self.make_target(endpoint)?);
         // An old secret ends by the clock, with no change of the endpoint.
         if endpoint.secrets.iter().all(|secret| secret.expires.is_none()) {
-            self.shared.targets.lock().insert(id, (endpoint, Arc::clone(&target)));
+            self.shared.targets.lock().insert(id, (Arc::clone(endpoint), Arc::clone(&target)));
         }
         Ok(target)
     }

@@ -143,6 +143,13 @@ impl State {
         }
     }
 
+    /// A delivery that waits and the attempt that it waits for.
+    pub(crate) fn waits(&self, key: DeliveryKey) -> Option<(DeliveryRef, Scheduled)> {
+        let lane = self.lanes.get(&key.endpoint)?;
+        let live = lane.window.get(&key.message)?;
+        Some((live.delivery(lane.app, key.endpoint, key.message), live.scheduled))
+    }
+
     /// The records between two positions that live deliveries and dead letters
     /// need, and whether a lane has to read on from before their end.
     pub(crate) fn needed(&self, from: Position, to: Position) -> (Vec<Position>, bool) {

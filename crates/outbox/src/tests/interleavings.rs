@@ -92,7 +92,7 @@ fn an_outcome_does_not_put_a_carried_message_back_to_its_old_place() {
     stepper.keeper(|keeper| keeper.remove_old_segments());
     assert!(outbox.shared.reader.segments()[0].number > key.message.segment(), "the old segment is gone");
     let next = Next::Retry { due: outbox.shared.now() };
-    outbox.settle(settlement(&outbox, &job, 500, Bytes::new(), next));
+    outbox.settle(&mut vec![settlement(&outbox, &job, 500, Bytes::new(), next)]);
     stepper.step();
     let again = stepper.ask(outbox.job(key)).expect("the message is found where it lies now");
     assert_eq!((again.scheduled.attempt, again.body), (2, job.body));
@@ -127,7 +127,7 @@ fn clients_that_are_gone_keep_no_outcome_out() {
         // Asked, and dropped before there is an answer.
         poll_once(&mut outbox.execute(stepper::app("shop")));
     }
-    outbox.settle(settlement(&outbox, &job, 200, Bytes::new(), Next::Delivered));
+    outbox.settle(&mut vec![settlement(&outbox, &job, 200, Bytes::new(), Next::Delivered)]);
     while !outbox.urgent.is_empty() || outbox.shared.in_flight.lock().contains_key(&job.key) {
         let before = (outbox.urgent.len(), outbox.shared.in_flight.lock().len());
         stepper.step();
@@ -164,7 +164,7 @@ fn outcomes_without_room_do_not_shut_the_keeper_out() {
     while accept(&mut stepper, "other", 7_000) {}
     for job in jobs {
         let next = Next::Retry { due: outbox.shared.now() };
-        outbox.settle(settlement(&outbox, &job, 500, Bytes::from(vec![1; 16 << 10]), next));
+        outbox.settle(&mut vec![settlement(&outbox, &job, 500, Bytes::from(vec![1; 16 << 10]), next)]);
     }
     (0..20).for_each(|_| stepper.step());
     let (reply, mut answer) = tokio::sync::oneshot::channel();
@@ -238,7 +238,7 @@ fn one_record_of_the_future_makes_no_dead_letter_old() {
     wait(outbox.accept(message("shop", "order.paid", "1"))).expect("it is fine");
     let job = wait(outbox.job(waiting(&outbox)[0])).expect("it waits");
     let next = Next::Dead { reason: DeadReason::AttemptsExhausted };
-    outbox.settle(settlement(&outbox, &job, 500, Bytes::new(), next));
+    outbox.settle(&mut vec![settlement(&outbox, &job, 500, Bytes::new(), next)]);
     wait(outbox.changed());
     assert_eq!(outbox.stats().dead_letters, 1);
 
@@ -269,7 +269,7 @@ fn the_outcome_of_a_cancelled_attempt_does_not_count_for_the_replay() {
     stepper.ask(outbox.cancel(app, job.message, key.endpoint)).expect("it waits");
     stepper.ask(outbox.replay(app, job.message, key.endpoint)).expect("it was cancelled");
     let next = Next::Dead { reason: DeadReason::AttemptsExhausted };
-    outbox.settle(settlement(&outbox, &job, 500, Bytes::new(), next));
+    outbox.settle(&mut vec![settlement(&outbox, &job, 500, Bytes::new(), next)]);
     stepper.step();
     let replayed = stepper.ask(outbox.job(key)).expect("the replay waits for an attempt of its own");
     assert_eq!(replayed.scheduled.attempt, job.scheduled.attempt + 1);

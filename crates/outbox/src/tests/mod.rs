@@ -5,6 +5,7 @@ mod bulk_replay;
 mod crash;
 mod damage;
 mod expunge;
+mod gather;
 mod intake;
 mod interleavings;
 mod life;

@@ -105,7 +105,8 @@ impl Stepper {
     /// Whether something waits for the committer.
     fn has_work(&self) -> bool {
         let taken = self.committer.as_ref().is_some_and(|committer| !committer.is_idle());
-        taken || !self.outbox.errands.is_empty() || !self.outbox.urgent.is_empty() || !self.outbox.ingest.is_empty()
+        let asked = !self.outbox.errands.is_empty() || !self.outbox.urgent.is_empty() || !self.outbox.ingest.is_empty();
+        taken || asked || !self.outbox.shared.outcomes.is_empty()
     }
 
     /// Ends when something waits for the committer.
@@ -159,7 +160,8 @@ impl Stepper {
             result: AttemptResult::Answered(response),
         };
         let disable = (status == 410).then_some(DisabledBy::Gone);
-        self.outbox.settle(Settlement { outcome, trigger: job.scheduled.trigger, next, disable, ordered });
+        let settlement = Settlement { outcome, trigger: job.scheduled.trigger, next, disable, ordered };
+        self.outbox.settle(&mut vec![settlement]);
         self.step();
     }
 

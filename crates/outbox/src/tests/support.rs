@@ -191,13 +191,8 @@ impl Running {
             result: AttemptResult::Answered(response),
         };
         let trigger = job.scheduled.trigger;
-        self.outbox.settle(Settlement {
-            outcome,
-            trigger,
-            next,
-            disable: (status == 410).then_some(DisabledBy::Gone),
-            ordered: false,
-        });
+        let disable = (status == 410).then_some(DisabledBy::Gone);
+        self.outbox.settle(&mut vec![Settlement { outcome, trigger, next, disable, ordered: false }]);
         let recorded = |events: &[LaneEvent]| {
             events.iter().any(|event| matches!(event, LaneEvent::Recorded { key, .. } if *key == job.key))
         };

@@ -150,7 +150,7 @@ impl World {
         let attempt = self.sent.remove(&key).expect("the dispatcher has it");
         let outcome = Outcome { duration, ..outcome(key, attempt, self.at.now, result) };
         let settlement = self.scheduler.settle(outcome, self.at, 0.5).expect("it is in flight");
-        self.outbox.settle(settlement);
+        self.outbox.settle(&mut vec![settlement]);
     }
 
     /// Answers everything that the dispatcher has of a lane.

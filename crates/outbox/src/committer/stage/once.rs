@@ -94,7 +94,7 @@ impl Urgent {
             Self::StartTask(_, reply) => reply.once,
             Self::Keep(_, reply) => reply.once,
             Self::Expunge(request) => request.reply.once,
-            Self::Settle(_) | Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => None,
+            Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => None,
         }
     }
 
@@ -110,7 +110,7 @@ impl Urgent {
                 Earlier::Reply(_) => Err(QueryError::Failed("a reply is no answer".to_owned()).into()),
             })),
             // These have no key.
-            Self::Settle(_) | Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => {}
+            Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An attempt that has ended, in a frame.
+//! Attempts that have ended, in a frame.
 
 use bytes::Bytes;
 use postrider_model::attempt::{FAILURE_RESPONSE_KEPT_BYTES, SUCCESS_RESPONSE_KEPT_BYTES};
@@ -11,55 +11,88 @@ use postrider_model::lane::{LaneEvent, Settlement};
 use postrider_model::time::UnixMs;
 
 use super::{Committer, Frame};
-use crate::committer::request::Urgent;
 use crate::journal::FrameBuilder;
 use crate::record::{Outcome, Record};
+use crate::shared::InFlight;
+
+/// What is known of an attempt's delivery when its outcome is staged.
+struct Flown {
+    flight: InFlight,
+    current: Option<DeliveryState>,
+    /// Its payload was expunged while it was in flight.
+    expunged: bool,
+}
 
 impl Committer {
-    pub(super) fn stage_settlement(
+    pub(in crate::committer) fn stage_outcomes(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
+        let mut outcomes = std::mem::take(&mut self.waiting_outcomes);
+        let known = self.known_of(&outcomes);
+        for (settlement, known) in outcomes.drain(..).zip(known) {
+            if let Some(flown) = known {
+                self.stage_settlement(settlement, flown, builder, frame);
+            } else {
+                let key = settlement.outcome.key;
+                self.events.push(LaneEvent::Recorded { key, waits: None, dead: false, order_key: 0 });
+            }
+        }
+        if self.waiting_outcomes.is_empty() {
+            // Its room is kept for the next ones.
+            self.waiting_outcomes = outcomes;
+        }
+    }
+
+    /// Takes them out of flight. Each lock is taken once for all of them. There is
+    /// nothing to record where no job was handed out, or where the endpoint was deleted,
+    /// and its history with it.
+    fn known_of(&self, outcomes: &[Settlement]) -> Vec<Option<Flown>> {
+        let state = self.shared.state.lock();
+        let mut in_flight = self.shared.in_flight.lock();
+        let known = outcomes.iter().map(|settlement| {
+            let key = settlement.outcome.key;
+            let flight = in_flight.remove(&key).filter(|_| state.lanes.contains_key(&key.endpoint))?;
+            let (current, expunged) = (state.delivery(&flight.delivery), state.expunging.contains(key.message));
+            Some(Flown { flight, current, expunged })
+        });
+        known.collect()
+    }
+
+    fn stage_settlement(
         &mut self,
         mut settlement: Settlement,
+        Flown { flight, current, expunged }: Flown,
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {
         let key = settlement.outcome.key;
-        let known = self.shared.config.read().endpoint(key.endpoint).is_some();
-        let disable = settlement.disable.filter(|_| known);
-        if frame.touched.contains(&key) || (disable.is_some() && frame.config_changed) {
-            return self.waiting_urgent.push_back(Urgent::Settle(settlement));
+        let is_known = |_: &DisabledBy| self.shared.config.read().endpoint(key.endpoint).is_some();
+        let disable = settlement.disable.filter(is_known);
+        if (disable.is_some() && frame.config_changed) || !frame.touched.insert(key) {
+            return self.put_off(settlement, flight);
         }
-        let nothing_to_record = LaneEvent::Recorded { key, waits: None, dead: false, order_key: 0 };
-        let Some(flight) = self.shared.in_flight.lock().remove(&key) else {
-            // No job was handed out for it.
-            return self.events.push(nothing_to_record);
-        };
-        if !self.shared.state.lock().lanes.contains_key(&key.endpoint) {
-            // The endpoint was deleted, and its history with it.
-            return self.events.push(nothing_to_record);
-        }
-        frame.touched.insert(key);
-        let current = self.shared.state.lock().delivery(&flight.delivery);
         let resend = flight.scheduled.trigger == Trigger::Resent;
         let expected = current.is_some_and(|current| current.expects(settlement.outcome.attempt, resend));
         let is_open = current.is_some_and(|current| {
             matches!(current.without_resend(), DeliveryState::Scheduled(_) | DeliveryState::Dead { .. })
         });
         let failed = matches!(settlement.next, Next::Retry { .. } | Next::AsBefore);
-        if failed && is_open && self.shared.state.lock().expunging.contains(key.message) {
-            // Its payload was expunged while it was in flight.
+        if failed && is_open && expunged {
             settlement.next = Next::Dead { reason: DeadReason::PayloadExpunged };
         }
         let ended = settlement.outcome.started + settlement.outcome.duration;
         let id = AttemptId(self.id(frame.now, builder.next_position()));
         let (outcome, body) = outcome_record(id, &settlement, flight, !expected);
         if !self.push(builder, frame, Record::Outcome(outcome, Some(body))) {
-            // The next frame has room.
-            self.shared.in_flight.lock().insert(key, flight);
-            return self.waiting_urgent.push_back(Urgent::Settle(settlement));
+            return self.put_off(settlement, flight);
         }
         if let Some(by) = disable {
             self.stage_disabling(key.endpoint, by, ended, builder, frame);
         }
+    }
+
+    /// It has to wait for the next frame.
+    fn put_off(&mut self, settlement: Settlement, flight: InFlight) {
+        self.shared.in_flight.lock().insert(settlement.outcome.key, flight);
+        self.waiting_outcomes.push(settlement);
     }
 
     /// Nobody asked for it, so the operator is told.
@@ -81,12 +114,7 @@ impl Committer {
     }
 }
 
-fn outcome_record(
-    id: AttemptId,
-    settlement: &Settlement,
-    flight: crate::shared::InFlight,
-    stale: bool,
-) -> (Outcome, Bytes) {
+fn outcome_record(id: AttemptId, settlement: &Settlement, flight: InFlight, stale: bool) -> (Outcome, Bytes) {
     let ended = &settlement.outcome;
     let (status, failure, kept) = match &ended.result {
         AttemptResult::Answered(response) => {
