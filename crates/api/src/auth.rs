@@ -1,6 +1,7 @@
 //! Who asks, and what they may reach.
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use postrider_model::config::AppEntry;
@@ -8,7 +9,7 @@ use postrider_model::id::{AppId, OrgId};
 
 use crate::Context;
 use crate::error::ApiError;
-use crate::token::{self, Subject};
+use crate::token::Subject;
 
 /// The door that a request came through. The server puts it beside each
 /// request; without it a request is treated as one from TCP.
@@ -37,10 +38,16 @@ impl FromRequestParts<Context> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        Self::of(context, parts.extensions.get().copied().unwrap_or(Door::Tcp), &parts.headers)
+    }
+}
+
+impl Caller {
+    /// Who asks, through this door and with these headers.
+    pub(crate) fn of(context: &Context, door: Door, headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut default_org = None;
         context.ports.configure.with_config(&mut |config| default_org = config.default_org());
-        let door = parts.extensions.get().copied().unwrap_or(Door::Tcp);
-        let (org, only) = match (parts.headers.get(AUTHORIZATION), door) {
+        let (org, only) = match (headers.get(AUTHORIZATION), door) {
             (Some(header), _) => match bearer(context, header.as_bytes())? {
                 Subject::Org(org) => (org, None),
                 Subject::Application { org, app } => (org, Some(app)),
@@ -54,21 +61,7 @@ impl FromRequestParts<Context> for Caller {
         };
         Ok(Self { org, only, is_default_org: Some(org) == default_org })
     }
-}
 
-fn bearer(context: &Context, header: &[u8]) -> Result<Subject, ApiError> {
-    let refused = || ApiError::unauthorized("the token is not valid or has expired");
-    let (scheme, token) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(refused());
-    }
-    token::verify(&context.token_secret, token.trim(), context.clock.now()).map_err(|error| {
-        tracing::debug!(%error, "token refused");
-        refused()
-    })
-}
-
-impl Caller {
     /// The tenant, for those who may only read what all of its applications share.
     pub(crate) const fn org(&self) -> OrgId {
         self.org
@@ -117,4 +110,16 @@ impl Caller {
     pub(crate) fn app_id(&self, context: &Context, id_or_uid: &str) -> Result<AppId, ApiError> {
         self.app(context, id_or_uid, |entry| entry.app.id)
     }
+}
+
+fn bearer(context: &Context, header: &[u8]) -> Result<Subject, ApiError> {
+    let refused = || ApiError::unauthorized("the token is not valid or has expired");
+    let (scheme, token) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refused());
+    }
+    context.tokens().verify(token.trim(), context.clock.now()).map_err(|error| {
+        tracing::debug!(%error, "token refused");
+        refused()
+    })
 }

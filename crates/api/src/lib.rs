@@ -88,6 +88,7 @@ mod filter;
 mod flow;
 mod health;
 mod input;
+mod known_tokens;
 mod message;
 mod meters;
 mod once;
@@ -127,6 +128,7 @@ pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
 
 use crate::error::ApiError;
+use crate::known_tokens::KnownTokens;
 
 /// Says why a URL must not be an endpoint's, if the address guard can tell from
 /// the URL alone. A name that does not resolve is no reason.
@@ -201,6 +203,7 @@ pub(crate) struct Context(Arc<Shared>);
 #[derive(Clone)]
 pub(crate) struct Shared {
     api: Api,
+    tokens: Arc<KnownTokens>,
     queries: Arc<Semaphore>,
     /// One permit for each KiB of a body.
     bodies: Arc<Semaphore>,
@@ -227,8 +230,14 @@ impl Context {
         // Never less than one body, or it would wait for ever.
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
+        let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
         let (openapi, docs) = openapi::served();
-        Self(Arc::new(Shared { api, queries, bodies, bodies_kib, openapi, docs }))
+        Self(Arc::new(Shared { api, tokens, queries, bodies, bodies_kib, openapi, docs }))
+    }
+
+    /// Verifies tokens.
+    pub(crate) fn tokens(&self) -> &KnownTokens {
+        &self.0.tokens
     }
 
     /// The description of the API, as it is served.

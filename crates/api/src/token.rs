@@ -142,36 +142,51 @@ pub(crate) fn sign(secret: &TokenSecret, header: &str, claims: &Claims) -> Strin
 /// # Errors
 /// The token is not to be accepted.
 pub fn verify(secret: &TokenSecret, token: &str, now: UnixMs) -> Result<Subject, TokenError> {
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(TokenError::Malformed);
+    Verified::read(secret, token)?.at(now)
+}
+
+/// What a token with a good signature says.
+#[derive(Clone, Copy)]
+pub(crate) struct Verified {
+    subject: Option<Subject>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
+}
+
+impl Verified {
+    /// Checks all but the times.
+    pub(crate) fn read(secret: &TokenSecret, token: &str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        let header: Header = decode(header)?;
+        if header.alg != "HS256" || header.crit.is_some() {
+            return Err(TokenError::Algorithm);
+        }
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+        secret.mac(signed).verify_slice(&signature).map_err(|_| TokenError::Signature)?;
+        let claims: Claims = decode(claims)?;
+        Ok(Self { subject: subject(&claims), exp: claims.exp, nbf: claims.nbf })
     }
-    let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-    let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
-    let header: Header = decode(header)?;
-    if header.alg != "HS256" || header.crit.is_some() {
-        return Err(TokenError::Algorithm);
+
+    /// Whom the token speaks for at this time.
+    pub(crate) fn at(&self, now: UnixMs) -> Result<Subject, TokenError> {
+        let now = now.as_u64() as f64 / 1_000.0;
+        if self.exp.is_some_and(|exp| now >= exp + LEEWAY.as_secs_f64()) {
+            return Err(TokenError::Expired);
+        }
+        if self.nbf.is_some_and(|nbf| now < nbf - LEEWAY.as_secs_f64()) {
+            return Err(TokenError::NotYet);
+        }
+        self.subject.ok_or(TokenError::Subject)
     }
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
-    secret.mac(signed).verify_slice(&signature).map_err(|_| TokenError::Signature)?;
-    let claims: Claims = decode(claims)?;
-    check_times(&claims, now)?;
-    subject(&claims).ok_or(TokenError::Subject)
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed)
-}
-
-fn check_times(claims: &Claims, now: UnixMs) -> Result<(), TokenError> {
-    let now = now.as_u64() as f64 / 1_000.0;
-    if claims.exp.is_some_and(|exp| now >= exp + LEEWAY.as_secs_f64()) {
-        return Err(TokenError::Expired);
-    }
-    if claims.nbf.is_some_and(|nbf| now < nbf - LEEWAY.as_secs_f64()) {
-        return Err(TokenError::NotYet);
-    }
-    Ok(())
 }
 
 fn subject(claims: &Claims) -> Option<Subject> {

@@ -1,0 +1,103 @@
+//! Tokens that were verified before.
+//!
+//! A program sends the same token with each request. What it says is remembered
+//! under its hash, so that a token that was altered is another one, and how long
+//! a look-up takes tells nothing about a token. The signing key never changes
+//! while a process runs; times are checked at every use.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLock;
+use postrider_model::time::UnixMs;
+use sha2::{Digest as _, Sha256};
+
+use crate::token::{self, Subject, TokenError, TokenSecret, Verified};
+
+/// Tokens that are remembered; when there are more, all are forgotten (W9).
+const MAX_TOKENS: usize = 1_024;
+
+/// The tokens of one key.
+pub(crate) struct KnownTokens {
+    secret: TokenSecret,
+    known: RwLock<HashMap<[u8; 32], Verified>>,
+}
+
+impl KnownTokens {
+    pub(crate) fn new(secret: TokenSecret) -> Self {
+        Self { secret, known: RwLock::default() }
+    }
+
+    /// Checks a token and says whom it speaks for, as [`token::verify`] does.
+    pub(crate) fn verify(&self, token: &str, now: UnixMs) -> Result<Subject, TokenError> {
+        if token.len() > token::MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let hash = <[u8; 32]>::from(Sha256::digest(token));
+        let known = self.known.read().get(&hash).copied();
+        if let Some(known) = known {
+            return known.at(now);
+        }
+        let verified = Verified::read(&self.secret, token)?;
+        let subject = verified.at(now)?;
+        let mut known = self.known.write();
+        if known.len() >= MAX_TOKENS {
+            known.clear();
+        }
+        known.insert(hash, verified);
+        Ok(subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use postrider_model::id::{OrgId, RawId};
+
+    const NOW: UnixMs = UnixMs(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn secret() -> TokenSecret {
+        TokenSecret::new(b"0123456789abcdef0123456789abcdef".to_vec())
+    }
+
+    fn org(number: u64) -> OrgId {
+        OrgId(RawId::new(UnixMs(1), number, [3; 6]))
+    }
+
+    #[test]
+    fn a_known_token_expires_all_the_same() {
+        let tokens = KnownTokens::new(secret());
+        let token = token::create(&secret(), org(1), HOUR, NOW);
+        for _ in 0..2 {
+            assert_eq!(tokens.verify(&token, NOW), Ok(Subject::Org(org(1))));
+        }
+        assert_eq!(tokens.verify(&token, NOW + 2 * HOUR), Err(TokenError::Expired));
+        assert_eq!(tokens.verify(&token, NOW), Ok(Subject::Org(org(1))), "the clock was set back");
+    }
+
+    #[test]
+    fn what_was_refused_or_altered_is_not_known() {
+        let tokens = KnownTokens::new(secret());
+        let good = token::create(&secret(), org(1), HOUR, NOW);
+        let forged = token::create(&TokenSecret::new(vec![7; 32]), org(1), HOUR, NOW);
+        assert!(tokens.verify(&good, NOW).is_ok());
+        for _ in 0..2 {
+            assert_eq!(tokens.verify(&forged, NOW), Err(TokenError::Signature));
+            assert!(tokens.verify(&format!("{good}A"), NOW).is_err());
+            assert!(tokens.verify(&"a".repeat(token::MAX_TOKEN_BYTES + 1), NOW).is_err());
+        }
+        assert_eq!(tokens.known.read().len(), 1);
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_remembered() {
+        let tokens = KnownTokens::new(secret());
+        for number in 0..=MAX_TOKENS as u64 {
+            let token = token::create(&secret(), org(number), HOUR, NOW);
+            assert_eq!(tokens.verify(&token, NOW), Ok(Subject::Org(org(number))));
+            assert!(tokens.known.read().len() <= MAX_TOKENS);
+        }
+    }
+}
