@@ -94,7 +94,7 @@ pub(super) async fn play(setup: Setup, mut wire: Wire) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     let router = Router::new().route("/api/v1/app/{app}/msg", post(take)).with_state(Arc::new(shared));
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(Service::new(Listener::Tcp(listener), router, Options::default()).run(stopped));
+    tokio::spawn(Service::new(Listener::Tcp(listener), Arc::new(router.into()), Options::default()).run(stopped));
     wire.say(&answer(Ok((address, token)))).await?;
     // Nothing is asked; it ends with the benchmark.
     wire.hear::<()>().await?;

@@ -122,12 +122,12 @@ impl Doors {
         let door = options::api_door(config);
         let users =
             TrustedUsers { own_uid: rustix::process::geteuid().as_raw(), allow_uids: config.api.allow_uids.clone() };
-        let router = postrider_api::router(rooms.api);
-        let over_tcp = Service::new(Listener::Tcp(listeners.api), router.clone(), door.clone());
-        let over_unix = Service::new(Listener::Unix(listeners.api_socket, users), router, door.clone());
+        let routes = Arc::new(postrider_api::router(rooms.api));
+        let over_tcp = Service::new(Listener::Tcp(listeners.api), Arc::clone(&routes), door.clone());
+        let over_unix = Service::new(Listener::Unix(listeners.api_socket, users), routes, door.clone());
         let ingest = postrider_ingest::Service::new(options::ingest(config), rooms.accept, rooms.org);
-        let metrics_router = postrider_api::metrics_router(rooms.render_metrics, rooms.health);
-        let for_metrics = Service::new(Listener::Tcp(listeners.metrics), metrics_router, door);
+        let metrics = Arc::new(postrider_api::metrics_router(rooms.render_metrics, rooms.health));
+        let for_metrics = Service::new(Listener::Tcp(listeners.metrics), metrics, door);
 
         let mut clients = JoinSet::new();
         clients.spawn(over_tcp.run(stopped.clone()));

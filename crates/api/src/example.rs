@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use postrider_model::message::NewMessage;
+use postrider_model::message::{JSON, NewMessage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -69,7 +69,8 @@ pub(crate) async fn send(
     message.only = Some(only);
     message.validate()?;
     let accepted = context.ports.accept.accept(message.clone()).await?;
-    Ok(axum::Json(MessageOut::accepted(&message, accepted.id, accepted.at, true)?).into_response())
+    let payload = message::shown_payload(Some(&message.body), JSON, true)?;
+    Ok(axum::Json(MessageOut::accepted(&message, payload, accepted.id, accepted.at)).into_response())
 }
 
 /// By the event type's schema, if it is in the catalogue and has one.

@@ -1,6 +1,7 @@
 //! What handlers take from a request. Each extractor refuses in our own error
 //! shape and names the place.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use axum::extract::path::ErrorKind;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use hyper::body::Body;
 use percent_encoding::percent_decode_str;
 use postrider_model::time::UnixMs;
 use postrider_model::validate;
@@ -37,17 +38,25 @@ impl FromRequest<Context> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, ApiError> {
-        Self::read(request, context, context.limits.request_bytes()).await
+        Self::of_request(request, context, context.limits.request_bytes()).await
     }
 }
 
 impl RawBody {
     /// One that was read before the request came here is taken as it is.
-    async fn read(mut request: Request, context: &Context, limit: usize) -> Result<Self, ApiError> {
-        if let Some(read) = request.extensions_mut().remove() {
-            return Ok(read);
+    async fn of_request(mut request: Request, context: &Context, limit: usize) -> Result<Self, ApiError> {
+        match request.extensions_mut().remove() {
+            Some(read) => Ok(read),
+            None => Self::read(request.into_body(), context, limit).await,
         }
-        let body = request.into_body();
+    }
+
+    /// Reads a body of at most `limit` bytes.
+    pub(crate) async fn read<B>(body: B, context: &Context, limit: usize) -> Result<Self, ApiError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let too_large = || ApiError::too_large(format!("request body has more than {limit} bytes"));
         if body.size_hint().lower() > limit as u64 {
             return Err(too_large());
@@ -74,7 +83,7 @@ impl FromRequest<Context> for BatchBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, ApiError> {
-        RawBody::read(request, context, context.limits.batch_bytes()).await.map(Self)
+        RawBody::of_request(request, context, context.limits.batch_bytes()).await.map(Self)
     }
 }
 
@@ -93,6 +102,14 @@ impl<T: DeserializeOwned> FromRequest<Context> for Json<T> {
 /// Reads a JSON object; what is wrong is answered with the path that leads to it.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
     refuse_all_but_objects(bytes)?;
+    // Only where something is wrong it is read once more, and noted on the way where that is.
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Ok(value),
+        Err(_) => parse_noting_the_path(bytes),
+    }
+}
+
+fn parse_noting_the_path<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().iter().filter_map(|segment| match segment {
@@ -160,7 +177,13 @@ impl FromRequestParts<Context> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &Context) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Params {
+    /// From the text after the question mark, as it came.
+    pub(crate) fn read(query: &str) -> Result<Self, ApiError> {
         // The parser below would replace what is not UTF-8 by another character.
         for pair in query.split('&') {
             let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
@@ -171,9 +194,7 @@ impl FromRequestParts<Context> for Params {
         }
         Ok(Self::of(query))
     }
-}
 
-impl Params {
     /// From the text after the question mark.
     pub(crate) fn of(query: &str) -> Self {
         Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect())

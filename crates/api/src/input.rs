@@ -46,6 +46,14 @@ impl<T> Field<T> {
         }
     }
 
+    /// The value, to look at.
+    pub(crate) const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
     /// What to change it to: `null` clears, leaving it out changes nothing.
     pub(crate) fn change(self) -> Option<Option<T>> {
         match self {

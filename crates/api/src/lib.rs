@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   TCP, Unix socket          one table          one file a resource
-//!   serve  ---- Door ---->  router  ---- Caller, ---->  application, endpoint, ...
-//!   (limits, deadlines)                 Params, Json             |
-//!                                                                v  ports (injected)
+//!   serve  ---- Door ---->  routes, router --- Caller, ---->  application, endpoint, ...
+//!   (limits, deadlines)                     Params, Json             |
+//!                                                                    v  ports (injected)
 //!                                accept · configure · query · control · expunge · explain · health
 //! ```
 //!
@@ -64,6 +64,8 @@
 //! nor changes the application. Everything of somebody else is 404. The *operator* is who speaks for the
 //! default tenant: the Unix socket's trusted users, and its own tokens.
 
+mod activity;
+mod answer;
 mod application;
 mod attempt;
 mod attempted;
@@ -99,6 +101,7 @@ mod poller;
 mod portal;
 mod precheck;
 mod router;
+mod routes;
 mod schema;
 mod schema_example;
 mod serve;
@@ -109,6 +112,7 @@ mod time;
 pub mod token;
 mod unread;
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +128,7 @@ use url::Url;
 pub use auth::Door;
 pub use openapi::openapi_json;
 pub use router::{metrics_router, router};
+pub use routes::Routes;
 pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
 
@@ -200,6 +205,12 @@ impl Limits {
 #[derive(Clone)]
 pub(crate) struct Context(Arc<Shared>);
 
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Shared {
     api: Api,
@@ -254,6 +265,9 @@ impl Context {
     /// again when the answer is dropped.
     pub(crate) async fn room_for_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let permits = u32::try_from(kib(bytes).clamp(1, self.0.bodies_kib)).unwrap_or(u32::MAX);
+        if let Ok(room) = Arc::clone(&self.0.bodies).try_acquire_many_owned(permits) {
+            return Ok(room);
+        }
         let room = Arc::clone(&self.0.bodies).acquire_many_owned(permits);
         match tokio::time::timeout(self.limits.body_read_timeout, room).await {
             Ok(room) => room.map_err(|error| ApiError::internal(&error)),

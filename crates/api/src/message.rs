@@ -26,7 +26,7 @@ use crate::extract::{self, Params, Path, RawBody};
 use crate::input::{Field, Object, Problems};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::schema::{Channel, EventTypeName, WithContent};
-use crate::{Context, once, time};
+use crate::{Context, answer, once, time};
 
 /// Channels of one message.
 const MAX_CHANNELS: usize = 5;
@@ -35,6 +35,8 @@ const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 5..=90;
 /// The same in hours.
 const RETENTION_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
 const SECONDS_PER_HOUR: u64 = 3_600;
+/// Bytes by which the answer to a message is usually longer than its request, at most.
+const ANSWER_BYTES: usize = 256;
 
 /// A message as it is asked for. The payload is left as it came.
 #[derive(Default, Deserialize, ToSchema)]
@@ -197,26 +199,21 @@ impl<'a> MessageOut<'a> {
         })
     }
 
-    pub(crate) fn accepted(
-        message: &'a NewMessage,
-        id: MessageId,
-        at: UnixMs,
-        with_content: bool,
-    ) -> Result<Self, ApiError> {
-        Ok(Self {
+    pub(crate) fn accepted(message: &'a NewMessage, payload: Cow<'a, RawValue>, id: MessageId, at: UnixMs) -> Self {
+        Self {
             id,
             event_type: &message.event_type,
             event_id: message.event_id.as_deref(),
             channels: Some(&message.channels).filter(|channels| !channels.is_empty()),
             tags: Some(&message.tags).filter(|tags| !tags.is_empty()),
-            payload: shown_payload(Some(&message.body), JSON, with_content)?,
+            payload,
             timestamp: time::text(at),
-        })
+        }
     }
 }
 
 /// The payload as JSON: as it is, or what stands for it.
-fn shown_payload<'a>(
+pub(crate) fn shown_payload<'a>(
     body: Option<&'a [u8]>,
     content_type: &str,
     with_content: bool,
@@ -256,12 +253,26 @@ pub(crate) async fn create(
     Path(app): Path<String>,
     params: Params,
     headers: HeaderMap,
-    RawBody { bytes: body, room: _room }: RawBody,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    take_in(&context, &caller, app, &params, &headers, &body).await
+}
+
+/// The same, once it is known who asks and the body has been read.
+pub(crate) async fn take_in(
+    context: &Context,
+    caller: &Caller,
+    app: String,
+    params: &Params,
+    headers: &HeaderMap,
+    RawBody { bytes: body, .. }: &RawBody,
 ) -> Result<Response, ApiError> {
     let org = caller.whole_org()?;
     let with_content = params.flag("with_content", true)?;
-    let key = once::key(&headers)?;
-    let (mut message, application) = extract::parse::<MessageIn<'_>>(&body)?.into_message(org, app, &body)?;
+    let key = once::key(headers)?;
+    let input = extract::parse::<MessageIn<'_>>(body)?;
+    let raw = input.payload.value().copied();
+    let (mut message, application) = input.into_message(org, app, body)?;
     message.idempotency_key = key;
     message.validate()?;
     if let Some(application) = application {
@@ -270,12 +281,18 @@ pub(crate) async fn create(
         if message.body.len() > limit_bytes {
             return Err(ApiError::too_large(format!("payload has more than {limit_bytes} bytes")));
         }
-        application::ensure(&context, &caller, &message.app, application).await?;
+        application::ensure(context, caller, &message.app, application).await?;
     }
     // W1: the port answers when the message is on disk, and so do we.
     let accepted = context.ports.accept.accept(message.clone()).await?;
-    let out = MessageOut::accepted(&message, accepted.id, accepted.at, with_content)?;
-    Ok((StatusCode::ACCEPTED, axum::Json(out)).into_response())
+    let payload = match raw.filter(|_| with_content) {
+        Some(raw) => Cow::Borrowed(raw),
+        None => shown_payload(None, JSON, with_content)?,
+    };
+    let mut json = Vec::with_capacity(body.len() + ANSWER_BYTES);
+    let out = MessageOut::accepted(&message, payload, accepted.id, accepted.at);
+    serde_json::to_writer(&mut json, &out).map_err(|error| ApiError::internal(&error))?;
+    Ok(answer::json(StatusCode::ACCEPTED, json))
 }
 
 /// Lists the messages of an application, newest first

@@ -1,6 +1,7 @@
 //! What is counted of requests.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,12 @@ const REQUEST_SECONDS: &str = "postrider_http_request_seconds";
 #[derive(Clone, Default)]
 pub(crate) struct Meters(Arc<RwLock<HashMap<Box<str>, Route>>>);
 
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meters").finish_non_exhaustive()
+    }
+}
+
 struct Route {
     seconds: Histogram,
     /// By method and status.
@@ -31,9 +38,7 @@ pub(crate) async fn count(State(meters): State<Meters>, request: Request, next: 
     let method = known_method(request.method().as_str());
     let response = next.run(request).await;
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-    let (requests, seconds) = meters.of(route, method, response.status().as_u16());
-    requests.increment(1);
-    seconds.record(began.elapsed());
+    meters.answered(route, method, &response, began);
     response
 }
 
@@ -44,6 +49,13 @@ fn known_method(text: &str) -> &'static str {
 }
 
 impl Meters {
+    /// Counts a request that was answered.
+    pub(crate) fn answered(&self, route: &str, method: &'static str, response: &Response, began: Instant) {
+        let (requests, seconds) = self.of(route, method, response.status().as_u16());
+        requests.increment(1);
+        seconds.record(began.elapsed());
+    }
+
     fn of(&self, route: &str, method: &'static str, status: u16) -> (Counter, Histogram) {
         if let Some(found) = self.0.read().get(route).and_then(|route| route.find(method, status)) {
             return found;

@@ -17,23 +17,20 @@ use axum::Router;
 use axum::extract::{FromRequest as _, FromRequestParts as _, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
-use postrider_model::message::JSON;
 use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::ControlError;
 use postrider_model::validate;
 use tower::Service as _;
 
-use crate::Context;
 use crate::auth::{Caller, Door};
 use crate::error::ApiError;
 use crate::extract::{BatchBody, RawBody};
+use crate::routes::MESSAGES;
+use crate::{Context, answer};
 
 const HEADER: &str = "idempotency-key";
-/// Messages have keys of their own, which the ingest socket shares.
-const MESSAGES: &str = "/api/v1/app/{app_id}/msg";
 /// Makes one message and answers with its payload. That may be expunged, so no
 /// answer is kept: the message's key is enough to give it again.
 const EXAMPLE: &str = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example";
@@ -42,7 +39,7 @@ const BATCH: &str = "/api/v1/app/{app_id}/msg/batch";
 
 /// The routes, to be answered over other ports.
 #[derive(Clone)]
-pub(crate) struct Routes {
+pub(crate) struct Repeatable {
     pub(crate) context: Context,
     pub(crate) routes: Router<Context>,
 }
@@ -57,16 +54,17 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// Lets a request with a key have its effect once.
-pub(crate) async fn once(State(routes): State<Routes>, request: Request, next: Next) -> Response {
+pub(crate) async fn once(State(routes): State<Repeatable>, request: Request, next: Next) -> Response {
     let has_key = request.method() == Method::POST && request.headers().contains_key(HEADER);
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    // Messages have keys of their own, which the ingest socket shares.
     if !has_key || route.is_none_or(|route| route == MESSAGES) {
         return next.run(request).await;
     }
-    answer(routes, request).await.unwrap_or_else(ApiError::into_response)
+    answer_once(routes, request).await.unwrap_or_else(ApiError::into_response)
 }
 
-async fn answer(Routes { context, routes }: Routes, request: Request) -> Result<Response, ApiError> {
+async fn answer_once(Repeatable { context, routes }: Repeatable, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &context).await?;
     let key = key(&parts.headers)?.unwrap_or_default();
@@ -122,7 +120,7 @@ pub(crate) fn given(answered: Answered) -> Response {
     if answered.body.is_empty() {
         return status.into_response();
     }
-    (status, [(CONTENT_TYPE, HeaderValue::from_static(JSON))], answered.body).into_response()
+    answer::json(status, answered.body)
 }
 
 /// The status of an answer.

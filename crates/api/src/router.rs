@@ -14,27 +14,29 @@ use utoipa_axum::routes;
 
 use crate::error::ApiError;
 use crate::meters::Meters;
-use crate::once::Routes;
+use crate::once::Repeatable;
+use crate::routes::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, docs,
     endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, flow,
     health, message, meters, once, openapi, poller, portal, precheck, task,
 };
 
-/// The whole API with its health checks. Requests carry their [`crate::Door`]
-/// as an extension.
-pub fn router(api: Api) -> Router {
+/// The whole API with its health checks.
+pub fn router(api: Api) -> Routes {
     let health = Arc::clone(&api.ports.health);
     let context = Context::new(api);
     let routes = Router::from(operations()).method_not_allowed_fallback(method_not_allowed);
-    let once = Routes { context: context.clone(), routes: routes.clone() };
-    routes
-        .with_state(context)
+    let once = Repeatable { context: context.clone(), routes: routes.clone() };
+    let meters = Meters::default();
+    let router = routes
+        .with_state(context.clone())
         .layer(from_fn_with_state(once, once::once))
         .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
-        .layer(from_fn_with_state(Meters::default(), meters::count))
+        .layer(from_fn_with_state(meters.clone(), meters::count));
+    Routes::new(router, context, meters)
 }
 
 /// All operations, as routes and as their description: what is not described
@@ -112,7 +114,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
 }
 
 /// The metrics and the health checks, for a listener of their own.
-pub fn metrics_router(render: RenderMetrics, health: Arc<dyn Health>) -> Router {
+pub fn metrics_router(render: RenderMetrics, health: Arc<dyn Health>) -> Routes {
     let metrics = get(async |State(render): State<RenderMetrics>| {
         ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], render())
     });
@@ -122,6 +124,7 @@ pub fn metrics_router(render: RenderMetrics, health: Arc<dyn Health>) -> Router 
         .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
+        .into()
 }
 
 /// The health checks, which need nothing but this.

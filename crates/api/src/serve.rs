@@ -1,7 +1,7 @@
-//! Serves a router at one door: a TCP or a Unix listener.
+//! Serves routes at one door: a TCP or a Unix listener.
 //!
 //! ```text
-//!   listener --accept--> connection task --request--> router
+//!   listener --accept--> connection task --request--> routes
 //!      ^                   |        |
 //!   a free slot            |        +-- request_timeout: 503; what is left unread: thrown away
 //!   (max_connections)      +-- header_read_timeout, idle_timeout: closed
@@ -20,7 +20,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -31,10 +30,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tower::Service as _;
 
+use crate::activity::Activity;
 use crate::auth::Door;
 use crate::error::ApiError;
+use crate::routes::Routes;
 use crate::unread::Unread;
 
 /// Bytes of a request's head at most; more is answered 431 (RFC 6585).
@@ -101,7 +101,7 @@ pub enum Listener {
 #[derive(Debug)]
 pub struct Service {
     listener: Listener,
-    router: Router,
+    routes: Arc<Routes>,
     options: Options,
 }
 
@@ -111,16 +111,16 @@ enum Accepted {
 }
 
 impl Service {
-    /// Serves `router` at `listener`, once it runs.
+    /// Serves `routes` at `listener`, once it runs.
     #[must_use]
-    pub const fn new(listener: Listener, router: Router, options: Options) -> Self {
-        Self { listener, router, options }
+    pub const fn new(listener: Listener, routes: Arc<Routes>, options: Options) -> Self {
+        Self { listener, routes, options }
     }
 
     /// Serves until `stop` is true or its sender is gone, then drains. Ends
     /// when the last connection has ended.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let Self { listener, router, options } = self;
+        let Self { listener, routes, options } = self;
         let slots = Arc::new(Semaphore::new(options.max_connections));
         let mut connections = JoinSet::new();
         loop {
@@ -134,11 +134,12 @@ impl Service {
             };
             match accepted {
                 Ok(Accepted::Tcp(stream)) => {
-                    let serving = serve_connection(stream, Door::Tcp, router.clone(), options.clone(), stop.clone());
+                    let serving =
+                        serve_connection(stream, Door::Tcp, Arc::clone(&routes), options.clone(), stop.clone());
                     connections.spawn(async move { (serving.await, slot).0 });
                 }
                 Ok(Accepted::Unix(stream, door)) => {
-                    let serving = serve_connection(stream, door, router.clone(), options.clone(), stop.clone());
+                    let serving = serve_connection(stream, door, Arc::clone(&routes), options.clone(), stop.clone());
                     connections.spawn(async move { (serving.await, slot).0 });
                 }
                 Err(error) => after_failed_accept(&error).await,
@@ -185,15 +186,20 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn serve_connection<IO>(io: IO, door: Door, router: Router, options: Options, mut stop: watch::Receiver<bool>)
-where
+async fn serve_connection<IO>(
+    io: IO,
+    door: Door,
+    routes: Arc<Routes>,
+    options: Options,
+    mut stop: watch::Receiver<bool>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (busy, idle) = watch::channel(0usize);
-    let service = service_fn(move |request| {
-        let guard = Busy::new(busy.clone());
-        let answer = answer(router.clone(), door, options.request_timeout, request);
-        async move { (answer.await, guard).0 }
+    let activity = Activity::default();
+    let service = service_fn(|request| {
+        let in_progress = activity.begin();
+        let answer = answer(Arc::clone(&routes), door, options.request_timeout, request);
+        async move { (answer.await, in_progress).0 }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -210,7 +216,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = idle_for(idle, options.header_read_timeout, options.idle_timeout) => {}
+        () = activity.idle_for(options.header_read_timeout, options.idle_timeout) => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -219,60 +225,21 @@ where
     }
 }
 
-/// Ends when no request has been in progress for `later`, or for `first` before
-/// there was any: while it is not known which HTTP a client speaks, nobody else
-/// looks at the clock.
-async fn idle_for(mut busy: watch::Receiver<usize>, first: Duration, later: Duration) {
-    let mut limit = first;
-    loop {
-        let is_idle = *busy.borrow_and_update() == 0;
-        let changed = async {
-            // Without a sender the connection is ending by itself.
-            if busy.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        if !is_idle {
-            limit = later;
-            changed.await;
-        } else if tokio::time::timeout(limit, changed).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Counts a request as in progress while it lives.
-struct Busy(watch::Sender<usize>);
-
-impl Busy {
-    fn new(count: watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count = count.saturating_sub(1));
-    }
-}
-
 async fn answer(
-    mut router: Router,
+    routes: Arc<Routes>,
     door: Door,
     limit: Duration,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    request.extensions_mut().insert(door);
     let (request, unread) = Unread::of(request);
-    let answered = tokio::time::timeout(limit, router.call(request)).await;
+    let answered = tokio::time::timeout(limit, routes.answer(door, request)).await;
     unread.discard().await;
-    answered.unwrap_or_else(|_| {
+    Ok(answered.unwrap_or_else(|_| {
         let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
         let detail = "the request took too long; it may have been carried out".to_owned();
         let retry_after = Some(Duration::from_secs(1));
-        Ok(ApiError::Problem { status, code, detail, retry_after }.into_response())
-    })
+        ApiError::Problem { status, code, detail, retry_after }.into_response()
+    }))
 }
 
 #[cfg(test)]

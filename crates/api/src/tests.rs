@@ -23,4 +23,5 @@ mod policy;
 mod poller;
 mod portal;
 mod protocol;
+mod short_way;
 mod task;

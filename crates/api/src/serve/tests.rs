@@ -3,8 +3,8 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use axum::Extension;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ fn app() -> Router {
 fn connect(router: Router) -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
     let (client, server) = tokio::io::duplex(64 * 1_024);
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(serve_connection(server, Door::Tcp, router, Options::default(), stopped));
+    let task = tokio::spawn(serve_connection(server, Door::Tcp, Arc::new(router.into()), Options::default(), stopped));
     (client, task, stop)
 }
 
@@ -117,7 +117,7 @@ async fn a_unix_listener_knows_its_peers_and_stops() {
     let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(directory.path()).unwrap());
     let users = TrustedUsers { own_uid, allow_uids: vec![] };
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap(), users);
-    let service = tokio::spawn(Service::new(listener, app(), Options::default()).run(stopped));
+    let service = tokio::spawn(Service::new(listener, Arc::new(app().into()), Options::default()).run(stopped));
     let mut client = UnixStream::connect(&path).await.unwrap();
     client.write_all(b"GET /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
@@ -147,7 +147,7 @@ async fn clients_over_the_limit_wait_for_a_slot() {
     let (_stop, stopped) = watch::channel(false);
     let options = Options { max_connections: 2, ..Options::default() };
     let router = Router::new().route("/door", handler);
-    tokio::spawn(Service::new(Listener::Tcp(listener), router, options).run(stopped));
+    tokio::spawn(Service::new(Listener::Tcp(listener), Arc::new(router.into()), options).run(stopped));
     let mut clients = JoinSet::new();
     for _ in 0..10 {
         clients.spawn(async move {
@@ -202,7 +202,8 @@ async fn a_refusal_is_read_by_a_client_that_is_still_sending() {
         let (client, server) = UnixStream::pair().unwrap();
         let (_stop, stopped) = watch::channel(false);
         let router = Router::new().route("/door", refuse.clone());
-        let task = tokio::spawn(serve_connection(server, Door::Tcp, router, Options::default(), stopped));
+        let task =
+            tokio::spawn(serve_connection(server, Door::Tcp, Arc::new(router.into()), Options::default(), stopped));
         let (mut answer, mut request) = client.into_split();
         let body = vec![b' '; if expect.is_empty() { 4 << 20 } else { 0 }];
         let head = format!("POST /door HTTP/1.1\r\nhost: x\r\n{expect}content-length: {}\r\n\r\n", 4 << 20);

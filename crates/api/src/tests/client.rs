@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -11,15 +10,14 @@ use http_body_util::BodyExt as _;
 use postrider_model::config::ConfigChange;
 use postrider_model::id::OrgId;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::fake::{BODY_LIMIT, Fake, START, Still, org};
-use crate::{Api, Limits, TokenSecret, router, token};
+use crate::{Api, Door, Limits, Routes, TokenSecret, router, token};
 
 /// The whole API over a fresh fake, with a token of the default tenant.
 pub(super) struct World {
     pub(super) fake: Arc<Fake>,
-    pub(super) router: Router,
+    pub(super) routes: Arc<Routes>,
     token: String,
 }
 
@@ -50,17 +48,18 @@ impl World {
                 ..Limits::default()
             },
         };
-        Self { fake, router: router(api), token: token_of(org(1)) }
+        Self { fake, routes: Arc::new(router(api)), token: token_of(org(1)) }
     }
 
     /// The same service, asked by somebody else.
     pub(super) fn with_token(&self, token: String) -> Self {
-        Self { fake: Arc::clone(&self.fake), router: self.router.clone(), token }
+        Self { fake: Arc::clone(&self.fake), routes: Arc::clone(&self.routes), token }
     }
 
     /// Sends a request as it is.
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let door = request.extensions().get().copied().unwrap_or(Door::Tcp);
+        let (parts, body) = self.routes.answer(door, request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
     }

@@ -6,10 +6,9 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use postrider_model::ports::Unavailable;
 use serde_json::json;
-use tower::ServiceExt as _;
 
 use super::client::World;
-use crate::metrics_router;
+use crate::{Door, metrics_router};
 
 #[tokio::test]
 async fn unknown_routes_and_methods_answer_in_json() {
@@ -93,10 +92,10 @@ async fn what_is_unavailable_says_when_to_try_again() {
 #[tokio::test]
 async fn metrics_have_a_router_of_their_own() {
     let world = World::new();
-    let router = metrics_router(Arc::new(|| "up 1\n".to_owned()), Arc::clone(&world.fake) as _);
+    let routes = metrics_router(Arc::new(|| "up 1\n".to_owned()), Arc::clone(&world.fake) as _);
     let ask = async |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        router.clone().oneshot(request).await.unwrap()
+        routes.answer(Door::Tcp, request).await
     };
     let metrics = ask("/metrics").await;
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
