@@ -27,6 +27,7 @@ pub mod lane;
 pub mod message;
 pub mod once;
 pub mod order;
+pub mod packed;
 pub mod policy;
 pub mod ports;
 pub mod position;

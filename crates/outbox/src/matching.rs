@@ -69,8 +69,8 @@ impl Pending {
             let state = shared.state.lock();
             let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
             let pending = lane.pending_window().filter_map(|(sequence, live)| {
-                let delivery = live.delivery(lane.app, endpoint, *sequence);
-                matches_but_type(&self.filter, &delivery, &lane.state(*sequence)?).then_some(delivery)
+                let delivery = live.delivery(lane.app, endpoint, sequence);
+                matches_but_type(&self.filter, &delivery, &lane.state(sequence)?).then_some(delivery)
             });
             pending.collect()
         };

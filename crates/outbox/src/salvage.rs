@@ -132,7 +132,7 @@ fn bury_lost_payloads(state: &mut State, now: UnixMs, is_readable: impl Fn(&Deli
     let mut lost = 0;
     for (endpoint, lane) in &mut state.lanes {
         let app = lane.app;
-        let window = lane.window.iter().map(|(sequence, live)| live.delivery(app, *endpoint, *sequence));
+        let window = lane.window.iter().map(|(sequence, live)| live.delivery(app, *endpoint, sequence));
         let dead = lane.dead.iter().map(|(sequence, dead)| dead.delivery(app, *endpoint, *sequence));
         // A dead letter that is resent is in both.
         let unreadable: BTreeMap<_, _> = window.chain(dead).map(|delivery| (delivery.sequence, delivery)).collect();

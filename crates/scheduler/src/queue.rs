@@ -9,15 +9,19 @@
 //! the first of them is in a queue, and none while one of them is in flight. If
 //! the endpoint wants that, none is either while an earlier one is a dead letter.
 //!
-//! Bounded by `lane_window`, which the outbox keeps; under 100 bytes a delivery.
+//! Bounded by `lane_window`, which the outbox keeps; some 35 bytes a delivery that was not tried.
+
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::order::OrderBy;
+use postrider_model::packed::PackedMap;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+use self::waiting::Waiting;
 use crate::timers::Timers;
 
 /// A delivery that waits for an attempt.
@@ -48,9 +52,9 @@ impl Waits {
 /// What waits in a lane.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    waits: BTreeMap<Position, Waits>,
-    fresh: BTreeSet<Position>,
-    backlog: BTreeSet<Position>,
+    waits: Waiting,
+    fresh: PackedMap<Position, ()>,
+    backlog: PackedMap<Position, ()>,
     timed: Timers<UnixMs, Position>,
     /// Those that wait and are in an order.
     ordered: BTreeSet<(u64, Position)>,
@@ -76,7 +80,9 @@ impl Queue {
     /// The lane opens after a time in which it could not send: what waits for its first attempt is backlog.
     pub(crate) fn open(&mut self, now: UnixMs) {
         self.opened = now;
-        self.backlog.append(&mut self.fresh);
+        for (message, ()) in std::mem::take(&mut self.fresh).iter() {
+            self.backlog.insert(message, ());
+        }
     }
 
     /// Adds a delivery, or takes the place of what was known of it.
@@ -94,7 +100,7 @@ impl Queue {
     /// Takes a delivery out, wherever it stands.
     pub(crate) fn remove(&mut self, message: Position, now: UnixMs) -> Option<Waits> {
         self.dequeue(message);
-        let waits = self.waits.remove(&message)?;
+        let waits = self.waits.remove(message)?;
         if waits.order != 0 {
             self.ordered.remove(&(waits.order, message));
             self.enqueue_first_of(waits.order, now);
@@ -112,7 +118,7 @@ impl Queue {
     /// Takes out the delivery whose turn it is. Its order key is busy until [`Self::done`].
     pub(crate) fn take(&mut self, now: UnixMs) -> Option<(Position, Waits)> {
         let timed = self.timed.first().filter(|(due, _)| *due <= now).map(|(_, message)| message);
-        let mut kinds = [(0, self.fresh.first().copied()), (1, self.backlog.first().copied()), (2, timed)];
+        let mut kinds = [(0, first(&self.fresh)), (1, first(&self.backlog)), (2, timed)];
         kinds.rotate_left(self.turn);
         let mut firsts = kinds.into_iter().filter_map(|(kind, first)| Some((kind, first?)));
         let (kind, message) = firsts.next()?;
@@ -121,7 +127,7 @@ impl Queue {
             self.turn = (kind + 1) % kinds.len();
         }
         self.dequeue(message);
-        let waits = self.waits.remove(&message)?;
+        let waits = self.waits.remove(message)?;
         if waits.order != 0 {
             self.ordered.remove(&(waits.order, message));
             self.busy.push(waits.order);
@@ -176,7 +182,7 @@ impl Queue {
         self.busy = busy;
         self.holding =
             self.dead.iter().map(|(message, key)| (by.order(*key), *message)).filter(|held| held.0 != 0).collect();
-        for (message, waits) in waits {
+        for (message, waits) in waits.iter() {
             self.put(message, Waits { order: by.order(waits.order_key), ..waits }, now);
         }
     }
@@ -199,7 +205,7 @@ impl Queue {
             .iter()
             .filter_map(|(message, waits)| {
                 let latest = latest(&waits.scheduled).filter(|latest| *latest < waits.not_before)?;
-                Some((*message, Waits { not_before: latest, ..*waits }))
+                Some((message, Waits { not_before: latest, ..waits }))
             })
             .collect();
         for (message, waits) in late {
@@ -220,20 +226,20 @@ impl Queue {
         self.waits.len()
     }
 
-    pub(crate) fn get(&self, message: Position) -> Option<&Waits> {
-        self.waits.get(&message)
+    pub(crate) fn get(&self, message: Position) -> Option<Waits> {
+        self.waits.get(message)
     }
 
     /// Whether it is in a queue: nothing in the same order stands before it.
     pub(crate) fn is_first(&self, message: Position) -> bool {
         let timed = self.get(message).is_some_and(|waits| self.timed.contains(waits.not_before, message));
-        timed || self.fresh.contains(&message) || self.backlog.contains(&message)
+        timed || self.fresh.contains_key(&message) || self.backlog.contains_key(&message)
     }
 
     /// The earliest due time of what is in a queue.
     pub(crate) fn oldest_due(&self) -> Option<UnixMs> {
-        let firsts = self.fresh.first().into_iter().chain(self.backlog.first());
-        let dues = firsts.filter_map(|message| self.get(*message)).map(|waits| waits.not_before);
+        let firsts = first(&self.fresh).into_iter().chain(first(&self.backlog));
+        let dues = firsts.filter_map(|message| self.get(message)).map(|waits| waits.not_before);
         dues.chain(self.timed.next()).min()
     }
 
@@ -270,24 +276,28 @@ impl Queue {
         if self.is_first(message) {
             return;
         }
-        let Some(waits) = self.waits.get(&message) else { return };
+        let Some(waits) = self.waits.get(message) else { return };
         if waits.scheduled.attempt != 1 || waits.not_before > now {
             self.timed.insert(waits.not_before, message);
         } else if waits.scheduled.due < self.opened {
-            self.backlog.insert(message);
+            self.backlog.insert(message, ());
         } else {
-            self.fresh.insert(message);
+            self.fresh.insert(message, ());
         }
     }
 
     fn dequeue(&mut self, message: Position) {
-        if self.fresh.remove(&message) || self.backlog.remove(&message) {
+        if self.fresh.remove(&message).is_some() || self.backlog.remove(&message).is_some() {
             return;
         }
-        if let Some(waits) = self.waits.get(&message) {
+        if let Some(waits) = self.waits.get(message) {
             self.timed.remove(waits.not_before, message);
         }
     }
+}
+
+fn first(queue: &PackedMap<Position, ()>) -> Option<Position> {
+    queue.first().map(|(message, ())| message)
 }
 
 #[cfg(test)]

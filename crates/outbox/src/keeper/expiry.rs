@@ -27,7 +27,7 @@ impl Keeper {
                 let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
                 let waits_since = |live: &Live| live.message.0.time().max(live.scheduled.due).max(since);
                 let old = lane.window.iter().filter(|(_, live)| now.since(waits_since(live)) >= limit);
-                old.take(BATCH).map(|(sequence, live)| live.delivery(lane.app, endpoint, *sequence)).collect()
+                old.take(BATCH).map(|(sequence, live)| live.delivery(lane.app, endpoint, sequence)).collect()
             });
         }
     }

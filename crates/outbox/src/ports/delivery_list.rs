@@ -152,8 +152,8 @@ impl Shared {
         let behind = read.iter().filter(|delivery| lane.is_behind(delivery));
         let mut found: Vec<_> = behind.map(|delivery| (*delivery, first(delivery))).collect();
         let window = lane.window.range(walk.range()).filter_map(|(sequence, live)| {
-            let pending = lane.state(*sequence).filter(DeliveryState::is_pending)?;
-            Some((live.delivery(lane.app, endpoint, *sequence), pending))
+            let pending = lane.state(sequence).filter(DeliveryState::is_pending)?;
+            Some((live.delivery(lane.app, endpoint, sequence), pending))
         });
         let window = walk.part(window);
         // Both parts are known up to here.

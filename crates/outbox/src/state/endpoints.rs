@@ -83,7 +83,7 @@ impl State {
         let holds = self.order_of(endpoint).after_dead == AfterDead::Hold;
         let Some(lane) = self.lanes.get(&endpoint.id).filter(|_| holds) else { return };
         // What is resent meanwhile waits itself.
-        let dead = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(*sequence));
+        let dead = lane.dead.iter().filter(|(sequence, _)| !lane.window.contains_key(sequence));
         events.extend(dead.map(|(sequence, dead)| LaneEvent::Died {
             key: DeliveryKey { endpoint: endpoint.id, message: *sequence },
             order_key: dead.order_key,

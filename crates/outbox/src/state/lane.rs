@@ -12,6 +12,10 @@
 //! [`super::backlog`]. A tenth of the window is for what comes while there is a
 //! backlog, so that an endpoint that works again gets what is new beside what is old.
 
+mod window;
+
+pub(crate) use window::Window;
+
 use std::collections::BTreeMap;
 
 use postrider_model::delivery::{DeadReason, DeliveryState, Scheduled};
@@ -99,7 +103,7 @@ pub(crate) enum Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneState {
     pub(crate) app: AppId,
-    pub(crate) window: BTreeMap<Position, Live>,
+    pub(crate) window: Window,
     pub(crate) dead: BTreeMap<Position, Dead>,
     /// What those in the window were that are being resent; a dead letter stays
     /// in `dead` meanwhile.
@@ -118,7 +122,7 @@ impl LaneState {
     pub(crate) fn new(app: AppId) -> Self {
         Self {
             app,
-            window: BTreeMap::new(),
+            window: Window::default(),
             dead: BTreeMap::new(),
             resending: BTreeMap::new(),
             backlog: Backlog::default(),
@@ -206,7 +210,7 @@ impl LaneState {
     /// backlog until now is old as well.
     pub(crate) fn open(&mut self) {
         self.failing_since = None;
-        self.window.values_mut().for_each(|live| live.passed = false);
+        self.window.forget_passed();
         self.passed = 0;
     }
 
@@ -214,7 +218,7 @@ impl LaneState {
     /// cancelled, never was, or lies behind the window.
     pub(crate) fn state(&self, sequence: Position) -> Option<DeliveryState> {
         let dead = self.dead.get(&sequence);
-        let Some(Live { scheduled, .. }) = self.window.get(&sequence).copied() else { return dead.map(Dead::state) };
+        let Some(Live { scheduled, .. }) = self.window.get(&sequence) else { return dead.map(Dead::state) };
         let before = dead.map(Dead::before).or_else(|| self.resending.get(&sequence).copied());
         Some(match before {
             Some(before) => DeliveryState::Resending(Resending { scheduled, before }),
@@ -224,9 +228,9 @@ impl LaneState {
 
     /// The deliveries of the window that wait by the schedule: not those that have
     /// ended and are resent.
-    pub(crate) fn pending_window(&self) -> impl Iterator<Item = (&Position, &Live)> {
+    pub(crate) fn pending_window(&self) -> impl Iterator<Item = (Position, Live)> {
         let is_pending = |sequence| self.state(sequence).is_some_and(|state| state.is_pending());
-        self.window.iter().filter(move |(sequence, _)| is_pending(**sequence))
+        self.window.iter().filter(move |(sequence, _)| is_pending(*sequence))
     }
 
     /// Whether a delivery waits in the journal only, behind the window. A

@@ -103,7 +103,7 @@ impl State {
                 events.push(self.lane_event(config, endpoint));
                 self.tell_dead(endpoint, events);
                 if let Some(lane) = self.lanes.get(&endpoint.id) {
-                    events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, *sequence, live)));
+                    events.extend(lane.window.iter().map(|(sequence, live)| waiting(endpoint.id, sequence, &live)));
                 }
             }
         }

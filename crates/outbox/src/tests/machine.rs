@@ -411,7 +411,7 @@ impl Machine {
         self.listen();
         let state = outbox.shared.state.lock();
         let windows = state.lanes.iter().flat_map(|(endpoint, lane)| {
-            lane.window.keys().map(|message| DeliveryKey { endpoint: *endpoint, message: *message })
+            lane.window.iter().map(|(message, _)| DeliveryKey { endpoint: *endpoint, message })
         });
         assert_eq!(windows.collect::<BTreeSet<_>>(), self.told, "the scheduler knows the windows");
     }

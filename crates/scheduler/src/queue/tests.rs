@@ -175,7 +175,7 @@ proptest! {
                         let busy = flights.iter().any(|(_, key)| by.order(*key) == taken.order);
                         prop_assert!(!busy, "one at a time");
                         let earlier = |other: &Position, order| order == taken.order && *other < message;
-                        prop_assert!(!queue.waits.iter().any(|(m, w)| earlier(m, w.order)), "in order of sequence");
+                        prop_assert!(!queue.waits.iter().any(|(m, w)| earlier(&m, w.order)), "in order of sequence");
                         prop_assert!(!queue.dead.iter().any(|(m, key)| earlier(m, by.order(*key))), "none behind the dead");
                     }
                     flights.push((message, taken.order_key));
@@ -184,12 +184,12 @@ proptest! {
                 Step::Open => queue.open(now),
                 Step::Pass(ms) => now = UnixMs(now.0 + ms),
             }
-            for (message, waits) in &queue.waits {
-                let queued = usize::from(queue.fresh.contains(message))
-                    + usize::from(queue.backlog.contains(message))
-                    + usize::from(queue.timed.contains(waits.not_before, *message));
+            for (message, waits) in queue.waits.iter() {
+                let queued = usize::from(queue.fresh.contains_key(&message))
+                    + usize::from(queue.backlog.contains_key(&message))
+                    + usize::from(queue.timed.contains(waits.not_before, message));
                 let first = !queue.waits.iter().any(|(m, w)| w.order == waits.order && m < message);
-                let held = queue.dead.iter().any(|(m, key)| by.order(*key) == waits.order && m < message);
+                let held = queue.dead.iter().any(|(m, key)| by.order(*key) == waits.order && *m < message);
                 let may = waits.order == 0 || (first && !held && !queue.busy.contains(&waits.order));
                 prop_assert_eq!(queued, usize::from(may));
             }

@@ -171,7 +171,7 @@ proptest! {
         while !twin.lane.backlog.is_empty() {
             prop_assert_eq!(twin.fill(usize::MAX), 0);
         }
-        let window: BTreeSet<u32> = twin.lane.window.keys().map(|sequence| sequence.offset_bytes()).collect();
+        let window: BTreeSet<u32> = twin.lane.window.iter().map(|(sequence, _)| sequence.offset_bytes()).collect();
         prop_assert_eq!(window, twin.pending);
     }
 }
