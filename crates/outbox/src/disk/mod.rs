@@ -83,6 +83,16 @@ pub trait DiskFile: Send + Sync {
     /// As they come from the file system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// The first place from `offset` on where something may have been written. All before
+    /// it reads as zero. The end of the file, or more, if nothing was; `offset` itself if
+    /// that cannot be told.
+    ///
+    /// # Errors
+    /// As they come from the file system.
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
+
     /// Writes all of `bytes` at `offset`, with one `pwrite` if the system takes
     /// them whole. After an error any part of them may have been written.
     ///

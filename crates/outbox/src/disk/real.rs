@@ -105,6 +105,16 @@ impl DiskFile for RealFile {
         Ok(filled)
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        // Nothing here goes by the place that this leaves in the file.
+        match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(data),
+            Err(rustix::io::Errno::NXIO) => Ok(u64::MAX),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(offset),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
@@ -204,6 +214,24 @@ mod tests {
         file.set_len(5).unwrap();
         assert_eq!(file.len().unwrap(), 5);
         assert!(RealDisk.space(dir.path()).unwrap().total_bytes > 0);
+    }
+
+    #[test]
+    fn what_was_written_is_never_in_a_hole() {
+        let dir = directory();
+        let file = RealDisk.create(&dir.path().join("file")).unwrap();
+        file.allocate(1 << 20).unwrap();
+        for (written, synced) in [(700_000, false), (300_001, true)] {
+            file.write_all_at(b"x", written).unwrap();
+            if synced {
+                file.sync_data().unwrap();
+            }
+            for offset in [0, written - 1, written] {
+                let data = file.next_data(offset).unwrap();
+                assert!((offset..=written).contains(&data), "{data} from {offset} on");
+            }
+        }
+        assert!(file.next_data(700_001).unwrap() >= 700_001);
     }
 
     #[test]

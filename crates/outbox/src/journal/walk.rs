@@ -24,7 +24,10 @@ struct Window {
     /// Nothing is read from here on.
     limit: u64,
     start: u64,
+    /// Its first bytes are those of the file from `start` on.
     buffer: Vec<u8>,
+    /// How many of them.
+    filled: usize,
     chunk_bytes: usize,
 }
 
@@ -33,19 +36,19 @@ impl Window {
     fn bytes(&mut self, offset: u32, len: usize) -> io::Result<&[u8]> {
         let offset = u64::from(offset);
         let len = len.min(usize::try_from(self.limit.saturating_sub(offset)).unwrap_or(usize::MAX));
-        let there = self.start..self.start + self.buffer.len() as u64;
+        let there = self.start..self.end();
         if len > 0 && !(there.contains(&offset) && offset + len as u64 <= there.end) {
             self.fill(offset, len)?;
         }
         let at = usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        let end = at.saturating_add(len).min(self.buffer.len());
+        let end = at.saturating_add(len).min(self.filled);
         Ok(self.buffer.get(at..end).unwrap_or_default())
     }
 
     /// What is in memory from `offset` on, read on if it is less than `least`
     /// bytes; empty at the end only.
     fn chunk(&mut self, offset: u32, least: usize) -> io::Result<&[u8]> {
-        let end = self.start + self.buffer.len() as u64;
+        let end = self.end();
         let here = (self.start..end).contains(&u64::from(offset));
         let there = if here { usize::try_from(end - u64::from(offset)).unwrap_or(0) } else { 0 };
         let len = if there >= least { there } else { self.chunk_bytes };
@@ -54,13 +57,29 @@ impl Window {
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
         let left = usize::try_from(self.limit - offset).unwrap_or(usize::MAX);
-        self.buffer.clear();
-        self.buffer.resize(len.max(self.chunk_bytes).min(left), 0);
-        self.start = offset;
+        let wanted = len.max(self.chunk_bytes).min(left);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        (self.start, self.filled) = (offset, 0);
         self.chunk_bytes = (self.chunk_bytes * 2).min(MAX_CHUNK_BYTES);
-        let read = self.file.read_at(&mut self.buffer, offset)?;
-        self.buffer.truncate(read);
+        self.filled = self.file.read_at(self.buffer.get_mut(..wanted).unwrap_or_default(), offset)?;
         Ok(())
+    }
+
+    fn end(&self) -> u64 {
+        self.start + self.filled as u64
+    }
+
+    /// `offset`, or the end of the hole that it lies in. Nothing but zeros is in a hole,
+    /// such as the room that was made for what comes, and to read them takes its time.
+    fn after_hole(&self, offset: u32) -> io::Result<u32> {
+        let offset = u64::from(offset);
+        if (self.start..self.end()).contains(&offset) || offset >= self.limit {
+            return Ok(u32::try_from(offset).unwrap_or(u32::MAX));
+        }
+        let data = self.file.next_data(offset)?.clamp(offset, self.limit);
+        Ok(u32::try_from(data).unwrap_or(u32::MAX))
     }
 }
 
@@ -75,7 +94,7 @@ impl Walk {
     /// Walks through the first `limit` bytes of a segment.
     pub(super) fn new(file: Arc<dyn DiskFile>, segment: u32, store_id: u64, limit: u64) -> Self {
         let limit = limit.min(u64::from(u32::MAX));
-        let window = Window { file, limit, start: 0, buffer: Vec::new(), chunk_bytes: FIRST_CHUNK_BYTES };
+        let window = Window { file, limit, start: 0, buffer: Vec::new(), filled: 0, chunk_bytes: FIRST_CHUNK_BYTES };
         Self { segment, store_id, window }
     }
 
@@ -121,6 +140,8 @@ impl Walk {
     pub(super) fn find(&mut self, from: u32) -> io::Result<Option<FrameHeader>> {
         let mut at = from.next_multiple_of(ALIGNMENT_BYTES as u32);
         while at < self.limit() {
+            let data = self.window.after_hole(at)?;
+            at = data - data % ALIGNMENT_BYTES as u32;
             let chunk = self.window.chunk(at, ALIGNMENT_BYTES)?;
             if chunk.is_empty() {
                 break;
@@ -146,6 +167,7 @@ impl Walk {
         let mut at = from;
         let mut end = None;
         while at < self.limit() {
+            at = self.window.after_hole(at)?;
             let chunk = self.window.chunk(at, 1)?;
             if chunk.is_empty() {
                 break;
