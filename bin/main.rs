@@ -4,6 +4,7 @@
 //! The process begins and ends here. `cli.rs` says what can be asked,
 //! `commands/` does it, one command a file; `wiring.rs` puts the server together.
 
+mod allocator;
 mod cli;
 mod client;
 mod clock;

@@ -18,7 +18,8 @@ use crate::shared::Shared;
 #[derive(Clone)]
 pub struct Outbox {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) ingest: Sender<Arrival>,
+    /// In boxes: the channel has a place for each that may wait, and touches all of them at the start.
+    pub(crate) ingest: Sender<Box<Arrival>>,
     pub(crate) urgent: Sender<Urgent>,
     pub(crate) errands: Sender<Errand>,
     pub(crate) keeper: KeeperSignal,

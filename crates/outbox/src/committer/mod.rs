@@ -57,8 +57,10 @@ const FRAME_BYTES: usize = 4 << 20;
 /// The same in number, of requests and messages.
 const FRAME_REQUESTS: usize = 8_192;
 
-/// Between two tries when not even outcomes find room.
+/// Between two tries when there is no room for a segment, or not even for outcomes.
 const WITHOUT_ROOM: Duration = Duration::from_millis(500);
+/// The longest wait for something to do. Whoever has something wakes the committer.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What has ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub(crate) struct Committer {
     pub(crate) keeper: KeeperSignal,
     pub(crate) errands: Receiver<Errand>,
     pub(crate) urgent: Receiver<Urgent>,
-    pub(crate) ingest: Receiver<Arrival>,
+    pub(crate) ingest: Receiver<Box<Arrival>>,
     /// Taken from where they came, not yet in a frame.
     waiting_outcomes: Vec<Settlement>,
     waiting_urgent: VecDeque<Urgent>,
@@ -100,7 +102,7 @@ impl Committer {
         journal: Journal,
         shared: Arc<Shared>,
         keeper: KeeperSignal,
-        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Arrival>),
+        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Box<Arrival>>),
     ) -> Self {
         let mask = shared.mask.clone();
         Self {
@@ -223,7 +225,7 @@ impl Committer {
         let mut bytes = self.waiting_ingest.iter().map(Ingest::bound_bytes).sum::<usize>();
         while bytes < FRAME_BYTES && self.waiting_ingest.len() < FRAME_REQUESTS {
             let Ok(arrival) = self.ingest.try_recv() else { break };
-            bytes += self.take_in(arrival);
+            bytes += self.take_in(*arrival);
         }
     }
 
@@ -244,10 +246,11 @@ impl Committer {
     }
 
     fn wait(&mut self) -> Result<(), AppendError> {
-        // Idle, it looks at the space ahead now and then, so that a full disk heals by itself.
+        // Idle, it looks for space ahead now and then if it found none, so that a full disk heals by itself.
         let patience = match self.unsynced_since {
             Some(since) => self.shared.options.outcome_sync.saturating_sub(since.elapsed()),
-            None => Duration::from_millis(500),
+            None if self.journal.wants_provision() => WITHOUT_ROOM,
+            None => IDLE,
         };
         if self.wait_for(patience, true)? == Came::Outcomes {
             self.wait_for(self.shared.options.outcome_gather, false)?;
@@ -272,7 +275,7 @@ impl Committer {
                 Err(_) => self.stop = true,
             },
             recv(self.ingest) -> arrival => match arrival {
-                Ok(arrival) => drop(self.take_in(arrival)),
+                Ok(arrival) => drop(self.take_in(*arrival)),
                 Err(_) => self.stop = true,
             },
             default(patience) => {}

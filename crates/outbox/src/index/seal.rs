@@ -136,7 +136,8 @@ fn pack_family<R: Listed>(
     let is_native = |row: &R| Position::from_u64(row.sort_key().major).segment() == segment;
     let (native, foreign): (Vec<R>, Vec<R>) = rows.partition(is_native);
     for (mut rows, foreign) in [(native, false), (foreign, true)] {
-        rows.sort_by_cached_key(|row| (row.sort_key(), row.position()));
+        // Nearly sorted, and many: in place, without a copy of all keys.
+        rows.sort_unstable_by_key(|row| (row.sort_key(), row.position()));
         if R::UNIQUE {
             rows.dedup_by(|later, earlier| {
                 let same = later.sort_key() == earlier.sort_key();

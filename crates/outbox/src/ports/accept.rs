@@ -170,6 +170,6 @@ impl Outbox {
     /// Hands messages to the committer. The room that was granted is room in the
     /// channel too.
     pub(super) fn send(&self, arrival: Arrival) -> Result<(), AcceptError> {
-        self.ingest.try_send(arrival).map_err(|_| Unavailable::Stopping.into())
+        self.ingest.try_send(Box::new(arrival)).map_err(|_| Unavailable::Stopping.into())
     }
 }
