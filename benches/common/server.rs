@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -18,7 +18,8 @@ use super::event::application;
 use super::signature::SECRET;
 use super::{Failure, event};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
+/// The server's program, as cargo has built it.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_postrider");
 /// How long a start, and an end, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Log lines that are kept to explain a failure.
@@ -49,6 +50,8 @@ pub(crate) struct Server {
     pub(crate) ingest_socket: PathBuf,
     /// Access to the API.
     pub(crate) token: String,
+    /// The time from its start until it said that it is ready.
+    pub(crate) ready_after: Duration,
     metrics: SocketAddr,
     complaints: Arc<Mutex<Vec<String>>>,
     /// Goes after the process.
@@ -86,6 +89,7 @@ impl Server {
         for setting in always.into_iter().chain(setting.as_deref()) {
             command.args(["--set", setting]);
         }
+        let began = Instant::now();
         let mut child = command.spawn()?;
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let ready = match child.stderr.take() {
@@ -96,9 +100,10 @@ impl Server {
             let _ = child.kill();
             return Err(format!("the server did not start{}", told(&complaints)).into());
         };
+        let ready_after = began.elapsed();
         let Addresses { api, metrics, ingest_socket } = ready;
         let token = token(data.path())?;
-        Ok(Self { child, api, ingest_socket, token, metrics, complaints, _data: Arc::clone(data) })
+        Ok(Self { child, api, ingest_socket, token, ready_after, metrics, complaints, _data: Arc::clone(data) })
     }
 
     /// The process's id.
