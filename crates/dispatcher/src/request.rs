@@ -1,5 +1,7 @@
 //! The request of one attempt.
 
+use std::fmt::{Display, Write as _};
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
@@ -28,6 +30,10 @@ static SVIX: [HeaderName; 3] = [
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("postrider/", env!("CARGO_PKG_VERSION")));
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const JSON: HeaderValue = HeaderValue::from_static(message::JSON);
+/// Characters of a message's id.
+const ID_CHARS: usize = 31;
+/// Characters of a time in seconds, until the year 2286.
+const TIMESTAMP_CHARS: usize = 10;
 /// The headers that we set ourselves, in number.
 const OWN_HEADERS: usize = 11;
 
@@ -76,23 +82,38 @@ fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, 
     // Before ours, which win.
     headers.extend(target.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
 
-    let id = job.message.to_string();
-    let timestamp_s = at.as_secs().to_string();
+    let id = written(ID_CHARS, job.message);
+    let timestamp_s = written(TIMESTAMP_CHARS, at.as_secs());
     let signature = signatures(&target.secrets, &id, &timestamp_s, &job.body);
     let values = [value("message id", id)?, value("timestamp", timestamp_s)?, value("signature", signature)?];
-    let names = match names {
-        SignatureHeaders::Webhook => &[&WEBHOOK][..],
-        SignatureHeaders::Svix => &[&SVIX],
-        SignatureHeaders::Both => &[&WEBHOOK, &SVIX],
-    };
-    for (name, value) in names.iter().flat_map(|names| names.iter().zip(&values)) {
-        headers.insert(name, value.clone());
+    match names {
+        SignatureHeaders::Webhook => insert(&mut headers, &WEBHOOK, values),
+        SignatureHeaders::Svix => insert(&mut headers, &SVIX, values),
+        SignatureHeaders::Both => {
+            insert(&mut headers, &WEBHOOK, values.clone());
+            insert(&mut headers, &SVIX, values);
+        }
     }
     headers.insert(header::CONTENT_TYPE, content_type(&job.content_type)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(job.body.len()));
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     headers.insert(header::USER_AGENT, USER_AGENT);
     Ok(headers)
+}
+
+fn insert(headers: &mut HeaderMap, names: &'static [HeaderName; 3], values: [HeaderValue; 3]) {
+    for (name, value) in names.iter().zip(values) {
+        headers.insert(name, value);
+    }
+}
+
+/// As text. If it has just so many characters, it becomes the value of a header
+/// as it lies there.
+fn written(chars: usize, what: impl Display) -> String {
+    let mut text = String::with_capacity(chars);
+    // A string takes whatever is written to it.
+    let _ = write!(text, "{what}");
+    text
 }
 
 fn content_type(text: &str) -> Result<HeaderValue, Failure> {
