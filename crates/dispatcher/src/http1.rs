@@ -26,12 +26,14 @@ impl Http1 {
     /// most `head_bytes`.
     pub(crate) async fn open(origin: &Origin, stream: Stream, head_bytes: usize) -> hyper::Result<Self> {
         let keep = stream.keep();
-        let (sender, connection) = Builder::new().max_buf_size(head_bytes).handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) = Builder::new().max_buf_size(head_bytes).handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended");
             }
         });
+        // Before its task has run for the first time it is not ready, and would not be kept.
+        sender.ready().await?;
         // An authority consists of visible ASCII, so this does not fail.
         let host = HeaderValue::from_str(origin.authority()).unwrap_or(HeaderValue::from_static(""));
         Ok(Self { sender, host, keep })

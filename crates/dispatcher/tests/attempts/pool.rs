@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::hostile::read_request;
 use crate::support::*;
+use crate::tls::{BOTH, HOST, authority, params, server};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -176,4 +177,65 @@ async fn who_has_given_up_is_passed_over() {
     for attempt in [first, last] {
         assert_eq!(answer(&attempt.await.expect("no panic")).status, 200);
     }
+}
+
+/// The second connection is still in its TLS handshake when the first becomes idle.
+#[tokio::test]
+async fn a_connection_that_was_opened_in_vain_is_kept() {
+    let (issuer, roots) = authority();
+    let tls = server(Some(&issuer), &params(HOST), BOTH, &[b"http/1.1"]);
+    let (handshakes, answers) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(0)));
+    let (accepted, mut connections) = mpsc::unbounded_channel();
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let (may_shake, may_answer) = (Arc::clone(&handshakes), Arc::clone(&answers));
+    let address = raw(move |tcp| {
+        let (tls, accepted, arrived) = (tls.clone(), accepted.clone(), arrived.clone());
+        let (may_shake, may_answer) = (Arc::clone(&may_shake), Arc::clone(&may_answer));
+        async move {
+            accepted.send(()).map_err(io::Error::other)?;
+            may_shake.acquire().await.map_err(io::Error::other)?.forget();
+            let mut stream = tls.accept(tcp).await?;
+            loop {
+                let mut request = Vec::new();
+                while !request.ends_with(BODY) {
+                    if stream.read_buf(&mut request).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                arrived.send(()).map_err(io::Error::other)?;
+                may_answer.acquire().await.map_err(io::Error::other)?.forget();
+                stream.write_all(OK).await?;
+                stream.flush().await?;
+            }
+        }
+    })
+    .await;
+    let options = Options { pool_max_connections_per_host: 2, extra_roots: roots, ..allowing(&["127.0.0.0/8"]) };
+    let dispatcher = dispatcher(options);
+    let attempt = || {
+        let (dispatcher, job) = (dispatcher.clone(), job(target(&format!("https://{HOST}:{}/", address.port()))));
+        tokio::spawn(async move { dispatcher.attempt(job).await })
+    };
+
+    let first = attempt();
+    arrivals.recv().await;
+    connections.recv().await;
+    let second = attempt();
+    connections.recv().await;
+    answers.add_permits(2);
+    for served_by_the_first_connection in [first, second] {
+        assert_eq!(answer(&served_by_the_first_connection.await.expect("no panic")).status, 200);
+    }
+    arrivals.recv().await;
+
+    handshakes.add_permits(1);
+    let both = [attempt(), attempt()];
+    for _ in &both {
+        arrivals.recv().await;
+    }
+    answers.add_permits(2);
+    for attempt in both {
+        assert_eq!(answer(&attempt.await.expect("no panic")).status, 200);
+    }
+    assert!(connections.try_recv().is_err(), "a third connection was opened");
 }
