@@ -67,7 +67,11 @@ fn one(suite: &Suite, only: Option<&str>, short: bool, root: &Path) -> Result<Pr
     command.current_dir(root).stderr(Stdio::inherit());
     command.args(["bench", "--locked", "--package", "postrider", "--bench", suite.name, "--", "--json"]);
     command.args(suite.always).args(if short { suite.short } else { &[] });
-    command.args(only.iter().flat_map(|case| ["--only", *case]));
+    let named = match only {
+        Some(case) => suite.only(case),
+        None => suite.short_only.filter(|_| short),
+    };
+    command.args(named.iter().flat_map(|only| ["--only", *only]));
     eprintln!("==> {} {}", suite.name, only.unwrap_or_default());
     let text = tool::run(&mut command)?;
     serde_json::from_str(&text).with_context(|| format!("what {} has printed is not understood", suite.name))
@@ -101,7 +105,7 @@ fn compared(recorded: &Record, case: &Case) -> String {
 }
 
 fn known() -> String {
-    let all: Vec<_> = suite::SUITES.iter().flat_map(|suite| suite.cases).copied().collect();
+    let all: Vec<_> = suite::SUITES.iter().flat_map(|suite| suite.cases).map(|(key, _)| *key).collect();
     format!("there are {}", all.join(", "))
 }
 

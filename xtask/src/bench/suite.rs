@@ -5,45 +5,76 @@
 pub(crate) struct Suite {
     /// Cargo's name of it.
     pub(crate) name: &'static str,
-    /// The keys of its cases, in the order of the table.
-    pub(crate) cases: &'static [&'static str],
+    /// The keys of its cases, in the order of the table, each with what `--only` calls it.
+    pub(crate) cases: &'static [(&'static str, &'static str)],
     /// What it is told besides.
     pub(crate) always: &'static [&'static str],
     /// What makes it short.
     pub(crate) short: &'static [&'static str],
+    /// The only ones that a short form of all has, as `--only` calls them.
+    pub(crate) short_only: Option<&'static str>,
 }
 
 /// All of them, in the order of the table.
-pub(crate) const SUITES: [Suite; 2] = [
+pub(crate) const SUITES: [Suite; 3] = [
     Suite {
         name: "end_to_end",
         cases: &[
-            "accept-socket",
-            "accept-http",
-            "accept-batch",
-            "deliver-socket",
-            "deliver-ten-endpoints",
-            "deliver-http",
-            "latency-p50",
-            "latency-p99",
-            "deliver-https",
-            "deliver-http2",
+            own("accept-socket"),
+            own("accept-http"),
+            own("accept-batch"),
+            own("deliver-socket"),
+            own("deliver-ten-endpoints"),
+            own("deliver-http"),
+            own("latency-p50"),
+            own("latency-p99"),
+            own("deliver-https"),
+            own("deliver-http2"),
         ],
         always: &["--cases"],
         short: &["--rounds", "3", "--events", "20000", "--steady-seconds", "2"],
+        short_only: None,
     },
     Suite {
         name: "backlog",
-        cases: &["backlog-refusing", "backlog-hanging"],
+        cases: &[own("backlog-refusing"), own("backlog-hanging")],
         always: &[],
         short: &["--backlog", "100000", "--rounds", "3", "--events", "20000", "--steady-seconds", "1"],
+        short_only: None,
+    },
+    Suite {
+        name: "growth",
+        cases: &[
+            ("history-delivered", "history"),
+            ("history-accept", "history"),
+            ("history-first-page", "history"),
+            ("history-last-page", "history"),
+            ("memory-of-backlog", "memory"),
+            ("memory-of-many-lanes", "spread"),
+            ("restart-tenth", "restart"),
+            ("restart-tenth-killed", "restart"),
+            ("restart", "restart"),
+            ("restart-killed", "restart"),
+            ("sectors", "sectors"),
+            ("idle-memory", "idle"),
+            ("idle-cpu", "idle"),
+            ("idle-wake-ups", "idle"),
+            ("program-size", "idle"),
+            ("many-endpoints", "endpoints"),
+        ],
+        always: &[],
+        short: &["--quick"],
+        // The others are about sizes that nothing short has.
+        short_only: Some("idle"),
     },
 ];
 
 /// Cases that no gate holds, and why.
-pub(crate) const UNGATED: [(&str, &str); 2] = [
+pub(crate) const UNGATED: [(&str, &str); 4] = [
     ("latency-p50", "a program beside it lengthens the way of a few events much more than their limit"),
     ("latency-p99", "the same, and a hundredth of a short run is a few events"),
+    ("idle-cpu", "it is nothing, or the hundredth of a second that is the unit"),
+    ("idle-wake-ups", "a few, which is one timer more or less"),
 ];
 
 /// Whether a gate holds this case.
@@ -51,14 +82,40 @@ pub(crate) fn is_gated(case: &str) -> bool {
     UNGATED.iter().all(|(ungated, _)| *ungated != case)
 }
 
+/// A case that is called by its key.
+const fn own(key: &'static str) -> (&'static str, &'static str) {
+    (key, key)
+}
+
 /// The benchmark with this case.
 pub(crate) fn of(case: &str) -> Option<&'static Suite> {
-    SUITES.iter().find(|suite| suite.cases.contains(&case))
+    SUITES.iter().find(|suite| suite.place(case).is_some())
 }
 
 impl Suite {
     /// The place of a case in the table.
     pub(crate) fn place(&self, case: &str) -> Option<usize> {
-        self.cases.iter().position(|key| *key == case)
+        self.cases.iter().position(|(key, _)| *key == case)
+    }
+
+    /// What `--only` calls a case.
+    pub(crate) fn only(&self, case: &str) -> Option<&'static str> {
+        self.cases.iter().find(|(key, _)| *key == case).map(|(_, only)| *only)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_case_has_one_benchmark() {
+        let mut keys: Vec<_> = SUITES.iter().flat_map(|suite| suite.cases).map(|(key, _)| *key).collect();
+        assert!(UNGATED.iter().all(|(key, _)| keys.contains(key)));
+        assert_eq!(of("restart-killed").and_then(|suite| suite.only("restart-killed")), Some("restart"));
+        keys.sort_unstable();
+        let all = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
     }
 }
