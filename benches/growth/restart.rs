@@ -41,25 +41,47 @@ pub(crate) async fn starts(
     fill::register(&server, 0..1, 1, &refusing.url()?).await?;
     fill::send(&server, 0..pending, 1, options.body_bytes).await?;
     quiet(&server).await?;
-    let (mut rounds, mut cpu, mut peak) = ([vec![], vec![]], [0.0, 0.0], [0.0_f64, 0.0]);
-    for round in 0..2 * options.rounds() {
-        let (place, end) = [(0, End::Clean), (1, End::Killed)][round % 2];
-        let started = again(server, &data, end)?;
-        note(&format!("{pending} pending, {end:?}: {:.3} s, reading {:.3} s", started.pair.value, started.pair.limit));
-        server = started.server;
-        rounds[place].push(started.pair);
-        let used = Usage::of(server.pid())?;
-        cpu[place] += used.cpu.as_secs_f64();
-        peak[place] = peak[place].max(used.peak_rss_bytes as f64 / MIB);
-        quiet(&server).await?;
+    let mut sides = [Side::new(clean, End::Clean), Side::new(killed, End::Killed)];
+    for _ in 0..options.rounds() {
+        for side in &mut sides {
+            let started = again(server, &data, side.end)?;
+            let Pair { value, limit } = started.pair;
+            note(&format!("{pending} pending, {:?}: {value:.3} s, reading {limit:.3} s", side.end));
+            server = started.server;
+            let used = Usage::of(server.pid())?;
+            side.rounds.push(started.pair);
+            side.cpu_s += used.cpu.as_secs_f64();
+            side.peak = side.peak.max(used.peak_rss_bytes as f64 / MIB);
+            quiet(&server).await?;
+        }
     }
     server.stop()?;
-    let case = |place: usize, name| Case {
-        cpu_s_per_1000_events: Some(cpu[place] / options.rounds() as f64 / pending as f64 * 1e3),
-        peak_mib: Some(peak[place]),
-        ..Case::new(name, "reading the journal's bytes once", Target::AtMost(TIMES), "s", &rounds[place])
-    };
-    Ok([case(0, clean), case(1, killed)])
+    Ok(sides.map(|side| side.case(pending)))
+}
+
+/// Starts after one kind of end.
+struct Side {
+    name: &'static str,
+    end: End,
+    rounds: Vec<Pair>,
+    /// Processor time of all starts.
+    cpu_s: f64,
+    peak: f64,
+}
+
+impl Side {
+    fn new(name: &'static str, end: End) -> Self {
+        Self { name, end, rounds: vec![], cpu_s: 0.0, peak: 0.0 }
+    }
+
+    fn case(self, pending: usize) -> Case {
+        let starts = self.rounds.len().max(1) as f64;
+        Case {
+            cpu_s_per_1000_events: Some(self.cpu_s / starts / pending as f64 * 1e3),
+            peak_mib: Some(self.peak),
+            ..Case::new(self.name, "reading the journal's bytes once", Target::AtMost(TIMES), "s", &self.rounds)
+        }
+    }
 }
 
 /// A server that was just started.
