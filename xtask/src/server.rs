@@ -101,8 +101,7 @@ fn pass_on(log: ChildStderr, ready: &mpsc::Sender<String>) {
 /// # Errors
 /// It does not compile.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = tool::cargo();
     command.current_dir(root).stderr(Stdio::inherit());
     command.args(["build", "--locked", "--package", "postrider", "--bin", "postrider", "--message-format=json"]);
     let messages = tool::run(&mut command)?;

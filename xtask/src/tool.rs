@@ -1,5 +1,6 @@
 //! Programs of others: run, and found or installed.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -38,6 +39,18 @@ pub(crate) fn run_aloud(command: &mut Command) -> Result<String> {
     }
     child.wait().with_context(|| format!("failed to wait for {shown}"))?;
     Ok(all)
+}
+
+/// Cargo, as from a shell. What cargo says to us of our own package would have build
+/// scripts run again that look at it (ring's), and then all that depends on them.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Whether this command works here.

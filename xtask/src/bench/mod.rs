@@ -13,7 +13,7 @@ mod suite;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -62,8 +62,7 @@ fn measure(asked: &Bench, root: &Path) -> Result<Measured> {
 
 /// Runs one benchmark, or one case of it. What it says meanwhile is passed on.
 fn one(suite: &Suite, only: Option<&str>, short: bool, root: &Path) -> Result<Printed> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = tool::cargo();
     command.current_dir(root).stderr(Stdio::inherit());
     command.args(["bench", "--locked", "--package", "postrider", "--bench", suite.name, "--", "--json"]);
     command.args(suite.always).args(if short { suite.short } else { &[] });
