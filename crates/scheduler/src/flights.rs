@@ -22,7 +22,7 @@ use crate::queue::Waits;
 
 /// Outcomes of one lane that may be on their way to the disk, in number. With as
 /// many nothing starts until one is recorded (W9).
-pub(crate) const MAX_SETTLING: u32 = 64;
+pub(crate) const MAX_SETTLING: u32 = 256;
 
 /// How far an attempt is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
