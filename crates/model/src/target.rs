@@ -182,9 +182,9 @@ mod tests {
             prop_assert_eq!(target.uri.authority().map(|authority| authority.as_str()), Some("example.com:8443"));
         }
 
-        /// So can whatever is accepted as its headers.
+        /// So can whatever is accepted as its headers: names of the characters of RFC 9110, 5.6.2.
         #[test]
-        fn every_header_of_an_endpoint_can_be_sent(name in "[!-~]{1,12}", value in "[ -~]{0,20}") {
+        fn every_header_of_an_endpoint_can_be_sent(name in "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}", value in "[ -~]{0,20}") {
             let headers = BTreeMap::from([(name.clone(), value.clone())]);
             prop_assume!(validate::headers(&headers).is_ok());
             let target = target("http://a.test/", &[(&name, &value)]).map_err(|error| TestCaseError::fail(error.to_string()))?;
