@@ -40,11 +40,7 @@ fn main() -> ExitCode {
 /// Whether the ratios are within what was asked for.
 fn run(options: &Options) -> Result<bool, Failure> {
     let dir = options.shared.dir();
-    std::fs::create_dir_all(&dir)?;
     let (machine, volume) = (Machine::here(), Volume::measure(&dir)?);
-    if !volume.sync_is_real {
-        note(&format!("warning: {} keeps nothing in a sync; choose another --dir", volume.file_system));
-    }
     let (rows, rate) = block_on(options.limit(), compare(options))?;
     Report::new(options, machine, volume, rate, rows).print(options)
 }

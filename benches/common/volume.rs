@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Failure;
 use super::spread::Spread;
+use super::{Failure, note};
 
 /// Syncs that are measured.
 const SYNCS: u64 = 300;
@@ -38,15 +38,21 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Measures the one that holds `dir`. One that is kept in memory is refused.
+    /// Measures the one that holds `dir`, which is made if need be. One that is kept in memory is
+    /// refused; of one that keeps nothing in a sync there is a warning.
     pub(crate) fn measure(dir: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(dir)?;
         let (file_system, device, mount_options) = mount(&dir.canonicalize()?)?;
         if IN_MEMORY.contains(&file_system.as_str()) {
             let dir = dir.display();
             return Err(format!("{dir} is on {file_system}, where a sync keeps nothing; give a --dir on a disk").into());
         }
         let (half, sync_us) = syncs(dir)?;
-        Ok(Self { file_system, device, mount_options, sync_us, sync_is_real: half >= SUSPICIOUS })
+        let sync_is_real = half >= SUSPICIOUS;
+        if !sync_is_real {
+            note(&format!("warning: {file_system} keeps nothing in a sync; choose another --dir"));
+        }
+        Ok(Self { file_system, device, mount_options, sync_us, sync_is_real })
     }
 }
 

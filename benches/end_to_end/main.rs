@@ -48,7 +48,6 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     let dir = options.shared.dir();
-    std::fs::create_dir_all(&dir)?;
     let scenarios = Scenario::wanted(options);
     if scenarios.is_empty() {
         return Err("there is no such case and no such scenario".into());

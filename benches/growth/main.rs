@@ -33,7 +33,7 @@ use clap::Parser as _;
 use crate::common::case::Case;
 use crate::common::machine::Machine;
 use crate::common::volume::Volume;
-use crate::common::{Failure, block_on, end, note, role};
+use crate::common::{Failure, block_on, end, role};
 use crate::options::{Kind, Options};
 use crate::report::Report;
 
@@ -44,11 +44,7 @@ fn main() -> ExitCode {
 /// Whether the targets are met, or nobody asked for that.
 fn run(options: &Options) -> Result<bool, Failure> {
     let dir = options.shared.dir();
-    std::fs::create_dir_all(&dir)?;
     let (machine, volume) = (Machine::here(), Volume::measure(&dir)?);
-    if !volume.sync_is_real {
-        note(&format!("warning: {} keeps nothing in a sync; choose another --dir", volume.file_system));
-    }
     let cases = block_on(options.limit(), measure(options, &volume))?;
     Report { machine, volume, cases }.print(options)
 }
