@@ -1,7 +1,7 @@
 //! One client: lines in, answers out, in one task.
 //!
 //! ```text
-//!            read: many lines              first polled in line order
+//!            read: many lines              queued in line order
 //!   client ------------------> Lines --parse--> in flight ---------> Accept
 //!      ^                                           |
 //!      |  write: many answers                      | in line order
@@ -13,16 +13,14 @@
 //! not read from. Nothing is read ahead of what may be in flight but one read.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesOrdered;
+use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use postrider_model::message::Accepted;
-use postrider_model::ports::{Accept, AcceptError, Answer};
+use postrider_model::ports::{Accept, AcceptError, Answer, Receipt};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -62,7 +60,10 @@ pub(crate) async fn serve(
         // once, and read more only when neither is possible.
         tokio::select! {
             biased;
-            Some(answer) = in_flight.next(), if answers.len() < ANSWERS_BYTES => answer::write(&mut answers, answer),
+            Some(next) = in_flight.next(), if answers.len() < ANSWERS_BYTES => match next {
+                Next::Answer(answer) => answer::write(&mut answers, answer),
+                Next::Queued => {}
+            },
             written = writer.write_buf(&mut answers), if !answers.is_empty() => {
                 if written? == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
@@ -86,68 +87,54 @@ fn take_lines(lines: &mut Lines, in_flight: &mut InFlight, rules: &Rules, accept
         let Some(line) = lines.next() else { return };
         match line {
             Line::Complete(line) if line.trim_ascii().is_empty() => {}
-            Line::Complete(line) => in_flight.push(line.len(), Pending::begin(&line, rules, accept)),
+            Line::Complete(line) => match request::parse(&line, rules) {
+                Ok(message) => in_flight.queue(line.len(), accept.queue(message)),
+                Err(refusal) => in_flight.refuse(line.len(), refusal),
+            },
             Line::TooLong => {
                 let detail = format!("line has more than {} bytes", lines.max_line_bytes());
-                in_flight.push(0, Pending::refused(Refusal::new(code::LINE_TOO_LONG, detail)));
+                in_flight.refuse(0, Refusal::new(code::LINE_TOO_LONG, detail));
             }
             Line::Incomplete => {
                 let detail = "the connection ended in the middle of a line";
-                in_flight.push(0, Pending::refused(Refusal::new(code::INCOMPLETE_LINE, detail)));
+                in_flight.refuse(0, Refusal::new(code::INCOMPLETE_LINE, detail));
             }
         }
     }
 }
 
-/// A line that waits for its answer.
-enum Pending {
-    Accepting(Answer<Result<Accepted, AcceptError>>),
-    /// `None` once the refusal was given out.
-    Refused(Option<Box<Refusal>>),
-}
-
-impl Pending {
-    fn begin(line: &Bytes, rules: &Rules, accept: &dyn Accept) -> Self {
-        match request::parse(line, rules) {
-            Ok(message) => Self::Accepting(accept.accept(message)),
-            Err(refusal) => Self::refused(refusal),
-        }
-    }
-
-    fn refused(refusal: Refusal) -> Self {
-        Self::Refused(Some(Box::new(refusal)))
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<Accepted, Refusal>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
-            Self::Accepting(answer) => answer.as_mut().poll(cx).map_err(Refusal::from),
-            Self::Refused(refusal) => {
-                Poll::Ready(Err(*refusal.take().expect("a future is not polled after it was ready")))
-            }
-        }
-    }
-}
-
-/// The lines that wait for their answers. They are first polled in line order,
-/// so that they are accepted in line order.
+/// The lines that wait for their answers. Only one of them is waited for at a time, the
+/// first: a frame's answers wake the task once, and are all there by then.
 struct InFlight {
-    pending: FuturesOrdered<Pending>,
-    /// The sizes of the lines, in line order.
-    sizes: VecDeque<usize>,
+    /// The last line, if its message waits for room. No other is taken before it has it,
+    /// so that lines are accepted in their order.
+    queueing: Option<(usize, Answer<Result<Receipt, AcceptError>>)>,
+    /// The others, in their order, each with its size.
+    waiting: VecDeque<(usize, Waiting)>,
     bytes: usize,
     max_lines: usize,
     max_bytes: usize,
 }
 
+/// A line that waits for its answer.
+enum Waiting {
+    Receipt(Receipt),
+    Refused(Box<Refusal>),
+}
+
+/// What has happened to the lines in flight.
+enum Next {
+    /// The last one waits for room no longer.
+    Queued,
+    /// The answer to the first one.
+    Answer(Result<Accepted, Refusal>),
+}
+
 impl InFlight {
     fn new(options: &Options) -> Self {
         Self {
-            pending: FuturesOrdered::new(),
-            sizes: VecDeque::new(),
+            queueing: None,
+            waiting: VecDeque::new(),
             bytes: 0,
             max_lines: options.lines_in_flight.max(1),
             max_bytes: options.bytes_in_flight.max(1),
@@ -155,24 +142,63 @@ impl InFlight {
     }
 
     fn is_empty(&self) -> bool {
-        self.sizes.is_empty()
+        self.queueing.is_none() && self.waiting.is_empty()
     }
 
     fn has_room(&self) -> bool {
-        self.sizes.len() < self.max_lines && self.bytes < self.max_bytes
+        self.queueing.is_none() && self.waiting.len() < self.max_lines && self.bytes < self.max_bytes
     }
 
-    fn push(&mut self, line_bytes: usize, pending: Pending) {
-        self.pending.push_back(pending);
-        self.sizes.push_back(line_bytes);
+    fn queue(&mut self, line_bytes: usize, mut queueing: Answer<Result<Receipt, AcceptError>>) {
         self.bytes += line_bytes;
+        match queueing.as_mut().now_or_never() {
+            Some(queued) => self.waiting.push_back((line_bytes, Waiting::from(queued))),
+            None => self.queueing = Some((line_bytes, queueing)),
+        }
     }
 
-    /// The next answer in line order; `None` if no line waits for one.
-    async fn next(&mut self) -> Option<Result<Accepted, Refusal>> {
-        let answer = self.pending.next().await?;
-        self.bytes -= self.sizes.pop_front().unwrap_or_default();
-        Some(answer)
+    fn refuse(&mut self, line_bytes: usize, refusal: Refusal) {
+        self.bytes += line_bytes;
+        self.waiting.push_back((line_bytes, Waiting::Refused(Box::new(refusal))));
+    }
+
+    /// What happens next; `None` if no line waits for anything.
+    async fn next(&mut self) -> Option<Next> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+        if let Some((line_bytes, queueing)) = &mut self.queueing
+            && let Poll::Ready(queued) = queueing.as_mut().poll(cx)
+        {
+            self.waiting.push_back((*line_bytes, Waiting::from(queued)));
+            self.queueing = None;
+            return Poll::Ready(Some(Next::Queued));
+        }
+        let Some((line_bytes, waiting)) = self.waiting.pop_front() else {
+            return if self.queueing.is_none() { Poll::Ready(None) } else { Poll::Pending };
+        };
+        let answer = match waiting {
+            Waiting::Refused(refusal) => Err(*refusal),
+            Waiting::Receipt(mut receipt) => match receipt.as_mut().poll(cx) {
+                Poll::Ready(answer) => answer.map_err(Refusal::from),
+                Poll::Pending => {
+                    self.waiting.push_front((line_bytes, Waiting::Receipt(receipt)));
+                    return Poll::Pending;
+                }
+            },
+        };
+        self.bytes -= line_bytes;
+        Poll::Ready(Some(Next::Answer(answer)))
+    }
+}
+
+impl From<Result<Receipt, AcceptError>> for Waiting {
+    fn from(queued: Result<Receipt, AcceptError>) -> Self {
+        match queued {
+            Ok(receipt) => Self::Receipt(receipt),
+            Err(error) => Self::Refused(Box::new(error.into())),
+        }
     }
 }
 

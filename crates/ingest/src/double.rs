@@ -6,10 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use postrider_model::id::{MessageId, OrgId, RawId};
 use postrider_model::message::{Accepted, NewMessage};
-use postrider_model::ports::{Accept, AcceptError, Answer};
+use postrider_model::ports::{Accept, AcceptError, Answer, Receipt};
 use postrider_model::time::UnixMs;
 use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 type Result = std::result::Result<Accepted, AcceptError>;
 
@@ -35,6 +35,8 @@ pub(crate) struct Double {
     state: Arc<Mutex<State>>,
     taken: watch::Sender<usize>,
     at_once: bool,
+    /// For so many messages more, if it is limited.
+    room: Option<Arc<Semaphore>>,
 }
 
 #[derive(Default)]
@@ -46,7 +48,17 @@ struct State {
 impl Double {
     /// Answers each message as soon as it is asked.
     pub(crate) fn at_once() -> Self {
-        Self { state: Arc::default(), taken: watch::Sender::new(0), at_once: true }
+        Self { state: Arc::default(), taken: watch::Sender::new(0), at_once: true, room: None }
+    }
+
+    /// Takes only as many messages as [`Double::make_room`] says.
+    pub(crate) fn without_room() -> Self {
+        Self { room: Some(Arc::new(Semaphore::new(0))), ..Self::at_once() }
+    }
+
+    /// Takes so many messages more.
+    pub(crate) fn make_room(&self, messages: usize) {
+        self.room.iter().for_each(|room| room.add_permits(messages));
     }
 
     /// Answers by [`Double::answer`].
@@ -81,24 +93,23 @@ impl Double {
 }
 
 impl Accept for Double {
-    fn accept(&self, message: NewMessage) -> Answer<Result> {
+    fn queue(&self, message: NewMessage) -> Answer<std::result::Result<Receipt, AcceptError>> {
         let double = self.clone();
-        // Taken at the first poll, as the trait says.
         Box::pin(async move {
-            let waits = {
-                let mut state = double.state();
-                let n = state.taken.len();
-                state.taken.push(message);
-                if double.at_once {
-                    double.taken.send_replace(n + 1);
-                    return accepted(n);
-                }
-                let (sender, waits) = oneshot::channel();
+            if let Some(room) = &double.room {
+                room.acquire().await.expect("the double holds the semaphore").forget();
+            }
+            let (sender, waits) = oneshot::channel();
+            let mut state = double.state();
+            let n = state.taken.len();
+            state.taken.push(message);
+            if double.at_once {
+                let _nobody_waits = sender.send(accepted(n));
+            } else {
                 state.waiting.insert(n, sender);
-                double.taken.send_replace(n + 1);
-                waits
-            };
-            waits.await.expect("the double answers before it goes")
+            }
+            double.taken.send_replace(n + 1);
+            Ok(Box::pin(async { waits.await.expect("the double answers before it goes") }) as Receipt)
         })
     }
 }

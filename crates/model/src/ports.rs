@@ -23,11 +23,20 @@ use crate::validate::FieldErrors;
 /// An answer that comes later. Dropping it does not take back what was asked.
 pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Answers once a message is synced to disk (W1).
+pub type Receipt = Answer<Result<Accepted, AcceptError>>;
+
 /// Takes in messages.
 pub trait Accept: Send + Sync {
-    /// Answers once the message is synced to disk (W1). Futures that are first
-    /// polled in some order accept in that order.
-    fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>>;
+    /// Waits until there is room for the message on its way to the disk. Messages that
+    /// were queued one after the other are accepted in that order.
+    fn queue(&self, message: NewMessage) -> Answer<Result<Receipt, AcceptError>>;
+
+    /// The same, and waits for the receipt.
+    fn accept(&self, message: NewMessage) -> Receipt {
+        let queued = self.queue(message);
+        Box::pin(async move { queued.await?.await })
+    }
 
     /// Takes in several messages, in their order, and answers for each. A store
     /// that can syncs them together; here they go one after the other.

@@ -17,7 +17,7 @@ use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId,
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::{
-    Accept, AcceptError, Answer, Configure, Control, ControlError, Health, Ports, Readiness, Unavailable,
+    Accept, AcceptError, Answer, Configure, Control, ControlError, Health, Ports, Readiness, Receipt, Unavailable,
 };
 use postrider_model::position::Position;
 use postrider_model::query::{
@@ -190,9 +190,9 @@ impl State {
 type Done = Result<(), ControlError>;
 
 impl Accept for Fake {
-    fn accept(&self, message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
+    fn queue(&self, message: NewMessage) -> Answer<Result<Receipt, AcceptError>> {
         let result = self.take_in(message);
-        Box::pin(async { result })
+        Box::pin(async { Ok(Box::pin(async { result }) as Receipt) })
     }
 }
 

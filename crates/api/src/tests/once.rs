@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use postrider_model::message::{Accepted, NewMessage};
+use postrider_model::message::NewMessage;
 use postrider_model::once::{Answered, BoundPorts, KeyedRequest, Once};
-use postrider_model::ports::{Accept, AcceptError, Answer as Later, ControlError, Unavailable};
+use postrider_model::ports::{Accept, AcceptError, Answer as Later, ControlError, Receipt, Unavailable};
 use serde_json::{Value, json};
 
 use super::client::{Answer, World, secret, token_of};
@@ -49,10 +49,10 @@ struct Naming {
 }
 
 impl Accept for Naming {
-    fn accept(&self, mut message: NewMessage) -> Later<Result<Accepted, AcceptError>> {
+    fn queue(&self, mut message: NewMessage) -> Later<Result<Receipt, AcceptError>> {
         let place = message.place;
         message.idempotency_key.get_or_insert_with(|| format!("{} {place}", self.name));
-        self.fake.accept(message)
+        self.fake.queue(message)
     }
 }
 

@@ -78,6 +78,23 @@ async fn answers_come_in_line_order_whatever_is_done_first() -> anyhow::Result<(
     client.close().await
 }
 
+#[tokio::test]
+async fn a_line_that_waits_for_room_holds_up_those_behind_it() -> anyhow::Result<()> {
+    let double = Double::without_room();
+    let mut client = connect(&double)?;
+    client.send(format!("{}nonsense\n{}", line("0"), line("1"))).await?;
+    double.make_room(1);
+    assert_eq!(client.answer().await?, accepted_line(0));
+    assert_eq!(client.refusal().await?, "invalid_json");
+    assert_eq!(double.bodies(), ["0"]);
+    client.send(line("2")).await?;
+    double.make_room(2);
+    assert_eq!(client.answer().await?, accepted_line(1));
+    assert_eq!(client.answer().await?, accepted_line(2));
+    assert_eq!(double.bodies(), ["0", "1", "2"]);
+    client.close().await
+}
+
 /// Time is paused, so the wait ends at once when nobody can go on.
 #[tokio::test(start_paused = true)]
 async fn no_answer_goes_before_the_store_gave_it() -> anyhow::Result<()> {

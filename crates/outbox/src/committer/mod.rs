@@ -361,7 +361,9 @@ impl Committer {
             self.shared.index.insert_all(position.segment(), self.rows.drain(..));
         }
         self.shared.feed.push(&mut self.events);
-        for answer in frame.answers.drain(..) {
+        // The newest first: who waits for many in order is woken by the oldest, once, and
+        // finds all of them. The other way round it would take them one by one as they come.
+        for answer in frame.answers.drain(..).rev() {
             answer.send();
         }
     }

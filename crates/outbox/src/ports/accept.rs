@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::message::{Accepted, NewMessage};
-use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Unavailable};
+use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Receipt, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::unconstrained;
 
@@ -15,15 +15,13 @@ use crate::orders::Pointers;
 use crate::record::{self, IdempotencyKey};
 
 impl Accept for Outbox {
-    fn accept(&self, mut message: NewMessage) -> Answer<Result<Accepted, AcceptError>> {
+    fn queue(&self, mut message: NewMessage) -> Answer<Result<Receipt, AcceptError>> {
         let outbox = self.clone();
         if let Some(bound) = &self.bound {
             bound.name(&mut message);
         }
-        // Tokio's budget would send the later ones of many back before they have a
-        // place in the queue, and wakes those newest first. What is done here in one
-        // poll is bounded, at most one body is read for an order key, so nobody
-        // starves by going without it.
+        // Nobody starves by going without tokio's budget: what is done here in one poll
+        // is bounded, at most one body is read for an order key.
         Box::pin(unconstrained(async move {
             outbox.check(&message)?;
             outbox.ensure_app(&message).await?;
@@ -33,7 +31,9 @@ impl Accept for Outbox {
             let mut first = outbox.prepare(message, reply)?;
             first.room = Some(room);
             outbox.send(Arrival { first, more: vec![] })?;
-            answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into()))
+            let receipt = async { answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into())) };
+            // Nor here: who waits for many takes all that are there at once.
+            Ok(Box::pin(unconstrained(receipt)) as Receipt)
         }))
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
+use parking_lot::Mutex;
 use postrider_model::command::Command;
 use postrider_model::message::{Accepted, NewMessage};
-use postrider_model::ports::{Accept, AcceptError, Configure};
+use postrider_model::ports::{Accept, AcceptError, Configure, Receipt};
 use tempfile::TempDir;
 
 use super::stepper::{self, Stepper, runtime};
@@ -73,7 +74,7 @@ fn a_group_takes_one_frame_and_each_member_hears_its_own_answer() {
     assert_eq!(stepper.outbox.room.available_permits(), room, "all room is given back");
 }
 
-/// As the ingest socket asks: many in one task, which has only so much budget a turn.
+/// Many in one task, which has only so much budget a turn.
 #[test]
 fn messages_are_accepted_in_the_order_in_which_they_are_first_asked_for() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -142,4 +143,33 @@ fn a_message_for_one_endpoint_goes_there_and_nowhere_else() {
     assert!(answers[0].is_ok());
     assert_eq!(answers[20], Err(AcceptError::UnknownEndpoint));
     assert_eq!(stepper.ask(outbox.accept(example())), Err(AcceptError::UnknownEndpoint));
+}
+
+/// Looks, when it is woken, which of some receipts are there.
+struct Look {
+    receipts: Mutex<Vec<Receipt>>,
+    there: Mutex<Vec<bool>>,
+}
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let look = |receipt: &mut Receipt| receipt.as_mut().poll(&mut nobody).is_ready();
+        self.there.lock().extend(self.receipts.lock().iter_mut().map(look));
+    }
+}
+
+#[test]
+fn who_waits_for_the_first_receipt_of_a_frame_finds_all_when_it_comes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stepper = shop(&dir, options(dir.path()));
+    let outbox = stepper.outbox.clone();
+    let queue = |n: usize| outbox.queue(message("shop", "order.paid", &n.to_string()));
+    let mut receipts: Vec<_> = (0..100).map(|n| stepper.ask(queue(n)).expect("there is room")).collect();
+    let mut first = receipts.remove(0);
+    let look = Arc::new(Look { receipts: receipts.into(), there: Mutex::default() });
+    assert!(first.as_mut().poll(&mut Context::from_waker(&Arc::clone(&look).into())).is_pending());
+    stepper.step();
+    assert_eq!(*look.there.lock(), [true; 99]);
+    assert!(stepper.ask(first).is_ok());
 }
