@@ -104,7 +104,11 @@ pub(crate) fn find_default_org(config: &Config) -> Result<Option<OrgId>, Failure
 /// # Errors
 /// The note cannot be written.
 pub(crate) fn note_default_org(config: &Config, org: OrgId) -> Result<(), Failure> {
-    write(&default_org_file(config), &org.to_string())
+    let (path, text) = (default_org_file(config), org.to_string());
+    match read(&path)? {
+        Some(known) if *known == text => Ok(()),
+        _ => write(&path, &text),
+    }
 }
 
 fn token_secret_file(config: &Config) -> PathBuf {

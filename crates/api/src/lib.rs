@@ -114,7 +114,7 @@ mod unread;
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -219,8 +219,8 @@ pub(crate) struct Shared {
     /// One permit for each KiB of a body.
     bodies: Arc<Semaphore>,
     bodies_kib: usize,
-    openapi: Bytes,
-    docs: Bytes,
+    /// The description of the API, and the same as a page; made when somebody asks.
+    described: OnceLock<(Bytes, Bytes)>,
 }
 
 impl Deref for Context {
@@ -242,8 +242,7 @@ impl Context {
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
         let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
-        let (openapi, docs) = openapi::served();
-        Self(Arc::new(Shared { api, tokens, queries, bodies, bodies_kib, openapi, docs }))
+        Self(Arc::new(Shared { api, tokens, queries, bodies, bodies_kib, described: OnceLock::new() }))
     }
 
     /// Verifies tokens.
@@ -253,12 +252,16 @@ impl Context {
 
     /// The description of the API, as it is served.
     pub(crate) fn openapi(&self) -> Bytes {
-        self.0.openapi.clone()
+        self.described().0.clone()
     }
 
     /// The same as a page.
     pub(crate) fn docs(&self) -> Bytes {
-        self.0.docs.clone()
+        self.described().1.clone()
+    }
+
+    fn described(&self) -> &(Bytes, Bytes) {
+        self.0.described.get_or_init(openapi::served)
     }
 
     /// Waits until there is room for a body of this size. The room is free

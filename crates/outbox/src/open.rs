@@ -151,8 +151,13 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         state: Mutex::new(state),
         clock,
     });
-    index_open_segment(&shared, &mut report)?;
-    check_backlog(&shared, &*disk)?;
+    // Both read much, and neither writes.
+    let (indexed, checked) = std::thread::scope(|scope| {
+        let checking = scope.spawn(|| check_backlog(&shared, &*disk));
+        (index_open_segment(&shared, &mut report), checking.join())
+    });
+    indexed?;
+    checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     if !shared.reader.segments().iter().any(|segment| segment.sealed) {
         // There is nothing to compare, so lists need not wait for the keeper to do it.
         if let Err(error) = shared.index.unindexed(&[], shared.now()) {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 
 use super::{AllocateError, Disk, DiskFile, Space, is_full, slices_from};
 
@@ -15,6 +15,9 @@ const MAX_SLICES: usize = 1024;
 
 /// Zeros written at once where `fallocate` is not supported.
 const ZEROS_BYTES: usize = 256 * 1024;
+
+/// What the system keeps of a file in memory comes in pieces of this size, or larger ones.
+const PAGE_BYTES: u64 = 4096;
 
 /// The file system of the machine, through plain system calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,6 +109,12 @@ impl DiskFile for RealFile {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<u64> {
+        // Room that was made and never written counts as data where it is in memory because
+        // somebody has read it. So that goes first, and no more than is asked for comes in
+        // from now on; what was not written yet stays. It is advice: what it fails to do costs time.
+        let page = offset - offset % PAGE_BYTES;
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::Random);
+        let _ = rustix::fs::fadvise(&self.0, page, None, Advice::DontNeed);
         // Nothing here goes by the place that this leaves in the file.
         match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(offset)) {
             Ok(data) => Ok(data),
@@ -232,6 +241,25 @@ mod tests {
             }
         }
         assert!(file.next_data(700_001).unwrap() >= 700_001);
+    }
+
+    #[test]
+    fn room_that_was_read_and_never_written_is_still_a_hole() {
+        const TMPFS_MAGIC: i64 = 0x0102_1994;
+        let dir = directory();
+        let file = RealDisk.create(&dir.path().join("file")).unwrap();
+        file.allocate(1 << 20).unwrap();
+        file.write_all_at(b"x", 100_000).unwrap();
+        let before = file.next_data(100_001).unwrap();
+        let mut buffer = vec![1; 1 << 20];
+        file.read_at(&mut buffer, 0).unwrap();
+        // There everything is in memory and stays there.
+        if rustix::fs::statfs(dir.path()).unwrap().f_type != TMPFS_MAGIC {
+            assert_eq!(file.next_data(100_001).unwrap(), before);
+        }
+        let mut byte = [0];
+        file.read_at(&mut byte, 100_000).unwrap();
+        assert_eq!(byte, *b"x");
     }
 
     #[test]
