@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
-use postrider_model::target::Target;
 use postrider_model::time::Clock;
 
 use crate::client::Client;
@@ -19,7 +18,6 @@ use crate::guard::Guard;
 use crate::metrics::Attempts;
 use crate::options::{Error, Options};
 use crate::pool::Pool;
-use crate::request::Unsent;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::{request, tls};
 
@@ -86,20 +84,17 @@ impl Dispatcher {
     pub async fn attempt(&self, job: Job) -> Outcome {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
-        let result = match request::build(&job, self.options.signature_headers, started) {
-            Ok(request) => self.exchange_in_time(&mut Unsent::new(request), &job.target).await,
-            Err(failure) => failure.into(),
-        };
+        let result = self.exchange_in_time(&job).await;
         let duration = self.clock.monotonic().saturating_sub(begun);
         self.attempts.ended(&result, duration);
         let url = job.target.url.clone();
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 
-    async fn exchange_in_time(&self, unsent: &mut Unsent, target: &Target) -> AttemptResult {
-        let timeout = target.timeout;
+    async fn exchange_in_time(&self, job: &Job) -> AttemptResult {
+        let timeout = job.target.timeout;
         let mut status = None;
-        match tokio::time::timeout(timeout, self.exchange(unsent, &target.uri, &mut status)).await {
+        match tokio::time::timeout(timeout, self.exchange(job, &mut status)).await {
             Ok(Ok(response)) => AttemptResult::Answered(response),
             Ok(Err(failure)) => failure.into(),
             Err(_) => {
@@ -113,8 +108,11 @@ impl Dispatcher {
     }
 
     /// Sends and receives. `status` is filled as soon as it is known.
-    async fn exchange(&self, unsent: &mut Unsent, uri: &Uri, status: &mut Option<u16>) -> Result<Response, Failure> {
-        let mut answer = self.client.send(unsent, uri).await?;
+    async fn exchange(&self, job: &Job, status: &mut Option<u16>) -> Result<Response, Failure> {
+        // Else a connection would be opened for it first.
+        request::can_be_signed(&job.target)?;
+        let build = || request::build(job, self.options.signature_headers, self.clock.now());
+        let mut answer = self.client.send(&job.target.uri, build).await?;
         let code = answer.response.status().as_u16();
         *status = Some(code);
         let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;

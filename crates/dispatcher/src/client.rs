@@ -1,6 +1,8 @@
 //! Requests over the pool's connections.
 
-use http::{Response, Uri};
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::failure::Failure;
@@ -29,15 +31,27 @@ impl Client {
     }
 
     /// Sends a request for `uri`, which has a scheme and a host, and waits for the
-    /// head of its answer. A request that met a closing connection is sent again
+    /// head of its answer. It is built when there is a connection for it, so that what
+    /// waits for one is small. A request that met a closing connection is sent again
     /// only if no byte of it was written; any other failure is an outcome.
-    pub(crate) async fn send(&self, unsent: &mut Unsent, uri: &Uri) -> Result<Answer, Failure> {
+    pub(crate) async fn send(
+        &self,
+        uri: &Uri,
+        build: impl FnOnce() -> Result<Request<Full<Bytes>>, Failure>,
+    ) -> Result<Answer, Failure> {
         let origin = Origin::of(uri).ok_or_else(|| Failure::internal(format!("`{uri}` has no host")))?;
+        let mut lease = self.pool.lease(&origin).await?;
+        let mut unsent = match build() {
+            Ok(request) => Unsent::new(request),
+            Err(failure) => {
+                self.pool.give_back(&origin, lease);
+                return Err(failure);
+            }
+        };
         loop {
-            let mut lease = self.pool.lease(&origin).await?;
-            match lease.send(unsent, uri).await {
+            match lease.send(&mut unsent, uri).await {
                 Ok(response) => return Ok(Answer { response, origin, lease }),
-                Err(_) if lease.reused && unsent.is_there() => {}
+                Err(_) if lease.reused && unsent.is_there() => lease = self.pool.lease(&origin).await?,
                 Err(error) => return Err(error.into()),
             }
         }

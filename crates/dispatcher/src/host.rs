@@ -92,12 +92,14 @@ impl Host {
         Place { served, opens }
     }
 
-    /// A place was left, with a connection or without. If nobody opens one any
-    /// more, the others look anew.
-    pub(crate) fn leave(&mut self, opened: bool) {
+    /// A place was left, with a connection or without; `served` if it is out of the queue
+    /// by that. If nobody opens one any more, the others look anew.
+    pub(crate) fn leave(&mut self, opened: bool, served: bool) {
         self.openers -= usize::from(opened);
         let abandoned = self.openers == 0;
-        self.waiting.retain(|waiting| !waiting.served.is_closed() && (waiting.opens || !abandoned));
+        if abandoned || !served {
+            self.waiting.retain(|waiting| !waiting.served.is_closed() && (waiting.opens || !abandoned));
+        }
     }
 
     /// A connection is free: for whoever has waited longest, else for later, but

@@ -17,6 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::Instant;
 
 use crate::connect::Connector;
@@ -102,20 +103,20 @@ impl Pool {
 
     async fn wait(&self, origin: &Origin) -> Result<Option<Lease>, Failure> {
         let place = self.0.hosts.lock().of(origin).wait();
-        let mut queued = Queued { pool: self, origin, place };
+        let mut queued = Queued { pool: self, origin, place, served: false };
         if !queued.place.opens {
-            return Ok((&mut queued.place.served).await.ok());
+            return Ok(queued.served().await.ok());
         }
         let until = self.0.connector.deadline();
         let slot = tokio::select! {
             biased;
-            Ok(lease) = &mut queued.place.served => return Ok(Some(lease)),
+            Ok(lease) = queued.served() => return Ok(Some(lease)),
             slot = self.0.connector.slot(origin, until) => slot?,
         };
         let mut opening = Box::pin(self.clone().open(origin.clone(), slot, until));
         tokio::select! {
             biased;
-            Ok(lease) = &mut queued.place.served => {
+            Ok(lease) = queued.served() => {
                 tokio::spawn(self.clone().keep_later(origin.clone(), opening));
                 Ok(Some(lease))
             }
@@ -168,6 +169,16 @@ struct Queued<'a> {
     pool: &'a Pool,
     origin: &'a Origin,
     place: Place,
+    /// It was served, so nothing of it is in the queue.
+    served: bool,
+}
+
+impl Queued<'_> {
+    async fn served(&mut self) -> Result<Lease, RecvError> {
+        let lease = (&mut self.place.served).await?;
+        self.served = true;
+        Ok(lease)
+    }
 }
 
 impl Drop for Queued<'_> {
@@ -175,7 +186,7 @@ impl Drop for Queued<'_> {
         self.place.served.close();
         let mut hosts = self.pool.0.hosts.lock();
         let host = hosts.of(self.origin);
-        host.leave(self.place.opens);
+        host.leave(self.place.opens, self.served);
         if host.is_unused() {
             hosts.by_origin.remove(self.origin);
         }

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::client::conn::TrySendError;
 use postrider_model::job::Job;
 use postrider_model::message;
+use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 
 use crate::failure::Failure;
@@ -73,11 +74,17 @@ pub(crate) fn build(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<Re
     Ok(request)
 }
 
-fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
-    let target = &*job.target;
+/// Nothing is sent unsigned.
+pub(crate) fn can_be_signed(target: &Target) -> Result<(), Failure> {
     if target.secrets.is_empty() {
         return Err(Failure::internal("the endpoint has no active secret to sign with"));
     }
+    Ok(())
+}
+
+fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
+    let target = &*job.target;
+    can_be_signed(target)?;
     let mut headers = HeaderMap::with_capacity(OWN_HEADERS + target.headers.len());
     // Before ours, which win.
     headers.extend(target.headers.iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -52,6 +52,12 @@ impl<K: Ord + Copy, V> PackedMap<K, V> {
         self.chunks.get(chunk)?.get(place).map(|(_, value)| value)
     }
 
+    /// The value of a key, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let (chunk, place) = self.find(key).ok()?;
+        self.chunks.get_mut(chunk)?.get_mut(place).map(|(_, value)| value)
+    }
+
     /// Whether the key has a value.
     #[must_use]
     pub fn contains_key(&self, key: &K) -> bool {

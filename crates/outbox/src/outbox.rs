@@ -93,12 +93,14 @@ impl Outbox {
         let oldest = state.lanes.values().filter_map(|lane| lane.window.values().next());
         let oldest = oldest.map(|live| live.message.0.time()).min();
         let is_held = |id| config.endpoint(id).is_none_or(|endpoint| config.hold(endpoint).is_some());
+        // An endpoint is looked for only where something waits.
+        let busy = state.lanes.iter().filter(|(_, lane)| lane.pending() > 0);
         Stats {
             pending: state.pending_total(),
             behind_window: state.lanes.values().map(|lane| lane.backlog.count()).sum(),
             dead_letters: state.lanes.values().map(|lane| lane.dead.len() as u64).sum(),
             in_flight: self.shared.in_flight.lock().len() as u64,
-            held: state.lanes.iter().filter(|(id, _)| is_held(**id)).map(|(_, lane)| lane.pending()).sum(),
+            held: busy.filter(|(id, _)| is_held(**id)).map(|(_, lane)| lane.pending()).sum(),
             oldest_pending_ms: oldest.map_or(0, |at| now.as_u64().saturating_sub(at.as_u64())),
             expunged_on_disk: state.expunging.len() as u64,
             journal_bytes,

@@ -11,10 +11,10 @@
 //! its outcome is no part of what the endpoint can bear. Its delivery stays here
 //! all the same, and so does the order that it holds up (W5).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postrider_model::delivery::Scheduled;
+use postrider_model::packed::PackedMap;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -82,7 +82,7 @@ pub(crate) struct Flight {
 /// All of a lane, by their messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flights {
-    all: BTreeMap<Position, Flight>,
+    all: PackedMap<Position, Flight>,
     settling: u32,
     disabling: u32,
 }
@@ -138,7 +138,7 @@ impl Flights {
 
     /// The first message of which this is true of its attempt.
     pub(crate) fn find(&self, is_it: impl Fn(&Flight) -> bool) -> Option<Position> {
-        self.all.iter().find(|(_, flight)| is_it(flight)).map(|(message, _)| *message)
+        self.all.iter().find(|(_, flight)| is_it(flight)).map(|(message, _)| message)
     }
 
     /// Attempts that take a slot, in number.
