@@ -1,4 +1,4 @@
-//! Blocks: sorted rows of one run, packed into values of at most 4 KiB.
+//! Blocks: sorted rows of one run, packed into values of at most 2 KiB.
 //!
 //! A *run* is what one segment holds of one family. Rows whose message was
 //! first accepted in another segment (carried messages, late attempts) make a
@@ -6,7 +6,7 @@
 //! and a query can leave out the segments that have nothing for it.
 //!
 //! A block spans owners, so a hundred thousand owners with a row each make some
-//! five hundred blocks. Blocks are numbered: a block that the partition has lost leaves a gap.
+//! two thousand blocks. Blocks are numbered: a block that the partition has lost leaves a gap.
 //!
 //! ```text
 //!   key    run code u8 | segment u32 | sort key of the first row, 36 bytes | number u32
@@ -19,8 +19,9 @@ use super::family::{Family, Listed, SORT_KEY_BYTES, SortKey};
 
 /// A value has at most this many bytes. sled keeps up to 17 items in a leaf and
 /// moves leaves of more than 131,052 bytes into files of their own, which it
-/// never syncs; with this limit a leaf stays below 75,000.
-pub(super) const MAX_BLOCK_BYTES: usize = 4_096;
+/// never syncs; with this limit a leaf stays below 40,000. And it keeps some 256
+/// leaves in memory, however little it is told to: they are to be small.
+pub(super) const MAX_BLOCK_BYTES: usize = 2_048;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 16;
 const CHECKED_HEADER_BYTES: usize = 12;
@@ -192,7 +193,7 @@ mod tests {
         let rows: Vec<MessageRow> = (0..100_000).map(|n| rows::plain_message(n, n)).collect();
         let run = RunId { family: Family::Messages, foreign: false, segment: 1 };
         let blocks = pack(run, &rows).len();
-        assert!(blocks < 1_500, "{blocks} blocks");
+        assert!(blocks < 2_400, "{blocks} blocks");
     }
 
     #[test]
