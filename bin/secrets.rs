@@ -99,16 +99,16 @@ pub(crate) fn find_default_org(config: &Config) -> Result<Option<OrgId>, Failure
 }
 
 /// Notes the default tenant beside the store, for `token create`. The journal
-/// has the truth; this is written anew at each start.
+/// has the truth; this is brought up to date at each start, whatever became of it.
 ///
 /// # Errors
 /// The note cannot be written.
 pub(crate) fn note_default_org(config: &Config, org: OrgId) -> Result<(), Failure> {
     let (path, text) = (default_org_file(config), org.to_string());
-    match read(&path)? {
-        Some(known) if *known == text => Ok(()),
-        _ => write(&path, &text),
+    if read(&path).is_ok_and(|known| known.is_some_and(|known| *known == text)) {
+        return Ok(());
     }
+    write(&path, &text)
 }
 
 fn token_secret_file(config: &Config) -> PathBuf {

@@ -51,7 +51,10 @@ impl Client {
         loop {
             match lease.send(&mut unsent, uri).await {
                 Ok(response) => return Ok(Answer { response, origin, lease }),
-                Err(_) if lease.reused && unsent.is_there() => lease = self.pool.lease(&origin).await?,
+                Err(_) if lease.reused && unsent.is_there() => {
+                    drop(lease);
+                    lease = self.pool.lease(&origin).await?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -15,10 +15,9 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
-use futures_util::FutureExt as _;
 use postrider_model::message::Accepted;
 use postrider_model::ports::{Accept, AcceptError, Answer, Receipt};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -60,7 +59,7 @@ pub(crate) async fn serve(
         // once, and read more only when neither is possible.
         tokio::select! {
             biased;
-            Some(next) = in_flight.next(), if answers.len() < ANSWERS_BYTES => match next {
+            Some(next) = in_flight.next(answers.len() < ANSWERS_BYTES) => match next {
                 Next::Answer(answer) => answer::write(&mut answers, answer),
                 Next::Queued => {}
             },
@@ -151,9 +150,10 @@ impl InFlight {
 
     fn queue(&mut self, line_bytes: usize, mut queueing: Answer<Result<Receipt, AcceptError>>) {
         self.bytes += line_bytes;
-        match queueing.as_mut().now_or_never() {
-            Some(queued) => self.waiting.push_back((line_bytes, Waiting::from(queued))),
-            None => self.queueing = Some((line_bytes, queueing)),
+        // Nearly always there is room. Else it is polled again by whoever waits for it.
+        match queueing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(queued) => self.waiting.push_back((line_bytes, Waiting::from(queued))),
+            Poll::Pending => self.queueing = Some((line_bytes, queueing)),
         }
     }
 
@@ -162,18 +162,24 @@ impl InFlight {
         self.waiting.push_back((line_bytes, Waiting::Refused(Box::new(refusal))));
     }
 
-    /// What happens next; `None` if no line waits for anything.
-    async fn next(&mut self) -> Option<Next> {
-        poll_fn(|cx| self.poll_next(cx)).await
+    /// What happens next, an answer only if there is room for one; `None` if no line
+    /// waits for anything. Whoever waits for room on the way to the disk is always
+    /// listened to: it may have been given some.
+    async fn next(&mut self, answers: bool) -> Option<Next> {
+        poll_fn(|cx| self.poll_next(answers, cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+    fn poll_next(&mut self, answers: bool, cx: &mut Context<'_>) -> Poll<Option<Next>> {
         if let Some((line_bytes, queueing)) = &mut self.queueing
             && let Poll::Ready(queued) = queueing.as_mut().poll(cx)
         {
             self.waiting.push_back((*line_bytes, Waiting::from(queued)));
             self.queueing = None;
             return Poll::Ready(Some(Next::Queued));
+        }
+        if !answers {
+            // They are being written, and it is looked again after that.
+            return Poll::Pending;
         }
         let Some((line_bytes, waiting)) = self.waiting.pop_front() else {
             return if self.queueing.is_none() { Poll::Ready(None) } else { Poll::Pending };

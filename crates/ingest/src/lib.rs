@@ -70,7 +70,7 @@
 //! that the client does not read. When one is full the socket is not read, and
 //! the client's writes wait. A message that waits for the store waits in
 //! [`Accept`](postrider_model::ports::Accept), which after a while answers
-//! `overloaded`.
+//! `overloaded`; the lines behind it wait for their turn.
 
 mod answer;
 mod connection;

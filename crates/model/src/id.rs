@@ -32,7 +32,7 @@ type Limbs = [u32; ID_BYTES / 4];
 pub struct RawId([u8; ID_BYTES]);
 
 /// By the sequence alone, which is all that a table needs: ids of a store differ in it,
-/// and nobody outside can choose it.
+/// and no sender can choose it.
 impl Hash for RawId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.masked_sequence());

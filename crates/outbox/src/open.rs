@@ -151,7 +151,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         state: Mutex::new(state),
         clock,
     });
-    // Both read much, and neither writes.
+    // Both read much, and neither writes a file.
     let (indexed, checked) = std::thread::scope(|scope| {
         let checking = scope.spawn(|| check_backlog(&shared, &*disk));
         (index_open_segment(&shared, &mut report), checking.join())

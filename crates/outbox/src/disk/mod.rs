@@ -85,7 +85,8 @@ pub trait DiskFile: Send + Sync {
 
     /// The first place from `offset` on where something may have been written. All before
     /// it reads as zero. The end of the file, or more, if nothing was; `offset` itself if
-    /// that cannot be told.
+    /// that cannot be told. The system may forget what it has of the file in memory, and reads
+    /// nothing ahead through this handle any more.
     ///
     /// # Errors
     /// As they come from the file system.

@@ -19,8 +19,9 @@ use super::family::{Family, Listed, SORT_KEY_BYTES, SortKey};
 
 /// A value has at most this many bytes. sled keeps up to 17 items in a leaf and
 /// moves leaves of more than 131,052 bytes into files of their own, which it
-/// never syncs; with this limit a leaf stays below 40,000. And it keeps some 256
-/// leaves in memory, however little it is told to: they are to be small.
+/// never syncs; with this limit a leaf of blocks stays below 40,000, and one of
+/// summaries below 70,000. It keeps some 256 leaves in memory, however little it
+/// is told to, so they are to be small.
 pub(super) const MAX_BLOCK_BYTES: usize = 2_048;
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 16;
