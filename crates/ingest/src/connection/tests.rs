@@ -95,6 +95,26 @@ async fn a_line_that_waits_for_room_holds_up_those_behind_it() -> anyhow::Result
     client.close().await
 }
 
+/// Else it would keep the room that it was given from others, for as long as its client
+/// reads no answers. Time is paused, so the wait ends at once when nobody can go on.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_waits_for_room_is_listened_to_while_answers_are_not() -> anyhow::Result<()> {
+    const LONG: Duration = Duration::from_secs(60);
+    let double = Double::without_room();
+    let rules = Rules { org: org(), access: Access::Guest, body_limit_bytes: 1_000 };
+    let mut in_flight = InFlight::new(&Options::default());
+    let message = request::parse(&line("0").into(), &rules).ok().context("the line is right")?;
+    in_flight.queue(1, double.queue(message));
+    assert!(tokio::time::timeout(LONG, in_flight.next(false)).await.is_err(), "there is no room");
+    double.make_room(1);
+    let next = tokio::time::timeout(LONG, in_flight.next(false)).await?;
+    assert!(matches!(next, Some(Next::Queued)));
+    assert!(tokio::time::timeout(LONG, in_flight.next(false)).await.is_err(), "there is room for no answer");
+    assert!(matches!(in_flight.next(true).await, Some(Next::Answer(Ok(_)))));
+    assert!(in_flight.is_empty());
+    Ok(())
+}
+
 /// Time is paused, so the wait ends at once when nobody can go on.
 #[tokio::test(start_paused = true)]
 async fn no_answer_goes_before_the_store_gave_it() -> anyhow::Result<()> {

@@ -194,7 +194,7 @@ mod tests {
         let rows: Vec<MessageRow> = (0..100_000).map(|n| rows::plain_message(n, n)).collect();
         let run = RunId { family: Family::Messages, foreign: false, segment: 1 };
         let blocks = pack(run, &rows).len();
-        assert!(blocks < 2_400, "{blocks} blocks");
+        assert!(blocks < 2_000, "{blocks} blocks");
     }
 
     #[test]
