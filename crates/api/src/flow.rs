@@ -69,8 +69,8 @@ pub(crate) async fn get(
     caller: Caller,
     Path((app, endpoint)): Path<(String, String)>,
 ) -> Result<axum::Json<FlowOut>, ApiError> {
-    let id = caller.endpoint(&context, &app, &endpoint, |found| found.id)?;
-    // The scheduler hears of a new endpoint a moment after it was created.
-    let flow = context.ports.explain.flow(id).ok_or_else(|| ApiError::not_found("endpoint"))?;
+    let (id, hold) = caller.endpoint(&context, &app, &endpoint, |found| (found.id, found.hold()))?;
+    // The scheduler hears of a new endpoint a moment after its creation was answered.
+    let flow = context.ports.explain.flow(id).unwrap_or_else(|| Flow::of_new(hold.map(|(hold, _)| hold)));
     Ok(axum::Json(flow.into()))
 }

@@ -131,7 +131,8 @@ pub trait Explain: Send + Sync {
     /// Why this pending delivery is not in flight, if that is known.
     fn why(&self, key: DeliveryKey) -> Option<Wait>;
 
-    /// How it stands with an endpoint's deliveries as a whole, if it is known.
+    /// How it stands with an endpoint's deliveries as a whole; `None` for a moment
+    /// after it was created.
     fn flow(&self, endpoint: EndpointId) -> Option<Flow>;
 }
 
@@ -152,6 +153,23 @@ pub struct Flow {
     pub waits: Option<Wait>,
     /// Since when it has had nothing but failures, if it has.
     pub failing_since: Option<UnixMs>,
+}
+
+impl Flow {
+    /// How it stands with an endpoint that was created a moment ago, so that the
+    /// scheduler has not heard of it: nothing has waited for it or gone out yet.
+    #[must_use]
+    pub const fn of_new(hold: Option<Hold>) -> Self {
+        Self {
+            hold,
+            breaker: BreakerState::Closed,
+            in_flight: 0,
+            allowed_in_flight: 1,
+            waiting: 0,
+            waits: None,
+            failing_since: None,
+        }
+    }
 }
 
 /// The states of a circuit breaker.

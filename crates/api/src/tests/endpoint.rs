@@ -252,3 +252,21 @@ async fn an_endpoint_is_paused_and_goes_on() {
     assert_eq!((&status["endpoints"], &status["endpointsPaused"]), (&json!(1), &json!(1)));
     assert_eq!(world.post(&format!("{path}/resume"), json!({})).await.is(StatusCode::OK)["paused"], false);
 }
+
+/// The scheduler hears of an endpoint a moment after its creation was answered.
+#[tokio::test]
+async fn an_endpoint_that_the_scheduler_has_not_heard_of_has_its_flow_all_the_same() {
+    let world = World::new();
+    world.app("shop").await;
+    for (disabled, held) in [(false, json!(null)), (true, json!("endpoint_disabled"))] {
+        let body = json!({"url": "https://example.com/hook", "disabled": disabled});
+        let made = world.post("/api/v1/app/shop/endpoint", body).await.is(StatusCode::CREATED);
+        let id = made["id"].as_str().unwrap();
+        let flow = world.get(&format!("/api/v1/app/shop/endpoint/{id}/flow")).await.is(StatusCode::OK);
+        let expected = json!({
+            "held": held, "breaker": "closed", "openUntil": null, "inFlight": 0, "allowedInFlight": 1,
+            "waiting": 0, "waits": null, "failingSince": null,
+        });
+        assert_eq!(flow, expected);
+    }
+}

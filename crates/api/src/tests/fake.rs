@@ -11,7 +11,7 @@ use postrider_model::command::{Command, Environment, Reply, execute};
 use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
 use postrider_model::endpoint::Endpoint;
-use postrider_model::explain::{BreakerState, Explain, Flow, Wait};
+use postrider_model::explain::{Explain, Flow, Wait};
 use postrider_model::expunge::Expunge;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::message::{Accepted, Message, NewMessage};
@@ -47,7 +47,6 @@ pub(super) struct State {
     pub(super) attempts: Vec<Attempt>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) waits: HashMap<DeliveryKey, Wait>,
-    pub(super) flows: HashMap<EndpointId, Flow>,
     pub(super) tasks: Vec<Task>,
     pub(super) problems: Vec<String>,
     /// Everything but reading answers this.
@@ -473,26 +472,14 @@ impl Expunge for Fake {
     }
 }
 
-/// Nothing waits and nothing is in the way.
-fn idle() -> Flow {
-    Flow {
-        hold: None,
-        breaker: BreakerState::Closed,
-        in_flight: 0,
-        allowed_in_flight: 1,
-        waiting: 0,
-        waits: None,
-        failing_since: None,
-    }
-}
-
 impl Explain for Fake {
     fn why(&self, key: DeliveryKey) -> Option<Wait> {
         self.state().waits.get(&key).cloned()
     }
 
-    fn flow(&self, endpoint: EndpointId) -> Option<Flow> {
-        Some(self.state().flows.get(&endpoint).cloned().unwrap_or_else(idle))
+    /// It has never heard of any endpoint.
+    fn flow(&self, _: EndpointId) -> Option<Flow> {
+        None
     }
 }
 
