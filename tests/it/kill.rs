@@ -12,7 +12,6 @@
 //! nothing arrived that was not sent; what was sent once, or sent again with its
 //! key after the answer was lost, is one message. Duplicates are counted.
 
-mod dice;
 mod ledger;
 mod load;
 mod round;
@@ -20,19 +19,20 @@ mod round;
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::dice::Dice;
+use postrider_proof::Proof;
+use serde_json::json;
+
 use self::ledger::Ledger;
 use self::round::{APPS, Kind, Tally, World};
 use crate::support::{say, until};
 
-/// Rounds, if `POSTRIDER_KILL_ROUNDS` does not say otherwise.
-const ROUNDS: usize = 100;
+/// Rounds of the short form.
+const ROUNDS: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_accepted_is_lost_however_often_the_process_is_killed() {
-    let rounds = std::env::var("POSTRIDER_KILL_ROUNDS").ok().map_or(ROUNDS, |n| n.parse().expect("a number"));
-    let mut dice = Dice::new();
-    say(format_args!("kill: {rounds} rounds, POSTRIDER_KILL_SEED={}", dice.seed()));
+    let proof = Proof::new("kill", ROUNDS);
+    let (rounds, mut dice) = (proof.rounds() as usize, proof.dice());
     let began = Instant::now();
     let ledger = Arc::new(Ledger::default());
     let mut world = World::make(Arc::clone(&ledger)).await;
@@ -45,6 +45,17 @@ async fn nothing_that_was_accepted_is_lost_however_often_the_process_is_killed()
     tally.assert_each_kind_was_hit(rounds);
     settle_up(&world, &ledger).await;
     say(format_args!("kill: {ledger}; all settled after {:.0} s", began.elapsed().as_secs_f64()));
+    let counts = ledger.counts();
+    proof.found(
+        rounds as u64,
+        json!({
+            "accepted": counts.accepted,
+            "lost": 0,
+            "duplicates": counts.duplicates,
+            "most_duplicates_a_kill": counts.most_duplicates_a_round,
+            "least_accepted_a_kill": tally.fewest_accepts(),
+        }),
+    );
 }
 
 /// Compares the ledger with what arrived and with what the server lists.
@@ -56,9 +67,9 @@ async fn settle_up(world: &World, ledger: &Ledger) {
     let dead = world.listed(&api, "dead-letter").await;
     ledger.assert_none_is_lost(&pending, &dead);
 
-    api.post("/dispatch/resume", serde_json::json!({})).await;
+    api.post("/dispatch/resume", json!({})).await;
     for app in APPS {
-        api.post(&format!("/app/{app}/dead-letter/replay"), serde_json::json!({})).await;
+        api.post(&format!("/app/{app}/dead-letter/replay"), json!({})).await;
     }
     until("all deliveries to end", async || {
         let counts = server.metrics().await;

@@ -25,6 +25,9 @@ struct Books {
     arrived: HashMap<String, Arrived>,
     number_of: HashMap<u64, String>,
     duplicates: u64,
+    /// Of them, those before this round, and the most that a round has had.
+    duplicates_before: u64,
+    most_duplicates_a_round: u64,
     faults: Vec<String>,
     receiver_refuses: bool,
 }
@@ -32,6 +35,15 @@ struct Books {
 struct Arrived {
     times: u64,
     confirmed: bool,
+}
+
+/// How many there were.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) accepted: usize,
+    /// Arrivals of what had been confirmed before.
+    pub(super) duplicates: u64,
+    pub(super) most_duplicates_a_round: u64,
 }
 
 /// The body of an event: its bytes follow from its number.
@@ -48,6 +60,13 @@ fn number(body: &str) -> Option<u64> {
 /// Every eighth event has an idempotency key.
 pub(super) fn key(n: u64) -> Option<String> {
     n.is_multiple_of(8).then(|| format!("key-{n}"))
+}
+
+impl Books {
+    fn end_round(&mut self) {
+        self.most_duplicates_a_round = self.most_duplicates_a_round.max(self.duplicates - self.duplicates_before);
+        self.duplicates_before = self.duplicates;
+    }
 }
 
 impl Ledger {
@@ -100,6 +119,18 @@ impl Ledger {
         let mut books = self.books();
         let later = std::mem::take(&mut books.later);
         books.unanswered.extend(later);
+        books.end_round();
+    }
+
+    /// How many there were until now, which ends the round.
+    pub(super) fn counts(&self) -> Counts {
+        let mut books = self.books();
+        books.end_round();
+        Counts {
+            accepted: books.accepted.len(),
+            duplicates: books.duplicates,
+            most_duplicates_a_round: books.most_duplicates_a_round,
+        }
     }
 
     /// A fault that somebody else has seen.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postrider_proof::Dice;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::ledger::Ledger;
 use super::load::{AT_FULL_SPEED, IsTime, Load};
 use crate::support::{Api, Endpoint, Receiver, Server, Setup, in_time, until};
@@ -63,6 +63,11 @@ impl Tally {
         self.fewest_accepts = Some(self.fewest_accepts.map_or(answers, |fewest| fewest.min(answers)));
     }
 
+    /// Answers of the round that had the fewest.
+    pub(super) fn fewest_accepts(&self) -> u64 {
+        self.fewest_accepts.unwrap_or(0)
+    }
+
     /// A harness that misses what it aims at proves nothing.
     pub(super) fn assert_each_kind_was_hit(&self, rounds: usize) {
         for (kind, hits) in KINDS.iter().zip(self.hits) {
@@ -80,7 +85,7 @@ impl fmt::Display for Tally {
         let hits = KINDS.iter().zip(self.hits).map(|(kind, hits)| format!("{kind:?} {hits}"));
         write!(f, "hits: {}", hits.collect::<Vec<_>>().join(", "))?;
         write!(f, " ({} with a segment gone)", self.removals)?;
-        write!(f, "; at least {} accepts a round", self.fewest_accepts.unwrap_or(0))
+        write!(f, "; at least {} accepts a round", self.fewest_accepts())
     }
 }
 
