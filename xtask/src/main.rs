@@ -1,5 +1,5 @@
-//! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`
-//! and `cargo xtask bench`.
+//! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`,
+//! `bench`, `prove` and `scorecard`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person in a terminal")]
 
@@ -7,6 +7,7 @@ mod bench;
 mod clients;
 mod node;
 mod options;
+mod prove;
 mod python;
 mod server;
 mod tally;
@@ -49,5 +50,7 @@ fn run(asked: &Asked) -> Result<bool> {
             Ok(tally.is_good())
         }
         Asked::Bench(asked) => bench::run(asked),
+        Asked::Prove(asked) => prove::run(asked),
+        Asked::Scorecard(asked) => prove::scorecard(asked),
     }
 }

@@ -8,6 +8,8 @@ What a contributor runs beside cargo's own commands.
 
 usage: cargo xtask test-clients [--examples N] [--seed N] [--only python|node]
        cargo xtask bench [--short] [--only CASE] [--json] [--record FILE] [--gate FILE]
+       cargo xtask prove [--only CASE]... [--rounds N | --minutes N] [--seed N] [--list]
+       cargo xtask scorecard [--check]
 
 test-clients: runs real clients against a server of this checkout: Svix's packages of PyPI and
 npm as callers, the standardwebhooks packages as receivers, and schemathesis on our OpenAPI
@@ -29,8 +31,24 @@ bench: measures each case of docs/performance.md beside its limit and prints the
   --record FILE  writes the ratios down, to be held against later
   --gate FILE    fails if a ratio is a fifth worse than it was written down, twice
 
+prove: runs the tests behind docs/reliability.md as often as is asked, adds what they find to
+docs/reliability/results.jsonl, and writes the table anew. First comes the case of which the
+least part of its target has been done; runs add up, also those of other machines.
+
+  --only CASE    one case only; may be given more than once
+  --rounds N     so many rounds of each case; without this and --minutes one run of each
+  --minutes N    until so much time has passed; the run that is under way is let end
+  --seed N       what chance begins with, to repeat a run
+  --list         says which cases there are and how much of each has been done
+
+scorecard: writes the table of docs/reliability.md anew from the results.
+
+  --check        writes nothing, and fails if it is not what the results give
+
 examples: cargo xtask test-clients --examples 200 --only python
-          cargo xtask bench --short --only accept-http";
+          cargo xtask bench --short --only accept-http
+          cargo xtask prove --minutes 480
+          cargo xtask prove --only kill --rounds 500";
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +57,8 @@ pub(crate) enum Asked {
     Help,
     TestClients(TestClients),
     Bench(Bench),
+    Prove(Prove),
+    Scorecard(Scorecard),
 }
 
 /// How the clients are to be run.
@@ -69,6 +89,28 @@ pub(crate) struct Bench {
     pub(crate) gate: Option<String>,
 }
 
+/// Which tests are to be run, and how long.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prove {
+    /// The keys of the cases; all if it is empty.
+    pub(crate) only: Vec<String>,
+    /// Rounds of each.
+    pub(crate) rounds: Option<u64>,
+    /// How long.
+    pub(crate) minutes: Option<u64>,
+    /// What chance begins with.
+    pub(crate) seed: Option<u64>,
+    /// Whether nothing is to be run.
+    pub(crate) list: bool,
+}
+
+/// What is to be done with the table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scorecard {
+    /// Whether it is only looked at.
+    pub(crate) check: bool,
+}
+
 impl Asked {
     /// Reads the arguments after the program's name.
     ///
@@ -84,6 +126,8 @@ impl Asked {
         match command.as_deref() {
             Some("test-clients") => TestClients::from(arguments).map(Self::TestClients),
             Some("bench") => Bench::from(arguments).map(Self::Bench),
+            Some("prove") => Prove::from(arguments).map(Self::Prove),
+            Some("scorecard") => Scorecard::from(&arguments).map(Self::Scorecard),
             Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some(other) => bail!("unknown command `{other}`"),
             None => bail!("no command"),
@@ -133,6 +177,45 @@ impl Bench {
     }
 }
 
+impl Prove {
+    fn from(arguments: Vec<String>) -> Result<Self> {
+        let mut asked = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(flag) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{flag} has no value"));
+            let mut number = || {
+                let value = value()?;
+                value.parse::<u64>().with_context(|| format!("{flag} {value}"))
+            };
+            match flag.as_str() {
+                "--rounds" => asked.rounds = Some(number()?),
+                "--minutes" => asked.minutes = Some(number()?),
+                "--seed" => asked.seed = Some(number()?),
+                "--only" => asked.only.push(value()?),
+                "--list" => asked.list = true,
+                _ => bail!("unknown argument `{flag}`"),
+            }
+        }
+        if asked.rounds.is_some() && asked.minutes.is_some() {
+            bail!("--rounds and --minutes exclude each other");
+        }
+        if asked.rounds == Some(0) {
+            bail!("--rounds 0 would do nothing");
+        }
+        Ok(asked)
+    }
+}
+
+impl Scorecard {
+    fn from(arguments: &[String]) -> Result<Self> {
+        match arguments {
+            [] => Ok(Self::default()),
+            [flag] if flag == "--check" => Ok(Self { check: true }),
+            [flag, ..] => bail!("unknown argument `{flag}`"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +231,10 @@ mod tests {
         let asked = from("bench --short --gate a.json --only accept-http").expect("it is valid");
         let (only, gate) = (Some("accept-http".to_owned()), Some("a.json".to_owned()));
         assert_eq!(asked, Asked::Bench(Bench { short: true, only, gate, ..Bench::default() }));
+        let asked = from("prove --only kill --only order --rounds 5 --seed 9").expect("it is valid");
+        let only = vec!["kill".to_owned(), "order".to_owned()];
+        assert_eq!(asked, Asked::Prove(Prove { only, rounds: Some(5), seed: Some(9), ..Prove::default() }));
+        assert_eq!(from("scorecard --check").expect("it is valid"), Asked::Scorecard(Scorecard { check: true }));
         for help in ["help", "test-clients --help", "bench --short -h"] {
             assert_eq!(from(help).expect("it is valid"), Asked::Help);
         }
@@ -162,6 +249,10 @@ mod tests {
             ("test-clients --examples", "--examples"),
             ("test-clients --examples many", "many"),
             ("test-clients --examples 0", "--examples 0"),
+            ("prove --rounds 5 --minutes 5", "--minutes"),
+            ("prove --rounds 0", "--rounds 0"),
+            ("prove --minutes long", "long"),
+            ("scorecard --fast", "--fast"),
             ("bench --fast", "--fast"),
             ("bench --gate", "--gate"),
             ("bench --only accept-http --record a.json", "--record"),

@@ -94,6 +94,15 @@ impl Proof {
     }
 }
 
+/// How many cases a property is tried with, if so many are in the short form.
+///
+/// # Panics
+/// `POSTRIDER_PROOF_ROUNDS` is set and is no number that fits.
+#[must_use]
+pub fn cases(in_short: u32) -> u32 {
+    number("POSTRIDER_PROOF_ROUNDS").map_or(in_short, |rounds| rounds.try_into().expect("a number of cases"))
+}
+
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))

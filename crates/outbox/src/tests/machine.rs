@@ -446,7 +446,7 @@ fn one_way(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: postrider_proof::cases(48), ..ProptestConfig::default() })]
 
     #[test]
     fn the_outbox_is_a_table_of_deliveries(

@@ -345,7 +345,7 @@ fn check_rates(history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: postrider_proof::cases(400), ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_keeps_the_rules(steps in prop::collection::vec(any_step(), 1..200)) {
