@@ -42,20 +42,27 @@ impl Serve {
             };
         }
         let log_level = logging::start(&loaded.config)?;
-        open_files::raise_limit(&loaded.config);
+        let fitted = open_files::fit(&loaded.config);
         let sources = context.global().sources();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let ended = runtime.block_on(serve(loaded.config, &sources, &log_level, self.paused));
+        let ended = runtime.block_on(serve(&fitted, loaded.config, &sources, &log_level, self.paused));
         // A read from disk that still goes on holds up nobody.
         runtime.shutdown_background();
         ended
     }
 }
 
-async fn serve(config: Config, sources: &Sources, log_level: &LogLevelHandle, paused: bool) -> Result<(), Failure> {
+/// Serves with `fitted`, which is `config` as far as the system allows it.
+async fn serve(
+    fitted: &Config,
+    config: Config,
+    sources: &Sources,
+    log_level: &LogLevelHandle,
+    paused: bool,
+) -> Result<(), Failure> {
     let mut asked = signals::listen()?;
     let recorder = wiring::meters::install()?;
-    let mut server = Server::start(&config, paused, recorder).await?;
+    let mut server = Server::start(fitted, paused, recorder).await?;
     let mut present = config;
     loop {
         tokio::select! {

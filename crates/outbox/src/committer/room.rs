@@ -74,6 +74,14 @@ impl Committer {
         Ok(class == FrameClass::Ingest)
     }
 
+    /// There is room for a frame of this class.
+    pub(super) fn note_room(&self, class: FrameClass) {
+        if class == FrameClass::Ingest && self.shared.full.load(Ordering::Acquire) {
+            self.shared.full.store(false, Ordering::Release);
+            tracing::info!("there is room in the journal again");
+        }
+    }
+
     fn refuse_what_can_be_refused(&mut self) {
         let commands = std::mem::take(&mut self.waiting_commands);
         for request in std::mem::take(&mut self.waiting_urgent).into_iter().chain(commands) {

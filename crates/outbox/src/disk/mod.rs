@@ -169,6 +169,14 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether an error says that the process or the system may open no more files at
+/// present. Nothing is wrong with the disk then.
+#[must_use]
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// Where [`replace_file`] writes before it renames.
 #[must_use]
 pub fn temporary_name(path: &Path) -> PathBuf {

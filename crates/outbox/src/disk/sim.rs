@@ -86,6 +86,12 @@ impl SimDisk {
         Self::of(self.state.lock().survivors(survival))
     }
 
+    /// From now on no file that is there can be opened, as if too many were open; or
+    /// each can again.
+    pub fn set_out_of_files(&self, out_of_files: bool) {
+        self.state.lock().out_of_files = out_of_files;
+    }
+
     /// Sets the room that is left, in bytes. What needs more gets ENOSPC.
     pub fn set_free_bytes(&self, free_bytes: u64) {
         self.state.lock().free_bytes = free_bytes;
@@ -137,6 +143,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.state.lock();
         state.check_alive()?;
+        if state.out_of_files {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         let inode = state.inode_of(path)?;
         Ok(Arc::new(SimFile { state: Arc::clone(&self.state), inode }))
     }

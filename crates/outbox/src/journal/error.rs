@@ -10,8 +10,8 @@ use postrider_model::position::Position;
 /// Why nothing was appended.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
-    /// There is no room: the file system has none, or `max_bytes` is reached. It
-    /// heals by itself when [`super::Journal::provision`] finds room.
+    /// There is no room: the file system has none, `max_bytes` is reached, or no more
+    /// files may be open. It heals by itself: call again later.
     #[error("no room for another journal segment")]
     Full,
     /// The frame would not fit into an empty segment.

@@ -17,7 +17,7 @@ use super::make::{MakeError, make_segment};
 use super::options::Options;
 use super::reader::JournalReader;
 use super::shared::{Segment, SegmentState, Shared};
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, is_out_of_files};
 
 /// Segments that stand ready behind the open one; the last is reserved.
 const SPARE_SEGMENTS: usize = 2;
@@ -291,10 +291,15 @@ impl Journal {
         let Some(number) = self.spares.front().copied() else {
             return Err(AppendError::Full);
         };
-        let file = self
-            .shared
-            .file(number)
-            .map_err(|error| AppendError::Failed { path: self.shared.path(number), source: Arc::new(error) })?;
+        let file = self.shared.file(number).map_err(|error| {
+            let path = self.shared.path(number);
+            if is_out_of_files(&error) {
+                // It is opened as soon as one may be.
+                tracing::warn!(%error, path = %path.display(), "a journal segment cannot be opened at present");
+                return AppendError::Full;
+            }
+            AppendError::Failed { path, source: Arc::new(error) }
+        })?;
         self.seal()?;
         self.spares.pop_front();
         self.active =

@@ -35,6 +35,7 @@ pub(super) struct State {
     pub(super) fail_sync: Option<u64>,
     pub(super) lie_from: Option<u64>,
     pub(super) free_bytes: u64,
+    pub(super) out_of_files: bool,
     inodes: Vec<Inode>,
     /// As the process sees them.
     pub(super) names: BTreeMap<PathBuf, Node>,
@@ -56,6 +57,7 @@ impl State {
             fail_sync: None,
             lie_from: None,
             free_bytes: TOTAL_BYTES,
+            out_of_files: false,
             inodes: Vec::new(),
             names: root.clone(),
             durable: root,

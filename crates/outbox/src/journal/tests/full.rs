@@ -176,3 +176,29 @@ fn a_damaged_segment_header_is_mended_in_its_place() {
     let (opened, rows) = open(&disk);
     assert_eq!((rows, opened.report.damage), (ledger.appended, vec![]));
 }
+
+#[test]
+fn a_process_that_may_open_no_more_files_goes_on_when_it_may() {
+    let disk = SimDisk::new();
+    let (mut opened, _) = open(&disk);
+    let journal = &mut opened.journal;
+    journal.provision().unwrap();
+    append(journal, FrameKind::Synced, &records(0, 1)).unwrap();
+    disk.set_out_of_files(true);
+    let mut rows = vec![];
+    let full = loop {
+        match append(journal, FrameKind::Synced, &records(rows.len() as u64, 3)) {
+            Ok(more) => rows.extend(more),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, AppendError::Full), "{full}");
+    let operations = disk.operations();
+    assert!(matches!(append(journal, FrameKind::Synced, &records(1, 3)), Err(AppendError::Full)));
+    assert_eq!(disk.operations(), operations, "nothing was written for it");
+    disk.set_out_of_files(false);
+    append(journal, FrameKind::Synced, &records(2, 3)).unwrap();
+    journal.sync().unwrap();
+    let (_, all) = open(&disk.crash(Survival::Nothing));
+    assert_eq!(all.len(), 1 + rows.len() + 3);
+}
