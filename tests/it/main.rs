@@ -11,6 +11,7 @@ mod doors;
 mod endings;
 mod expunge;
 mod fan_out;
+mod faults;
 mod holds;
 mod idempotency;
 mod isolation;

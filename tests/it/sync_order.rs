@@ -4,13 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Receiver, Setup};
+use crate::support::{Receiver, Setup, build_shim};
 
-const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shim/order.c");
 const LINES: usize = 200;
 const CONNECTIONS: usize = 3;
 const REQUESTS: usize = 20;
@@ -108,20 +106,10 @@ impl Stream {
     }
 }
 
-/// Builds the shim with the C compiler that Rust links with.
-fn build(dir: &Path) -> PathBuf {
-    let shim = dir.join("order.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&shim).args([SHIM, "-ldl"]);
-    let built = cc.output().expect("there is a C compiler");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    shim
-}
-
 /// The setup of a server with the shim in it, and the shim's log.
 fn preloaded(setup: Setup) -> (Setup, PathBuf) {
     let log = setup.home().join("calls.log");
-    let shim = build(setup.home()).display().to_string();
+    let shim = build_shim("order", setup.home()).display().to_string();
     (setup.env("LD_PRELOAD", shim).env("SYNC_ORDER_LOG", log.display().to_string()), log)
 }
 

@@ -110,20 +110,13 @@ async fn a_line_of_a_hundred_megabytes_is_refused_and_the_others_are_served_mean
             assert_eq!(code, "unknown_application");
         }
     }
-    let rss_kib = resident_kib(server.process.pid().as_raw_nonzero().get());
+    let rss_kib = server.resident_kib();
     assert!(rss_kib < 100 * 1_024, "{rss_kib} KiB");
     hostile.write(b"").await;
     let answer = hostile.answer().await.expect("a long line gets one answer");
     assert_eq!(answer["error"]["code"], "line_too_long");
     nothing_is_stored(&server.api(), &receiver).await;
     hostile.accepted(json!({ "app": "shop", "type": "a.b", "payload": {} })).await;
-}
-
-/// Memory of a process that is not on disk (proc(5), `VmRSS`).
-fn resident_kib(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[tokio::test]

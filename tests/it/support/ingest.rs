@@ -18,9 +18,13 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Connects.
     pub(crate) async fn connect(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).await.expect("the server listens");
-        let (answers, lines) = stream.into_split();
-        Self { answers: BufReader::new(answers), lines }
+        Self::try_connect(socket).await.expect("the server listens")
+    }
+
+    /// Connects to a server that may be gone.
+    pub(crate) async fn try_connect(socket: &Path) -> Option<Self> {
+        let (answers, lines) = UnixStream::connect(socket).await.ok()?.into_split();
+        Some(Self { answers: BufReader::new(answers), lines })
     }
 
     /// Writes a line, without waiting for its answer.

@@ -6,6 +6,7 @@ mod ingest;
 mod metrics;
 mod receiver;
 mod server;
+mod shim;
 mod wait;
 
 pub(crate) use self::api::{Answer, Api, Endpoint};
@@ -13,7 +14,8 @@ pub(crate) use self::cli::{Ran, run};
 pub(crate) use self::ingest::Ingest;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::receiver::{Arrival, Receiver, Reply};
-pub(crate) use self::server::{Server, Setup};
+pub(crate) use self::server::{Ended, Server, Setup};
+pub(crate) use self::shim::build as build_shim;
 pub(crate) use self::wait::{DEADLINE, in_time, say, until};
 
 /// The binary under test.

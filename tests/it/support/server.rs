@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     data_dir: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    through: Vec<String>,
 }
 
 impl Setup {
@@ -30,7 +31,7 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let home = Arc::new(tempfile::tempdir().expect("there is room for temporary files"));
         let data_dir = home.path().join("data");
-        let setup = Self { home, data_dir, arguments: vec![], environment: vec![] };
+        let setup = Self { home, data_dir, arguments: vec![], environment: vec![], through: vec![] };
         setup
             .set("api.listen", "127.0.0.1:0")
             .set("metrics.listen", "127.0.0.1:0")
@@ -58,6 +59,12 @@ impl Setup {
     /// Sets a variable of the environment.
     pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts the server through a program that runs the command after its own arguments.
+    pub(crate) fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(|&part| part.to_owned()).collect();
         self
     }
 
@@ -90,8 +97,9 @@ impl Setup {
 
     /// Starts the process and waits for nothing.
     pub(crate) fn spawn(&self) -> Process {
-        let mut command = Command::new(POSTRIDER);
-        command.arg("serve").arg("--data-dir").arg(&self.data_dir).args(&self.arguments);
+        let mut words = self.through.iter().map(String::as_str).chain([POSTRIDER]);
+        let mut command = Command::new(words.next().expect("the binary at least"));
+        command.args(words).arg("serve").arg("--data-dir").arg(&self.data_dir).args(&self.arguments);
         // A configuration in the environment or the working directory is the developer's own.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POSTRIDER_")) {
             command.env_remove(name);
@@ -116,7 +124,8 @@ impl Setup {
         }
     }
 
-    async fn try_start(&self) -> Result<Server, Ended> {
+    /// Starts a server, and waits until it is ready or has ended.
+    pub(crate) async fn try_start(&self) -> Result<Server, Ended> {
         let mut process = self.spawn();
         let Some(ready) = process.line(|line| line["message"] == "ready").await else {
             return Err(process.ended().await);
@@ -270,6 +279,11 @@ impl Server {
         format!("http://{}", self.api)
     }
 
+    /// Where the HTTP API listens on TCP.
+    pub(crate) const fn api_address(&self) -> SocketAddr {
+        self.api
+    }
+
     /// A connection to the ingest socket.
     pub(crate) async fn ingest(&self) -> Ingest {
         Ingest::connect(&self.setup.data_dir().join("ingest.sock")).await
@@ -293,6 +307,14 @@ impl Server {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Its memory that is not on disk, in KiB (proc(5), `VmRSS`).
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// Asks it to end and waits until it has; the exit code must be 0.
