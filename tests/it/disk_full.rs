@@ -6,10 +6,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use postrider_proof::Proof;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Receiver, Setup, say, until};
+use crate::faults::Books;
+use crate::support::{Receiver, Setup, in_time, say, until};
 
 /// A small file system of its own; it is gone when this is dropped.
 struct SmallDisk(TempDir);
@@ -114,4 +116,58 @@ async fn on_a_full_disk_events_are_refused_until_there_is_room_and_none_is_lost(
     let list = server.api().get("/app/shop/delivery").await;
     assert_eq!(list["data"], Value::Array(vec![]), "nothing is pending");
     drop(server);
+}
+
+/// Again and again: full, refused, freed, accepted; and a start while it is full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_again_and_again_loses_nothing_also_at_a_start() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let proof = Proof::new("disk-full", 4);
+    let setup = Setup::new().with_small_segments().at(&disk.path().join("data"));
+    let (books, _receiver, setup) = Books::open(setup).await;
+    let (mut started, mut refused_starts) = (0, 0);
+    for round in 0..proof.rounds() {
+        let server = setup.start().await;
+        let mut ingest = server.ingest().await;
+        assert!(books.send(&mut ingest, 20, 20_000).await > 0, "there is room");
+        let filler = disk.fill();
+        // What was delivered goes first, so this may take a while.
+        let full = async { while books.send(&mut ingest, 50, 20_000).await == 50 {} };
+        in_time("the disk to be full", full).await;
+        let server = if round.is_multiple_of(2) {
+            let killed = server.kill().await;
+            let early = match killed.try_start().await {
+                Ok(server) => {
+                    started += 1;
+                    server.kill().await
+                }
+                Err(ended) => {
+                    refused_starts += 1;
+                    assert!(ended.stderr.contains("free room"), "it says what helps: {ended:?}");
+                    killed
+                }
+            };
+            std::fs::remove_file(&filler).expect("the filler is there");
+            early.start().await
+        } else {
+            std::fs::remove_file(&filler).expect("the filler is there");
+            server
+        };
+        let mut ingest = server.ingest().await;
+        until("an event to be accepted again", async || (books.send(&mut ingest, 1, 20_000).await == 1).then_some(()))
+            .await;
+        books.settle("when there is room again").await;
+        server.stop().await;
+    }
+    let rounds = proof.rounds();
+    proof.found(
+        rounds,
+        json!({
+            "accepted": books.accepted(),
+            "lost": 0,
+            "started_while_full": started,
+            "refused_to_start_while_full": refused_starts,
+            "not_opened_when_freed": 0,
+        }),
+    );
 }

@@ -17,3 +17,5 @@ mod disk;
 mod files;
 mod signals;
 mod starts;
+
+pub(crate) use self::books::Books;

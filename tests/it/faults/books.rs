@@ -9,7 +9,7 @@ use crate::support::{Arrival, Ingest, Receiver, Reply, Setup, until};
 
 /// The books of one test, over all its servers.
 #[derive(Default)]
-pub(super) struct Books(Mutex<Pages>);
+pub(crate) struct Books(Mutex<Pages>);
 
 #[derive(Default)]
 struct Pages {
@@ -29,7 +29,7 @@ fn payload(n: u64, bytes: usize) -> String {
 impl Books {
     /// A directory with one application and one endpoint, at a receiver that writes
     /// into these books; the server is stopped.
-    pub(super) async fn open(setup: Setup) -> (Arc<Self>, Receiver, Setup) {
+    pub(crate) async fn open(setup: Setup) -> (Arc<Self>, Receiver, Setup) {
         let books = Arc::new(Self::default());
         let receiver = Receiver::deciding({
             let books = Arc::clone(&books);
@@ -59,7 +59,7 @@ impl Books {
     }
 
     /// A line with the next event, and its number.
-    pub(super) fn line(&self, bytes: usize) -> (u64, String) {
+    pub(crate) fn line(&self, bytes: usize) -> (u64, String) {
         let mut pages = self.pages();
         pages.sent += 1;
         let payload = payload(pages.sent, bytes);
@@ -67,7 +67,7 @@ impl Books {
     }
 
     /// The answer to an event; gives whether it was accepted.
-    pub(super) fn answer(&self, n: u64, answer: &serde_json::Value) -> bool {
+    pub(crate) fn answer(&self, n: u64, answer: &serde_json::Value) -> bool {
         let Some(id) = answer["id"].as_str() else { return false };
         let mut pages = self.pages();
         if let Some(other) = pages.accepted.insert(id.to_owned(), n) {
@@ -78,7 +78,7 @@ impl Books {
 
     /// Sends events at once and reads their answers, to the end or until the server is
     /// gone; gives how many were accepted.
-    pub(super) async fn send(&self, ingest: &mut Ingest, count: usize, bytes: usize) -> usize {
+    pub(crate) async fn send(&self, ingest: &mut Ingest, count: usize, bytes: usize) -> usize {
         let (numbers, lines): (Vec<_>, Vec<_>) = (0..count).map(|_| self.line(bytes)).unzip();
         ingest.try_write(lines.concat().as_bytes()).await;
         let mut accepted = 0;
@@ -90,12 +90,12 @@ impl Books {
     }
 
     /// Events that were accepted.
-    pub(super) fn accepted(&self) -> usize {
+    pub(crate) fn accepted(&self) -> usize {
         self.pages().accepted.len()
     }
 
     /// Arrivals beyond the first of each.
-    pub(super) fn duplicates(&self) -> u64 {
+    pub(crate) fn duplicates(&self) -> u64 {
         self.pages().arrived.values().map(|times| times - 1).sum()
     }
 
@@ -106,7 +106,7 @@ impl Books {
     }
 
     /// Waits until all that was accepted has arrived, with a server that runs.
-    pub(super) async fn settle(&self, case: &str) {
+    pub(crate) async fn settle(&self, case: &str) {
         until(format!("everything to arrive: {case}"), async || (self.missing() == 0).then_some(())).await;
         let faults = self.pages().faults.clone();
         assert!(faults.is_empty(), "{case}: {faults:#?}");

@@ -3,7 +3,7 @@
 use super::case::{Case, Counts, From};
 
 /// All cases.
-pub(crate) const CASES: [Case; 12] = [
+pub(crate) const CASES: [Case; 20] = [
     Case {
         key: "kill",
         figure: "Accepted events lost when the process is killed (`kill -9`) under load, while segments change, old ones go, dead letters are replayed, and it starts",
@@ -11,6 +11,78 @@ pub(crate) const CASES: [Case; 12] = [
         target: 10_000,
         batch: 100,
         from: From::binary("kill::nothing_that_was_accepted_is_lost_however_often_the_process_is_killed"),
+        zero: &["lost"],
+    },
+    Case {
+        key: "start-kills",
+        figure: "Kills during a start that needs recovery; directories that did not open afterwards",
+        unit: "kills",
+        target: 2_000,
+        batch: 100,
+        from: From::binary("faults::starts::a_start_can_be_killed_at_any_moment_and_the_next_one_comes_up"),
+        zero: &["lost", "not_opened"],
+    },
+    Case {
+        key: "calls",
+        figure: "The nth call that changes a file: the process is killed before it, it is torn, or it fails with EIO or ENOSPC; every n with every fault",
+        unit: "calls",
+        target: 4_000,
+        batch: 200,
+        from: From::binary("faults::calls::whatever_call_fails_what_was_accepted_arrives_after_the_next_start"),
+        zero: &["lost", "not_opened"],
+    },
+    Case {
+        key: "clean-ends",
+        figure: "Clean ends (SIGTERM) under load: events lost, events sent twice",
+        unit: "ends",
+        target: 1_000,
+        batch: 100,
+        from: From::binary("faults::signals::an_end_under_load_loses_nothing_and_nothing_arrives_twice"),
+        zero: &["lost", "duplicates"],
+    },
+    Case {
+        key: "disk-full",
+        figure: "The disk is filled and freed, every other time with a start while it is full; it goes on by itself",
+        unit: "cycles",
+        target: 200,
+        batch: 20,
+        from: From::binary("disk_full::a_disk_that_is_full_again_and_again_loses_nothing_also_at_a_start"),
+        zero: &["lost", "not_opened_when_freed"],
+    },
+    Case {
+        key: "stall",
+        figure: "No sync returns: nobody is told yes, memory is bounded, and what waited is accepted afterwards",
+        unit: "seconds",
+        target: 300,
+        batch: 30,
+        from: From::binary("faults::disk::while_the_disk_stalls_nobody_is_told_yes_and_memory_is_bounded"),
+        zero: &["lost", "false_answers"],
+    },
+    Case {
+        key: "clock-jumps",
+        figure: "The wall clock jumps by an hour, a day and 20 days, forward and back, while it runs and while it does not: attempts and dead letters that come early",
+        unit: "jumps",
+        target: 160,
+        batch: 16,
+        from: From::binary("faults::clock::no_jump_of_the_clock_loses_a_message_or_holds_up_the_next"),
+        zero: &["lost", "early_attempts", "early_dead_letters"],
+    },
+    Case {
+        key: "few-files",
+        figure: "256 open files only, and clients that take all they can get",
+        unit: "rounds",
+        target: 100,
+        batch: 20,
+        from: From::binary("faults::files::without_a_file_to_open_nothing_is_lost_and_it_goes_on_by_itself"),
+        zero: &["lost"],
+    },
+    Case {
+        key: "stopped",
+        figure: "The process is stopped (SIGSTOP) under load and goes on",
+        unit: "seconds",
+        target: 600,
+        batch: 60,
+        from: From::binary("faults::signals::a_process_that_is_stopped_for_a_while_goes_on"),
         zero: &["lost"],
     },
     Case {
