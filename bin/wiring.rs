@@ -17,6 +17,7 @@
 //! End: the other way round. Doors close to clients and requests in flight end
 //! side by side; then what is known is on record, and the store ends last.
 
+mod certificate;
 mod dispatch;
 mod doors;
 mod group;
@@ -25,6 +26,7 @@ pub(crate) mod meters;
 mod options;
 mod reload;
 mod store;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +41,16 @@ use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::time::Clock;
 use postrider_outbox::{DirLock, Outbox, Salvaged};
 use postrider_scheduler::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use self::certificate::{Files, Renewal};
 use self::dispatch::Dispatch;
-pub(crate) use self::doors::unreachable;
 use self::doors::{Doors, Listeners, Rooms};
 use self::health::Checks;
 pub(crate) use self::reload::reload;
 use self::store::Threads;
+pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{DISK_FULL_HINT, Failure};
@@ -64,6 +68,9 @@ pub(crate) struct Server {
     dispatch: Dispatch,
     threads: Threads,
     upkeep: JoinHandle<()>,
+    renewing: Option<JoinHandle<()>>,
+    /// Asks for the certificate to be read anew.
+    renew: Arc<Notify>,
     drain: Duration,
     /// Given back last, when nothing works on the directory any more.
     _lock: DirLock,
@@ -78,6 +85,7 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let lock = store::lock(&config.data_dir)?;
         let token_secret = secrets::find_or_make_token_secret(config)?;
+        let renewal = Files::of(config).map(|files| Renewal::new(files, Arc::clone(&clock))).transpose()?;
         let listeners = Listeners::bind(config).await?;
         let dispatcher = Dispatcher::new(options::dispatcher(config)?, Arc::clone(&clock))?;
 
@@ -106,13 +114,17 @@ impl Server {
         };
         let render_metrics = health::renderer(config, outbox, dispatch.scheduler.clone(), recorder.clone());
         listeners.log()?;
-        let rooms = Rooms { api, accept: ports.accept, health: ports.health, render_metrics, org };
+        let tls = renewal.as_ref().map(Renewal::tls);
+        let rooms = Rooms { api, accept: ports.accept, health: ports.health, render_metrics, org, tls };
+        let renew = Arc::new(Notify::new());
         Ok(Self {
             doors: Doors::open(config, listeners, rooms),
             checks,
             dispatch,
             threads,
             upkeep: tokio::spawn(meters::upkeep(recorder)),
+            renewing: renewal.map(|renewal| tokio::spawn(renewal.run(Arc::clone(&renew)))),
+            renew,
             drain: options::drain(config),
             _lock: lock,
         })
@@ -121,6 +133,11 @@ impl Server {
     /// Takes over other rules for endpoints whose policies say nothing else.
     pub(crate) fn set_rules(&self, config: &Config) {
         self.dispatch.scheduler.set_rules(options::rules(config));
+    }
+
+    /// Reads the TLS certificate anew, if there is one. A bad one is told in the log, and the present one stays.
+    pub(crate) fn renew_certificate(&self) {
+        self.renew.notify_one();
     }
 
     /// Waits until a part ends by itself, which it never should.
@@ -143,6 +160,9 @@ impl Server {
         let stopped = self.threads.stop(STORE_STOP).await;
         self.doors.close().await;
         self.upkeep.abort();
+        if let Some(renewing) = self.renewing {
+            renewing.abort();
+        }
         if stopped.is_ok() {
             tracing::info!("stopped");
         }
@@ -165,10 +185,11 @@ impl Server {
 
 /// What a start would refuse of a configuration that is valid by itself: it
 /// names something that this machine does not have.
-pub(crate) fn problems(config: &Config) -> Vec<String> {
+pub(crate) fn problems(config: &Config) -> Vec<Failure> {
     let [api_group, ingest_group] = doors::groups(config);
-    let found = [options::dispatcher(config).err(), api_group.err(), ingest_group.err()];
-    found.into_iter().flatten().map(|failure| failure.error).collect()
+    let certificate = Files::of(config).and_then(|files| files.read().err());
+    let found = [options::dispatcher(config).err(), certificate, api_group.err(), ingest_group.err()];
+    found.into_iter().flatten().collect()
 }
 
 /// Makes a damaged store usable again.
@@ -235,12 +256,14 @@ mod tests {
     #[test]
     fn what_this_machine_does_not_have_is_named_all_at_once() {
         let mut config = Config::default();
-        assert_eq!(problems(&config), Vec::<String>::new());
+        assert!(problems(&config).is_empty());
+        config.api_tls.cert = Some("/nonexistent".into());
+        config.api_tls.key = Some("/nonexistent".into());
         config.dispatch.ca_file = Some("/nonexistent".into());
         config.api.socket_group = Some("no such group".into());
         config.ingest.socket_group = Some("nor this".into());
         let found = problems(&config);
-        let keys = found.iter().filter_map(|problem| problem.split(':').next()).collect::<Vec<_>>();
-        assert_eq!(keys, ["dispatch.ca_file", "api.socket_group", "ingest.socket_group"], "{found:?}");
+        let keys = found.iter().filter_map(|problem| problem.error.split(':').next()).collect::<Vec<_>>();
+        assert_eq!(keys, ["dispatch.ca_file", "api.tls.cert", "api.socket_group", "ingest.socket_group"], "{found:?}");
     }
 }

@@ -21,13 +21,15 @@ impl CheckConfig {
         let loaded = context.load()?;
         let problems = wiring::problems(&loaded.config);
         if !problems.is_empty() {
-            return Err(Failure::usage(Problems(problems)));
+            let hints = problems.iter().flat_map(|problem| problem.hints.clone()).collect();
+            let errors = problems.into_iter().map(|problem| problem.error).collect();
+            return Err(Failure { hints, ..Failure::usage(Problems(errors)) });
         }
         match context.output.json {
             true => context.output.line(config::effective_json(&loaded))?,
             false => context.output.text(config::effective(&loaded))?,
         }
-        for warning in wiring::unreachable(&loaded.config) {
+        for warning in wiring::warnings(&loaded.config) {
             context.output.note(format!("warning: {warning}"));
         }
         context.output.note("the configuration is fine");

@@ -17,7 +17,8 @@ use crate::wiring::{self, Server};
                         SIGTERM and SIGINT let requests in flight end, then stop it; a second one ends it at once.\n\
                         SIGHUP reads the configuration anew: these keys take effect at once, others at the next start:\n\
                         `retry.schedule`, `retry.jitter_percent`, `retry.max_age`, `retry.final_statuses`, `breaker.failures`, \
-                        `breaker.pause_min_ms`, `breaker.pause_max_ms`, `breaker.disable_after`, `rate.count`, `rate.per`, `rate.burst`, `log.level`."
+                        `breaker.pause_min_ms`, `breaker.pause_max_ms`, `breaker.disable_after`, `rate.count`, `rate.per`, `rate.burst`, `log.level`.\n\
+                        The certificate of `[api.tls]` is read anew as well; it is also when its files have changed."
 )]
 pub(crate) struct Serve {
     /// Accept events but deliver nothing until `postrider resume`
@@ -76,6 +77,7 @@ async fn serve(
                 Asked::Reload => {
                     present = wiring::reload(&present, sources, log_level);
                     server.set_rules(&present);
+                    server.renew_certificate();
                 }
             },
         }

@@ -44,6 +44,12 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         "metrics.listen",
         format!("is {}, the same as `api.listen`", config.metrics.listen),
     );
+    for (key, file, other, other_file) in [
+        ("api.tls.key", &config.api_tls.key, "api.tls.cert", &config.api_tls.cert),
+        ("api.tls.cert", &config.api_tls.cert, "api.tls.key", &config.api_tls.key),
+    ] {
+        rule(file.is_some() || other_file.is_none(), key, format!("is not set, but `{other}` is"));
+    }
     let (api, ingest) = (config.api_socket(), config.ingest_socket());
     rule(api != ingest, "ingest.socket", "is the same as `api.socket`".into());
     for (key, path) in [("api.socket", api), ("ingest.socket", ingest)] {

@@ -24,6 +24,7 @@ use super::value::{JwtSecret, LogLevel, Mode, Span, Value};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const MAX_REQUESTS: u64 = 1_000_000;
 const TEN_YEARS_S: u64 = 10 * 365 * 86_400;
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -38,7 +39,7 @@ settings! {
 
     /// The HTTP API.
     api: Api {
-        /// Where the HTTP API listens. Requests need a token here.
+        /// Where the HTTP API listens. Requests need a token here. Where others than this machine reach it, set `api.tls.cert`.
         listen: SocketAddr = loopback(8071);
         /// The HTTP API's Unix socket; at most 107 bytes. If not set, `api.sock` in the data directory,
         /// which is made for its owner only.
@@ -51,6 +52,33 @@ settings! {
         /// User ids that may use the HTTP API's socket besides the server's own user and root.
         /// The data directory is closed to them, so `api.socket` must lie elsewhere.
         allow_uids: Vec<u32> = vec![];
+        /// Requests a second of one token over TCP; further ones get 429. 0 is no limit.
+        requests_per_second_per_token: u64 = 0, in 0..=MAX_REQUESTS;
+        /// How many of them may come at once after a quiet time. If not set, as many as in a second.
+        request_burst_per_token: Option<u64> = None, in 1..=MAX_REQUESTS;
+        /// Requests a second of one address over TCP, of those that need a token; further ones get 429. 0 is no limit.
+        /// Addresses of IPv6 count together by their first 64 bits.
+        requests_per_second_per_address: u64 = 0, in 0..=MAX_REQUESTS;
+        /// How many of them may come at once after a quiet time. If not set, as many as in a second.
+        request_burst_per_address: Option<u64> = None, in 1..=MAX_REQUESTS;
+        /// Requests a second of one address over TCP without a good token; further ones get 429, and so do tokens that
+        /// were not seen before. 0 is no limit.
+        refusals_per_second_per_address: u64 = 10, in 0..=MAX_REQUESTS;
+        /// How many of them may come at once after a quiet time.
+        refusal_burst_per_address: u64 = 50, in 1..=MAX_REQUESTS;
+        /// Networks of proxies in front that speak TLS with the clients. A request from one of them counts for the last
+        /// address in its `x-forwarded-for` that is not in these networks.
+        trusted_proxies: Vec<IpNet> = vec![];
+    }
+
+    /// TLS for the HTTP API over TCP. Both files are read again at SIGHUP, and by themselves when they have changed.
+    api_tls: ApiTls {
+        /// A file with the certificate in PEM form, and after it those that lead from it to an authority. If it is set,
+        /// only TLS is spoken at `api.listen`.
+        cert: Option<PathBuf> = None;
+        /// A file with the certificate's private key in PEM form, not encrypted, that users outside of its group cannot
+        /// read.
+        key: Option<PathBuf> = None;
     }
 
     /// Events from local programs, one JSON object a line.
@@ -70,7 +98,7 @@ settings! {
 
     /// Figures for Prometheus.
     metrics: Metrics {
-        /// Where `/metrics` is served, without a token.
+        /// Where `/metrics` is served, without a token and without TLS.
         listen: SocketAddr = loopback(8072);
     }
 

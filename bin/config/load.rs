@@ -111,9 +111,13 @@ impl Loader {
     fn section(&mut self, file: &str, section: &str, members: &DeTable<'_>, place: &dyn Fn(usize) -> Option<usize>) {
         for (name, value) in in_file_order(members) {
             let offset = Spanned::span(name).start;
-            if let Some(line) = place(offset) {
-                let name = format!("{section}.{}", name.get_ref());
-                self.set(&format!("{file}:{line}"), &name, Raw::Toml(value.get_ref()));
+            let Some(line) = place(offset) else { continue };
+            let name = format!("{section}.{}", name.get_ref());
+            match value.get_ref() {
+                DeValue::Table(members) if SECTIONS.iter().any(|section| section.name == name) => {
+                    self.section(file, &name, members, place);
+                }
+                value => self.set(&format!("{file}:{line}"), &name, Raw::Toml(value)),
             }
         }
     }
@@ -177,8 +181,7 @@ fn in_file_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Spanned<DeString<'i
 
 fn key_of_env(variable: &str) -> Option<String> {
     let name = variable.strip_prefix(ENV_PREFIX)?;
-    let (section, key) = name.split_once("__")?;
-    Some(format!("{section}.{key}").to_lowercase())
+    name.contains("__").then(|| name.replace("__", ".").to_lowercase())
 }
 
 fn suggestion(name: &str) -> String {
@@ -193,7 +196,7 @@ fn suggestion(name: &str) -> String {
 /// section, or right in a wrong one.
 fn likeness(key: &Key, name: &str) -> f64 {
     let (own_section, own_name) = key.parts();
-    let (section, name) = name.split_once('.').unwrap_or(("", name));
+    let (section, name) = name.rsplit_once('.').unwrap_or(("", name));
     let of_name = strsim::jaro_winkler(own_name, name);
     if of_name == 1.0 { 1.0 } else { of_name * strsim::jaro_winkler(own_section, section) }
 }

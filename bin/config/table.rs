@@ -41,7 +41,7 @@ impl Key {
 
     /// The section's name and the key's name in it.
     pub(crate) fn parts(&self) -> (&'static str, &'static str) {
-        self.name.split_once('.').unwrap_or(("", self.name))
+        self.name.rsplit_once('.').unwrap_or(("", self.name))
     }
 
     /// What is allowed, in words, if it is a number or a length of time.
@@ -128,7 +128,7 @@ macro_rules! settings {
 
         /// The sections in the order of the documentation.
         pub(crate) static SECTIONS: &[Section] = &[
-            $( Section { name: stringify!($section), doc: concat!($($section_doc),+) }, )*
+            $( Section { name: settings!(@name $section), doc: concat!($($section_doc),+) }, )*
         ];
 
         /// All keys, section after section.
@@ -144,7 +144,7 @@ macro_rules! settings {
                 is_same: |one, other| one.$top == other.$top,
             }, )*
             $( $( Key {
-                name: concat!(stringify!($section), ".", stringify!($key)),
+                name: concat!(settings!(@name $section), ".", stringify!($key)),
                 doc: concat!($($doc),+),
                 kind: <$type as Value>::TYPE,
                 range: settings!(@range $($range)?),
@@ -155,6 +155,9 @@ macro_rules! settings {
             }, )* )*
         ];
     };
+    // A section within another one, which no identifier can name.
+    (@name api_tls) => { "api.tls" };
+    (@name $section:ident) => { stringify!($section) };
     (@range) => { None };
     (@range $range:expr) => { Some($range) };
     (@reload) => { false };

@@ -63,6 +63,25 @@ fn all_problems_are_reported_at_once_with_their_places() {
 }
 
 #[test]
+fn a_section_may_lie_within_another() {
+    let expected = Some(std::path::Path::new("c.pem"));
+    let of = |loaded: Loaded| loaded.config.api_tls.cert;
+    for toml in ["[api.tls]\ncert = \"c.pem\"\nkey = \"k\"", "[api]\ntls = { cert = \"c.pem\", key = \"k\" }"] {
+        assert_eq!(of(loaded(toml, &[], &[])).as_deref(), expected);
+    }
+    let env = [("POSTRIDER_API__TLS__CERT", "c.pem")];
+    assert_eq!(of(loaded("", &env, &[("api.tls.key", "k")])).as_deref(), expected);
+    assert_eq!(
+        problems("[api.tls]\ncrt = 1\n", &[("POSTRIDER_API__TLS__KEYS", "k")], &[("api.tls", "k")]),
+        [
+            "FILE:2: api.tls.crt: unknown key; did you mean `api.tls.cert`?",
+            "POSTRIDER_API__TLS__KEYS: api.tls.keys: unknown key; did you mean `api.tls.key`?",
+            "--set: api.tls: unknown key",
+        ]
+    );
+}
+
+#[test]
 fn every_bad_member_of_a_list_is_named_and_numbers_say_what_is_wrong_with_them() {
     let toml = "[api]\nallow_uids = [-1, 7, \"x\"]\n[limits]\nin_flight = -3\nlane_window = 0x1_0000_0000_0000_0000\n";
     let found = problems(toml, &[("POSTRIDER_DISPATCH__ALLOW_NETWORKS", "a, ::1, b")], &[("stop.drain_ms", "-5")]);
@@ -244,6 +263,8 @@ fn keys_that_contradict_each_other_are_refused() {
         ("limits.line_bytes = 1024".into(), "limits.line_bytes"),
         ("journal.segment_bytes = 1048576".into(), "journal.segment_bytes"),
         ("metrics.listen = \"127.0.0.1:8071\"".into(), "metrics.listen"),
+        ("[api.tls]\ncert = \"c.pem\"".into(), "api.tls.key"),
+        ("[api.tls]\nkey = \"k.pem\"".into(), "api.tls.cert"),
     ] {
         let found = problems(&toml, &[], &[]);
         assert!(found.iter().any(|problem| problem.contains(&format!("{key}: "))), "{toml}: {found:?}");

@@ -2,11 +2,11 @@
 //! metrics.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_api::tls::Tls;
 use postrider_api::{Api, Listener, RenderMetrics, Service, TrustedUsers};
 use postrider_ingest::socket::{self, BindError};
 use postrider_model::id::OrgId;
@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::warnings::warnings;
 use super::{group, options};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -35,7 +36,7 @@ impl Listeners {
         let (api_path, ingest_path) = (config.api_socket(), config.ingest_socket());
         let [api_group, ingest_group] = groups(config);
         let (api_group, ingest_group) = (api_group?, ingest_group?);
-        for warning in unreachable(config) {
+        for warning in warnings(config) {
             tracing::warn!("{warning}");
         }
         Ok(Self {
@@ -67,14 +68,6 @@ pub(super) fn groups(config: &Config) -> [Result<Option<u32>, Failure>; 2] {
         .map(|(key, group)| group::find(key, group.as_deref()))
 }
 
-/// A warning for each socket that other users may use but cannot reach.
-pub(crate) fn unreachable(config: &Config) -> Vec<String> {
-    // It is made 0700; whoever has opened it since knows what they do.
-    let is_open = std::fs::metadata(&config.data_dir).is_ok_and(|dir| dir.permissions().mode() & 0o011 != 0);
-    let keys = config.unreachable_sockets().into_iter().filter(|_| !is_open);
-    keys.map(|key| format!("{key}: other users cannot enter the data directory; name a path elsewhere")).collect()
-}
-
 async fn bind_tcp(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
         let failure = Failure::system(format_args!("failed to listen on {address}"), &error);
@@ -103,6 +96,8 @@ pub(super) struct Rooms {
     pub(super) health: Arc<dyn Health>,
     pub(super) render_metrics: RenderMetrics,
     pub(super) org: OrgId,
+    /// What the HTTP API's door over TCP speaks, if it is TLS.
+    pub(super) tls: Option<Tls>,
 }
 
 /// The doors, open. The metrics' closes last, so that one can watch the end.
@@ -123,7 +118,11 @@ impl Doors {
         let users =
             TrustedUsers { own_uid: rustix::process::geteuid().as_raw(), allow_uids: config.api.allow_uids.clone() };
         let routes = Arc::new(postrider_api::router(rooms.api));
-        let over_tcp = Service::new(Listener::Tcp(listeners.api), Arc::clone(&routes), door.clone());
+        let at_tcp = match rooms.tls {
+            Some(tls) => Listener::Tls(listeners.api, tls),
+            None => Listener::Tcp(listeners.api),
+        };
+        let over_tcp = Service::new(at_tcp, Arc::clone(&routes), door.clone());
         let over_unix = Service::new(Listener::Unix(listeners.api_socket, users), routes, door.clone());
         let ingest = postrider_ingest::Service::new(options::ingest(config), rooms.accept, rooms.org);
         let metrics = Arc::new(postrider_api::metrics_router(rooms.render_metrics, rooms.health));

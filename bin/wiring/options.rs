@@ -1,7 +1,9 @@
 //! What each part is told, out of the configuration.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use postrider_api::RequestRate;
 use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Rules};
 use postrider_model::rate::Rate;
@@ -34,13 +36,28 @@ pub(super) fn api_door(config: &Config) -> postrider_api::Options {
     postrider_api::Options {
         max_connections: size(config.limits.client_connections),
         drain_timeout: usual.drain_timeout.min(drain(config)),
+        proxies: config.api.trusted_proxies.iter().copied().collect(),
         ..usual
     }
 }
 
 /// What a request to the HTTP API may cost.
 pub(super) fn api_limits(config: &Config) -> postrider_api::Limits {
-    postrider_api::Limits { body_bytes: size(config.limits.body_bytes), ..Default::default() }
+    let api = &config.api;
+    postrider_api::Limits {
+        body_bytes: size(config.limits.body_bytes),
+        requests_per_token: request_rate(api.requests_per_second_per_token, api.request_burst_per_token),
+        requests_per_address: request_rate(api.requests_per_second_per_address, api.request_burst_per_address),
+        refusals_per_address: request_rate(api.refusals_per_second_per_address, Some(api.refusal_burst_per_address)),
+        ..Default::default()
+    }
+}
+
+/// 0 is no limit.
+fn request_rate(per_second: u64, burst: Option<u64>) -> Option<RequestRate> {
+    let per_second = NonZeroU32::new(number(per_second))?;
+    let burst = burst.and_then(|burst| NonZeroU32::new(number(burst))).unwrap_or(per_second);
+    Some(RequestRate { per_second, burst })
 }
 
 /// The ingest socket.
@@ -181,6 +198,15 @@ mod tests {
         assert_eq!(dispatch_threads(&config), 3);
         config.dispatch.connections_per_host = 2;
         assert_eq!(dispatch_threads(&config), 2);
+    }
+
+    #[test]
+    fn a_burst_is_as_large_as_a_second_unless_it_is_set() {
+        let shown =
+            |per_second, burst| request_rate(per_second, burst).map(|rate| (rate.per_second.get(), rate.burst.get()));
+        assert_eq!(shown(0, Some(5)), None);
+        assert_eq!(shown(20, None), Some((20, 20)));
+        assert_eq!(shown(20, Some(5)), Some((20, 5)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod deliveries;
 mod disk_full;
 mod doors;
 mod endings;
+mod exposure;
 mod expunge;
 mod fan_out;
 mod faults;

@@ -1,5 +1,7 @@
 //! Who asks, and what they may reach.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -9,7 +11,8 @@ use postrider_model::id::{AppId, OrgId};
 
 use crate::Context;
 use crate::error::ApiError;
-use crate::token::Subject;
+use crate::known_tokens;
+use crate::token::{Subject, TokenError};
 
 /// The door that a request came through. The server puts it beside each
 /// request; without it a request is treated as one from TCP.
@@ -17,6 +20,8 @@ use crate::token::Subject;
 pub enum Door {
     /// TCP: a token is needed.
     Tcp,
+    /// The same, from this address, of which requests may be limited.
+    TcpFrom(IpAddr),
     /// A Unix socket.
     Unix {
         /// The peer's user is one of those that need no token.
@@ -38,6 +43,10 @@ impl FromRequestParts<Context> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        // Found already by who looks whether the request came before.
+        if let Some(caller) = parts.extensions.get() {
+            return Ok(*caller);
+        }
         Self::of(context, parts.extensions.get().copied().unwrap_or(Door::Tcp), &parts.headers)
     }
 }
@@ -45,18 +54,19 @@ impl FromRequestParts<Context> for Caller {
 impl Caller {
     /// Who asks, through this door and with these headers.
     pub(crate) fn of(context: &Context, door: Door, headers: &HeaderMap) -> Result<Self, ApiError> {
+        context.callers().admit(door)?;
         let mut default_org = None;
         context.ports.configure.with_config(&mut |config| default_org = config.default_org());
         let (org, only) = match (headers.get(AUTHORIZATION), door) {
-            (Some(header), _) => match bearer(context, header.as_bytes())? {
+            (Some(header), _) => match bearer(context, door, header.as_bytes())? {
                 Subject::Org(org) => (org, None),
                 Subject::Application { org, app } => (org, Some(app)),
             },
             (None, Door::Unix { trusted: true }) => {
                 (default_org.ok_or_else(|| ApiError::internal(&"there is no default organisation"))?, None)
             }
-            (None, Door::Unix { trusted: false } | Door::Tcp) => {
-                return Err(ApiError::unauthorized("the header `authorization: Bearer <token>` is missing"));
+            (None, Door::Unix { trusted: false } | Door::Tcp | Door::TcpFrom(_)) => {
+                return Err(context.callers().refuse(door, "the header `authorization: Bearer <token>` is missing"));
             }
         };
         Ok(Self { org, only, is_default_org: Some(org) == default_org })
@@ -112,14 +122,28 @@ impl Caller {
     }
 }
 
-fn bearer(context: &Context, header: &[u8]) -> Result<Subject, ApiError> {
-    let refused = || ApiError::unauthorized("the token is not valid or has expired");
-    let (scheme, token) = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' ')).ok_or_else(refused)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(refused());
-    }
-    context.tokens().verify(token.trim(), context.clock.now()).map_err(|error| {
+fn bearer(context: &Context, door: Door, header: &[u8]) -> Result<Subject, ApiError> {
+    let (tokens, now) = (context.tokens(), context.clock.now());
+    let refused = || context.callers().refuse(door, "the token is not valid or has expired");
+    let token = token(header).ok_or_else(refused)?;
+    let refused_for = |error: TokenError| {
         tracing::debug!(%error, "token refused");
         refused()
-    })
+    };
+    let hash = known_tokens::hash(token).map_err(refused_for)?;
+    let subject = match tokens.known(&hash, now) {
+        Some(subject) => subject,
+        None => {
+            context.callers().may_try(door)?;
+            tokens.verify(token, hash, now).map_err(refused_for)?
+        }
+    };
+    context.callers().admit_token(door, hash)?;
+    Ok(subject)
+}
+
+/// The token in the header `authorization` (RFC 6750, section 2.1).
+fn token(header: &[u8]) -> Option<&str> {
+    let (scheme, token) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

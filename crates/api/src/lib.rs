@@ -71,6 +71,7 @@ mod attempt;
 mod attempted;
 mod auth;
 mod batch;
+mod callers;
 mod dead_letter;
 mod delivery;
 mod dispatch;
@@ -100,6 +101,7 @@ mod policy;
 mod poller;
 mod portal;
 mod precheck;
+mod rate_limit;
 mod router;
 mod routes;
 mod schema;
@@ -109,10 +111,12 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod time;
+pub mod tls;
 pub mod token;
 mod unread;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -127,11 +131,13 @@ use url::Url;
 
 pub use auth::Door;
 pub use openapi::openapi_json;
+pub use rate_limit::RequestRate;
 pub use router::{metrics_router, router};
 pub use routes::Routes;
 pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
 
+use crate::callers::Callers;
 use crate::error::ApiError;
 use crate::known_tokens::KnownTokens;
 
@@ -173,7 +179,20 @@ pub struct Limits {
     pub body_read_timeout: Duration,
     /// Reads from the store at once; further ones wait.
     pub queries: usize,
+    /// Requests of one token over TCP; further ones are refused.
+    pub requests_per_token: Option<RequestRate>,
+    /// Requests of one address over TCP, of those that need a token; further ones are refused.
+    pub requests_per_address: Option<RequestRate>,
+    /// Requests of one address over TCP without a good token; then even good ones
+    /// are refused there that were not seen before.
+    pub refusals_per_address: Option<RequestRate>,
 }
+
+/// Slow for who guesses, and plenty for who has forgotten a header.
+const REFUSALS: RequestRate = RequestRate {
+    per_second: NonZeroU32::new(10).expect("ten is not zero"),
+    burst: NonZeroU32::new(50).expect("fifty is not zero"),
+};
 
 impl Default for Limits {
     fn default() -> Self {
@@ -184,6 +203,9 @@ impl Default for Limits {
             bodies_bytes: 256 << 20,
             body_read_timeout: Duration::from_secs(20),
             queries: 32,
+            requests_per_token: None,
+            requests_per_address: None,
+            refusals_per_address: Some(REFUSALS),
         }
     }
 }
@@ -215,6 +237,7 @@ impl fmt::Debug for Context {
 pub(crate) struct Shared {
     api: Api,
     tokens: Arc<KnownTokens>,
+    callers: Arc<Callers>,
     queries: Arc<Semaphore>,
     /// One permit for each KiB of a body.
     bodies: Arc<Semaphore>,
@@ -242,12 +265,18 @@ impl Context {
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
         let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
-        Self(Arc::new(Shared { api, tokens, queries, bodies, bodies_kib, described: OnceLock::new() }))
+        let callers = Arc::new(Callers::new(&api.limits, &api.clock));
+        Self(Arc::new(Shared { api, tokens, callers, queries, bodies, bodies_kib, described: OnceLock::new() }))
     }
 
     /// Verifies tokens.
     pub(crate) fn tokens(&self) -> &KnownTokens {
         &self.0.tokens
+    }
+
+    /// Limits who asks.
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.0.callers
     }
 
     /// The description of the API, as it is served.

@@ -24,7 +24,7 @@ use postrider_model::ports::ControlError;
 use postrider_model::validate;
 use tower::Service as _;
 
-use crate::auth::{Caller, Door};
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{BatchBody, RawBody};
 use crate::routes::MESSAGES;
@@ -89,10 +89,9 @@ async fn answer_once(Repeatable { context, routes }: Repeatable, request: Reques
         return Ok(given(answered));
     }
     // What the first routing has noted would be in the way of the second.
-    let door = parts.extensions.remove::<Door>();
     parts.extensions.clear();
     parts.extensions.insert(body);
-    door.map(|door| parts.extensions.insert(door));
+    parts.extensions.insert(caller);
     let mut routes = routes.with_state(context.bound_to(&request));
     let response = routes.call(Request::from_parts(parts, axum::body::Body::empty())).await.into_response();
     // Of a batch that was taken in part, a retry takes in the rest.

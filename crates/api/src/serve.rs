@@ -1,21 +1,28 @@
 //! Serves routes at one door: a TCP or a Unix listener.
 //!
 //! ```text
-//!   listener --accept--> connection task --request--> routes
-//!      ^                   |        |
-//!   a free slot            |        +-- request_timeout: 503; what is left unread: thrown away
-//!   (max_connections)      +-- header_read_timeout, idle_timeout: closed
+//!   listener --accept--> connection task --handshake--> connection --request--> routes
+//!      ^                                      |             |          |
+//!   a free slot                               |             |          +-- request_timeout: 503; what is left
+//!   (max_connections)     handshake_timeout --+             |              unread: thrown away
+//!                                                           +-- header_read_timeout, idle_timeout: closed
 //! ```
 //!
 //! Over the limit clients wait in the listener's backlog, before anything of
 //! theirs is read. A connection whose first request has not begun within
 //! `header_read_timeout`, or that is without a request in progress for
 //! `idle_timeout` later on, is closed, whatever it did not send; so a slow client
-//! holds its slot for a known time only. After the stop signal no connection is taken, what is
+//! holds its slot for a known time only. A handshake is made in the connection's own task and slot, so
+//! who hangs in it holds up nobody. After the stop signal no connection is taken, what is
 //! in progress may end within `drain_timeout`, and the rest is cut.
+
+mod client;
+mod handshake;
+mod safe;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,15 +33,18 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use self::client::Client;
 use crate::activity::Activity;
 use crate::auth::Door;
 use crate::error::ApiError;
 use crate::routes::Routes;
+use crate::tls::Tls;
 use crate::unread::Unread;
 
 /// Bytes of a request's head at most; more is answered 431 (RFC 6585).
@@ -49,8 +59,10 @@ pub struct Options {
     pub max_connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// How long the head of a request may take to come in: from accepting the
-    /// connection, and in HTTP/1 from the end of the request before.
+    /// connection or the end of its handshake, and in HTTP/1 from the end of the request before.
     pub header_read_timeout: Duration,
     /// How long a connection may be without a request in progress.
     pub idle_timeout: Duration,
@@ -58,6 +70,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long requests in progress may go on after the stop signal.
     pub drain_timeout: Duration,
+    /// Networks of proxies, which say for whom a request is in `x-forwarded-for`.
+    pub proxies: Arc<[IpNet]>,
 }
 
 impl Default for Options {
@@ -65,10 +79,12 @@ impl Default for Options {
         Self {
             max_connections: 1_024,
             max_streams: 64,
+            handshake_timeout: Duration::from_secs(10),
             header_read_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            proxies: Arc::default(),
         }
     }
 }
@@ -93,6 +109,8 @@ impl TrustedUsers {
 pub enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
+    /// A TCP port where only TLS is spoken.
+    Tls(TcpListener, Tls),
     /// A Unix socket, and who needs no token there.
     Unix(UnixListener, TrustedUsers),
 }
@@ -106,7 +124,7 @@ pub struct Service {
 }
 
 enum Accepted {
-    Tcp(TcpStream),
+    Tcp(TcpStream, SocketAddr),
     Unix(UnixStream, Door),
 }
 
@@ -132,18 +150,17 @@ impl Service {
                 _ = stop.wait_for(|stop| *stop) => break,
                 next = next => next,
             };
-            match accepted {
-                Ok(Accepted::Tcp(stream)) => {
-                    let serving =
-                        serve_connection(stream, Door::Tcp, Arc::clone(&routes), options.clone(), stop.clone());
-                    connections.spawn(async move { (serving.await, slot).0 });
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    after_failed_accept(&error).await;
+                    continue;
                 }
-                Ok(Accepted::Unix(stream, door)) => {
-                    let serving = serve_connection(stream, door, Arc::clone(&routes), options.clone(), stop.clone());
-                    connections.spawn(async move { (serving.await, slot).0 });
-                }
-                Err(error) => after_failed_accept(&error).await,
-            }
+            };
+            let tls = listener.tls().cloned();
+            let (routes, options, stop) = (Arc::clone(&routes), options.clone(), stop.clone());
+            let serving = serve(accepted, tls, routes, options, stop);
+            connections.spawn(async move { (serving.await, slot).0 });
             while let Some(ended) = connections.try_join_next() {
                 report(ended);
             }
@@ -155,12 +172,21 @@ impl Service {
     }
 }
 
+impl Listener {
+    const fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Tls(_, tls) => Some(tls),
+            Self::Tcp(_) | Self::Unix(..) => None,
+        }
+    }
+}
+
 async fn accept(listener: &Listener) -> io::Result<Accepted> {
     match listener {
-        Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+        Listener::Tcp(listener) | Listener::Tls(listener, _) => {
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Accepted::Tcp(stream))
+            Ok(Accepted::Tcp(stream, peer))
         }
         Listener::Unix(listener, users) => {
             let (stream, _) = listener.accept().await?;
@@ -186,9 +212,35 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+async fn serve(
+    accepted: Accepted,
+    tls: Option<Tls>,
+    routes: Arc<Routes>,
+    options: Options,
+    mut stop: watch::Receiver<bool>,
+) {
+    match (accepted, tls) {
+        (Accepted::Unix(stream, door), _) => {
+            serve_connection(stream, Client { door, over_tls: false }, routes, options, stop).await;
+        }
+        (Accepted::Tcp(stream, peer), None) => {
+            let client = Client { door: Door::TcpFrom(peer.ip()), over_tls: false };
+            serve_connection(stream, client, routes, options, stop).await;
+        }
+        (Accepted::Tcp(stream, peer), Some(tls)) => {
+            let client = Client { door: Door::TcpFrom(peer.ip()), over_tls: true };
+            // Boxed, so that a connection without TLS does not take the room of one with it.
+            let shaking = Box::pin(handshake::shake(stream, &tls, options.handshake_timeout, &mut stop));
+            if let Some(stream) = shaking.await {
+                serve_connection(Box::new(stream), client, routes, options, stop).await;
+            }
+        }
+    }
+}
+
 async fn serve_connection<IO>(
     io: IO,
-    door: Door,
+    client: Client,
     routes: Arc<Routes>,
     options: Options,
     mut stop: watch::Receiver<bool>,
@@ -198,7 +250,8 @@ async fn serve_connection<IO>(
     let activity = Activity::default();
     let service = service_fn(|request| {
         let in_progress = activity.begin();
-        let answer = answer(Arc::clone(&routes), door, options.request_timeout, request);
+        let door = client.door(request.headers(), &options.proxies);
+        let answer = answer(Arc::clone(&routes), door, client.over_tls, options.request_timeout, request);
         async move { (answer.await, in_progress).0 }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -221,25 +274,28 @@ async fn serve_connection<IO>(
     }
     connection.as_mut().graceful_shutdown();
     if tokio::time::timeout(options.drain_timeout, connection).await.is_err() {
-        tracing::debug!(?door, "connection cut: it did not end in time");
+        tracing::debug!(?client, "connection cut: it did not end in time");
     }
 }
 
 async fn answer(
     routes: Arc<Routes>,
     door: Door,
+    over_tls: bool,
     limit: Duration,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let (request, unread) = Unread::of(request);
     let answered = tokio::time::timeout(limit, routes.answer(door, request)).await;
     unread.discard().await;
-    Ok(answered.unwrap_or_else(|_| {
+    let mut answer = answered.unwrap_or_else(|_| {
         let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
         let detail = "the request took too long; it may have been carried out".to_owned();
         let retry_after = Some(Duration::from_secs(1));
         ApiError::Problem { status, code, detail, retry_after }.into_response()
-    }))
+    });
+    safe::add(answer.headers_mut(), over_tls);
+    Ok(answer)
 }
 
 #[cfg(test)]

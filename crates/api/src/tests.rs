@@ -8,6 +8,7 @@ mod application;
 mod attempt;
 mod attempted;
 mod batch;
+mod callers;
 mod client;
 mod delivery;
 mod docs;

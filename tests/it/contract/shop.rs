@@ -49,7 +49,11 @@ impl Names {
 
 impl Shop {
     pub(super) async fn open() -> Self {
-        let setup = Setup::new().set("limits.body_bytes", "8192").set("retry.schedule", "0");
+        // Every operation is asked without a token and is to say why it is refused.
+        let setup = Setup::new()
+            .set("limits.body_bytes", "8192")
+            .set("retry.schedule", "0")
+            .set("api.refusals_per_second_per_address", "0");
         let (server, receiver) = (setup.start().await, Receiver::start().await);
         let api = server.api();
         let token = server.run(&["token", "create", "--org", "org_0ERdjjO8mz4LTB1vMSiOjvaTlO7"]).json();

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
@@ -40,11 +41,13 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
     responses((status = 200, description = "A page that loads nothing from elsewhere", body = String, content_type = "text/html")),
 )]
 pub(crate) async fn get(State(context): State<Context>) -> impl IntoResponse {
-    let headers: [(HeaderName, HeaderValue); 4] = [
+    let headers: [(HeaderName, HeaderValue); 5] = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        // For browsers that do not know `frame-ancestors`.
+        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     ];
     (headers, context.docs())
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+const TCP: Client = Client { door: Door::Tcp, over_tls: false };
 const REQUEST: &[u8] = b"GET /door HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn app() -> Router {
@@ -23,7 +24,7 @@ fn app() -> Router {
 fn connect(router: Router) -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
     let (client, server) = tokio::io::duplex(64 * 1_024);
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(serve_connection(server, Door::Tcp, Arc::new(router.into()), Options::default(), stopped));
+    let task = tokio::spawn(serve_connection(server, TCP, Arc::new(router.into()), Options::default(), stopped));
     (client, task, stop)
 }
 
@@ -48,6 +49,28 @@ async fn a_client_that_sends_nothing_or_little_is_closed() {
         let drain = if start.starts_with(b"PRI *") { drain_timeout } else { Duration::ZERO };
         let (held, allowed) = (begun.elapsed(), header_read_timeout + drain + Duration::from_millis(10));
         assert!(held <= allowed, "{held:?} after {:?}", start.escape_ascii().to_string());
+    }
+}
+
+/// Nothing, and the beginning of a handshake.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_in_the_handshake_is_closed() {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (key.cert.pem(), key.signing_key.serialize_pem());
+    let certificate = crate::tls::Certificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let listener = Listener::Tls(listener, Tls::new(certificate));
+    tokio::spawn(Service::new(listener, Arc::new(app().into()), Options::default()).run(stopped));
+    for start in [&b""[..], &[22, 3, 1, 2, 0, 1]] {
+        let begun = tokio::time::Instant::now();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(start).await.unwrap();
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.unwrap();
+        let allowed = Options::default().handshake_timeout + Duration::from_millis(10);
+        assert!(said.is_empty() && begun.elapsed() <= allowed, "{said:?} {:?}", begun.elapsed());
     }
 }
 
@@ -202,8 +225,7 @@ async fn a_refusal_is_read_by_a_client_that_is_still_sending() {
         let (client, server) = UnixStream::pair().unwrap();
         let (_stop, stopped) = watch::channel(false);
         let router = Router::new().route("/door", refuse.clone());
-        let task =
-            tokio::spawn(serve_connection(server, Door::Tcp, Arc::new(router.into()), Options::default(), stopped));
+        let task = tokio::spawn(serve_connection(server, TCP, Arc::new(router.into()), Options::default(), stopped));
         let (mut answer, mut request) = client.into_split();
         let body = vec![b' '; if expect.is_empty() { 4 << 20 } else { 0 }];
         let head = format!("POST /door HTTP/1.1\r\nhost: x\r\n{expect}content-length: {}\r\n\r\n", 4 << 20);

@@ -31,6 +31,19 @@ pub(super) fn token_of(org: OrgId) -> String {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::limited(|_| {})
+    }
+
+    /// The same with other limits.
+    pub(super) fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits {
+            body_bytes: BODY_LIMIT,
+            envelope_bytes: 500,
+            batch_bytes: 60_000,
+            bodies_bytes: 1_500,
+            ..Limits::default()
+        };
+        change(&mut limits);
         let fake = Arc::new(Fake::default());
         fake.state().config.apply(&ConfigChange::DefaultOrg(org(1)));
         let api = Api {
@@ -40,13 +53,7 @@ impl World {
                 (url.host_str() == Some("127.0.0.1")).then(|| "leads to a private address".to_owned())
             }),
             clock: Arc::new(Still),
-            limits: Limits {
-                body_bytes: BODY_LIMIT,
-                envelope_bytes: 500,
-                batch_bytes: 60_000,
-                bodies_bytes: 1_500,
-                ..Limits::default()
-            },
+            limits,
         };
         Self { fake, routes: Arc::new(router(api)), token: token_of(org(1)) }
     }

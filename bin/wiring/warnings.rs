@@ -1,0 +1,90 @@
+//! What a configuration may say, though it is hardly what was meant.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::config::Config;
+
+/// A sentence for each, which says what to do.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    unreachable(config).into_iter().chain(open_api(config)).chain(open_metrics(config)).collect()
+}
+
+/// Sockets that other users may use but cannot reach.
+fn unreachable(config: &Config) -> Vec<String> {
+    // It is made 0700; whoever has opened it since knows what they do.
+    let is_open = std::fs::metadata(&config.data_dir).is_ok_and(|dir| dir.permissions().mode() & 0o011 != 0);
+    let keys = config.unreachable_sockets().into_iter().filter(|_| !is_open);
+    keys.map(|key| format!("{key}: other users cannot enter the data directory; name a path elsewhere")).collect()
+}
+
+/// Tokens and payloads that go over a network in clear.
+fn open_api(config: &Config) -> Option<String> {
+    let api = &config.api;
+    let is_in_clear = is_wide(api.listen) && config.api_tls.cert.is_none() && api.trusted_proxies.is_empty();
+    is_in_clear.then(|| {
+        format!(
+            "api.listen: other machines reach {} without TLS, so that tokens and payloads can be read on the way; set \
+             `api.tls.cert` and `api.tls.key`, or listen on 127.0.0.1, or name the proxies that speak TLS in front in \
+             `api.trusted_proxies`",
+            api.listen
+        )
+    })
+}
+
+/// Figures that everybody can read.
+fn open_metrics(config: &Config) -> Option<String> {
+    let at = config.metrics.listen;
+    is_wide(at).then(|| {
+        format!(
+            "metrics.listen: other machines reach {at} without a token and without TLS; listen on 127.0.0.1, or let a \
+             firewall keep away all but those that scrape"
+        )
+    })
+}
+
+/// Others than this machine reach it.
+const fn is_wide(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(change: impl FnOnce(&mut Config)) -> Vec<String> {
+        let mut config = Config::default();
+        change(&mut config);
+        let warnings = warnings(&config).into_iter();
+        warnings.map(|warning| warning.split(':').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().expect("an address with a port")
+    }
+
+    #[test]
+    fn what_leaves_the_machine_in_clear_is_told() {
+        assert_eq!(keys(|_| {}), Vec::<String>::new(), "the defaults are the loopback");
+        for wide in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert_eq!(keys(|config| config.api.listen = at(wide)), ["api.listen"], "{wide}");
+            assert_eq!(keys(|config| config.metrics.listen = at(wide)), ["metrics.listen"], "{wide}");
+        }
+        for narrow in ["127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(keys(|config| config.api.listen = at(narrow)), Vec::<String>::new(), "{narrow}");
+        }
+    }
+
+    #[test]
+    fn tls_here_or_at_a_proxy_is_enough() {
+        let with_tls = keys(|config| {
+            config.api.listen = at("0.0.0.0:1");
+            config.api_tls.cert = Some("c.pem".into());
+        });
+        let behind_a_proxy = keys(|config| {
+            config.api.listen = at("0.0.0.0:1");
+            config.api.trusted_proxies = vec!["10.0.0.2/32".parse().expect("a network")];
+        });
+        assert_eq!((with_tls, behind_a_proxy), (vec![], vec![]));
+    }
+}
