@@ -13,7 +13,7 @@ use crate::wiring::{self, Server};
 /// Starts the server
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  postrider serve\n  postrider serve --data-dir /var/lib/postrider --set api.listen=0.0.0.0:8071\n\n\
+    after_help = "Examples:\n  postrider serve\n  postrider serve --data-dir /var/lib/postrider --set api.listen=127.0.0.1:9071\n\n\
                         SIGTERM and SIGINT let requests in flight end, then stop it; a second one ends it at once.\n\
                         SIGHUP reads the configuration anew: these keys take effect at once, others at the next start:\n\
                         `retry.schedule`, `retry.jitter_percent`, `retry.max_age`, `retry.final_statuses`, `breaker.failures`, \

@@ -76,22 +76,25 @@ impl Files {
         let is_encrypted = key_text.windows(9).any(|part| part == b"ENCRYPTED");
         let (of, path, hint) = match error {
             CertificateError::NoCertificate | CertificateError::BadCertificate(_) => {
-                (CERT, &cert, format!("look at it with `openssl x509 -in {cert} -noout -text`"))
+                let hint = format!(
+                    "`openssl x509 -in {cert} -noout -text` shows a certificate; in PEM form it begins with \
+                     `-----BEGIN CERTIFICATE-----`"
+                );
+                (CERT, &cert, hint)
             }
-            CertificateError::NoKey if is_encrypted => {
+            CertificateError::NoKey | CertificateError::BadKey(_) if is_encrypted => {
                 (KEY, &key, format!("it is encrypted: `openssl pkey -in {key} -out NEW` takes the passphrase off"))
             }
             CertificateError::NoKey | CertificateError::BadKey(_) => {
-                (KEY, &key, format!("look at it with `openssl pkey -in {key} -noout -text_pub`"))
+                (KEY, &key, format!("`openssl pkey -in {key} -noout -text_pub` shows what key it is"))
             }
-            CertificateError::Mismatch => (
-                KEY,
-                &key,
-                format!(
+            CertificateError::Mismatch => {
+                let hint = format!(
                     "these print the same if they belong together: `openssl x509 -in {cert} -noout -pubkey` and \
                      `openssl pkey -in {key} -pubout`"
-                ),
-            ),
+                );
+                (KEY, &key, hint)
+            }
         };
         Failure::usage(format!("{of}: {path} {error}")).hint(hint)
     }
@@ -110,7 +113,10 @@ fn read(key: &str, path: &Path) -> Result<(Metadata, Zeroizing<Vec<u8>>), Failur
                 "the server's user needs to read it and to enter the directories above: `chgrp` it to the server's \
                  group, or copy it to where that user may look",
             ),
-            _ => failure.hint("a path that does not begin with `/` begins where the server is started"),
+            io::ErrorKind::NotFound if path.is_relative() => {
+                failure.hint("a path that does not begin with `/` begins where the server is started")
+            }
+            _ => failure.hint(format!("{CERT} and {KEY} name a file in PEM form each")),
         }
     };
     let file = File::open(path).map_err(failed)?;

@@ -19,6 +19,9 @@ use x509_cert::der::Decode as _;
 /// What is spoken within TLS, the better first (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// The keys that ring signs with.
+const KINDS: &str = "RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384 and Ed25519 can be";
+
 /// A certificate with its key and with the certificates that lead from it to an
 /// authority: fit to be served.
 pub struct Certificate {
@@ -77,6 +80,7 @@ impl Certificate {
         let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => CertificateError::Mismatch,
             rustls::Error::InvalidCertificate(error) => unreadable(&error),
+            rustls::Error::General(_) => CertificateError::BadKey(KINDS.to_owned()),
             error => CertificateError::BadKey(error.to_string()),
         })?;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
@@ -171,7 +175,7 @@ mod tests {
             (&certificate, "", "holds no private key in PEM form"),
             (&certificate, &certificate, "holds no private key in PEM form"),
             (&certificate, &encrypted, "holds no private key in PEM form"),
-            (&certificate, no_key, "holds a private key that cannot be used"),
+            (&certificate, no_key, "holds a private key that cannot be used: RSA of 2048 to 4096 bits, ECDSA on"),
             (&certificate, &other, "is not the key of the certificate"),
         ] {
             let error = Certificate::from_pem(certificate.as_bytes(), key.as_bytes()).expect_err(says).to_string();

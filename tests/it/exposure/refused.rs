@@ -30,9 +30,9 @@ async fn what_cannot_be_served_is_named_with_its_path_and_what_to_do() {
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     for (content, says) in [
         ((cert.as_str(), other.key.as_str()), ["key.pem is not the key of the certificate", "-noout -pubkey"]),
-        (("hello", &key), ["cert.pem holds no certificate in PEM form", "hint: look at it with `openssl x509"]),
+        (("hello", &key), ["cert.pem holds no certificate in PEM form", "hint: `openssl x509"]),
         ((&key, &key), ["cert.pem holds no certificate in PEM form", "api.tls.cert"]),
-        ((&cert, &cert), ["key.pem holds no private key in PEM form", "hint: look at it with `openssl pkey"]),
+        ((&cert, &cert), ["key.pem holds no private key in PEM form", "hint: `openssl pkey"]),
         ((&cert, &encrypted), ["key.pem holds no private key in PEM form", "takes the passphrase off"]),
     ] {
         let setup = Setup::new();
