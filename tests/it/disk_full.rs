@@ -156,7 +156,7 @@ async fn a_disk_that_is_full_again_and_again_loses_nothing_also_at_a_start() {
         let mut ingest = server.ingest().await;
         until("an event to be accepted again", async || (books.send(&mut ingest, 1, 20_000).await == 1).then_some(()))
             .await;
-        books.settle("when there is room again").await;
+        books.settle(&server, "when there is room again").await;
         server.stop().await;
     }
     let rounds = proof.rounds();

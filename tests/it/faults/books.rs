@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Arrival, Ingest, Receiver, Reply, Setup, until};
+use crate::support::{Arrival, DEADLINE, Ingest, LOOK_EVERY, Receiver, Reply, Server, Setup};
 
 /// The books of one test, over all its servers.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Books {
     fn arrive(&self, arrival: &Arrival) -> Reply {
         let body = String::from_utf8_lossy(&arrival.body);
         let mut pages = self.pages();
-        let read: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+        let read: Option<Value> = serde_json::from_str(&body).ok();
         let sent = read.and_then(|read| Some(payload(read["n"].as_u64()?, read["filler"].as_str()?.len())));
         if sent.is_none_or(|sent| sent != body) {
             pages.faults.push(format!("{} arrived with a body that was never sent: {body:.100}", arrival.id()));
@@ -67,7 +67,7 @@ impl Books {
     }
 
     /// The answer to an event; gives whether it was accepted.
-    pub(crate) fn answer(&self, n: u64, answer: &serde_json::Value) -> bool {
+    pub(crate) fn answer(&self, n: u64, answer: &Value) -> bool {
         let Some(id) = answer["id"].as_str() else { return false };
         let mut pages = self.pages();
         if let Some(other) = pages.accepted.insert(id.to_owned(), n) {
@@ -100,16 +100,36 @@ impl Books {
     }
 
     /// Accepted events that have not arrived.
-    fn missing(&self) -> usize {
+    fn missing(&self) -> Vec<String> {
         let pages = self.pages();
-        pages.accepted.keys().filter(|id| !pages.arrived.contains_key(*id)).count()
+        pages.accepted.keys().filter(|id| !pages.arrived.contains_key(*id)).cloned().collect()
     }
 
-    /// Waits until all that was accepted has arrived, with a server that runs.
-    pub(crate) async fn settle(&self, case: &str) {
-        until(format!("everything to arrive: {case}"), async || (self.missing() == 0).then_some(())).await;
+    /// Waits until all that was accepted has arrived from this server.
+    pub(crate) async fn settle(&self, server: &Server, case: &str) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        let all = async {
+            while !self.missing().is_empty() {
+                ticks.tick().await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, all).await.is_err() {
+            panic!("{case}: {}", self.what_is_missing(server).await);
+        }
         let faults = self.pages().faults.clone();
         assert!(faults.is_empty(), "{case}: {faults:#?}");
+    }
+
+    /// What the server says of the events that have not arrived.
+    async fn what_is_missing(&self, server: &Server) -> String {
+        let (missing, accepted, api) = (self.missing(), self.accepted(), server.api());
+        let waiting = api.call("GET", "/app/shop/delivery?limit=250", &Value::Null).await;
+        let mut text = format!("{} of {accepted} have not arrived; waiting: {waiting:?}", missing.len());
+        for id in missing.iter().take(3) {
+            let message = api.call("GET", &format!("/app/shop/msg/{id}?with_content=false"), &Value::Null).await;
+            text += &format!("\n{id}: {message:?}");
+        }
+        text
     }
 }
 
@@ -121,9 +141,9 @@ mod tests {
     fn what_was_accepted_and_has_not_arrived_is_missing() {
         let books = Books::default();
         assert!(books.answer(1, &json!({ "id": "msg_1" })) && !books.answer(2, &json!({ "error": {} })));
-        assert_eq!((books.accepted(), books.missing()), (1, 1));
+        assert_eq!((books.accepted(), books.missing().len()), (1, 1));
         books.pages().arrived.insert("msg_1".into(), 3);
-        assert_eq!((books.missing(), books.duplicates()), (0, 2));
+        assert_eq!((books.missing().len(), books.duplicates()), (0, 2));
         books.answer(3, &json!({ "id": "msg_1" }));
         assert_eq!(books.pages().faults.len(), 1);
     }

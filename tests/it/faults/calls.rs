@@ -121,7 +121,7 @@ async fn whatever_call_fails_what_was_accepted_arrives_after_the_next_start() {
             assert!(end == End::Killed || counted(&setup) < number, "{fault} at {number}: {end:?}");
         }
         let server = plain.start().await;
-        books.settle(&format!("{fault} at call {number}, {end:?}")).await;
+        books.settle(&server, &format!("{fault} at call {number}, {end:?}")).await;
         server.stop().await;
     }
     assert!(ends.contains_key(&End::Killed) && ends.len() > 1, "{ends:?}");

@@ -51,7 +51,7 @@ async fn while_the_disk_stalls_nobody_is_told_yes_and_memory_is_bounded() {
     let answer = first.try_answer().await.expect("the disk goes on");
     assert!(books.answer(n, &answer), "what waited is accepted: {answer}");
     assert_eq!(books.send(&mut first, 10, 1_000).await, 10);
-    books.settle("after the stall").await;
+    books.settle(&server, "after the stall").await;
     server.stop().await;
     proof.found(
         stall.as_secs(),

@@ -43,7 +43,7 @@ async fn without_a_file_to_open_nothing_is_lost_and_it_goes_on_by_itself() {
             (books.send(&mut fresh, 1, 500).await == 1).then_some(())
         })
         .await;
-        books.settle("after the files were free again").await;
+        books.settle(&server, "after the files were free again").await;
     }
     assert_eq!(server.metrics().await.sum("postrider_invariant_violations_total", ""), 0.0);
     server.stop().await;

@@ -32,7 +32,7 @@ async fn an_end_under_load_loses_nothing_and_nothing_arrives_twice() {
         assert_eq!(ended.code, Some(0), "round {round}: {ended:?}");
     }
     let server = setup.start().await;
-    books.settle("at the end").await;
+    books.settle(&server, "at the end").await;
     server.stop().await;
     let rounds = proof.rounds();
     proof.found(rounds, json!({ "accepted": books.accepted(), "lost": 0, "duplicates": books.duplicates() }));
@@ -65,7 +65,7 @@ async fn a_process_that_is_stopped_for_a_while_goes_on() {
         assert!(books.answer(*n, &answer), "{answer}");
     }
     assert_eq!(books.accepted(), numbers.len());
-    books.settle("after it went on").await;
+    books.settle(&server, "after it went on").await;
     server.stop().await;
     let seconds = proof.rounds();
     proof.found(seconds, json!({ "accepted": books.accepted(), "lost": 0 }));

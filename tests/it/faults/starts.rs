@@ -24,7 +24,7 @@ async fn a_start_can_be_killed_at_any_moment_and_the_next_one_comes_up() {
             let began = Instant::now();
             let server = setup.start().await;
             start_took = began.elapsed();
-            books.settle("before the next kills").await;
+            books.settle(&server, "before the next kills").await;
             let mut ingest = server.ingest().await;
             assert_eq!(books.send(&mut ingest, 50, 40_000).await, 50);
             server.kill().await;
@@ -37,7 +37,7 @@ async fn a_start_can_be_killed_at_any_moment_and_the_next_one_comes_up() {
     }
     assert!(before_ready * 2 >= proof.rounds(), "{before_ready} were killed before they were ready");
     let server = setup.start().await;
-    books.settle("at the end").await;
+    books.settle(&server, "at the end").await;
     assert_eq!(server.metrics().await.sum("postrider_invariant_violations_total", ""), 0.0);
     server.stop().await;
     let rounds = proof.rounds();

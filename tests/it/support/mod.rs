@@ -16,7 +16,7 @@ pub(crate) use self::metrics::Metrics;
 pub(crate) use self::receiver::{Arrival, Receiver, Reply};
 pub(crate) use self::server::{Ended, Server, Setup};
 pub(crate) use self::shim::build as build_shim;
-pub(crate) use self::wait::{DEADLINE, in_time, say, until};
+pub(crate) use self::wait::{DEADLINE, LOOK_EVERY, in_time, say, until};
 
 /// The binary under test.
 pub(crate) const POSTRIDER: &str = env!("CARGO_BIN_EXE_postrider");

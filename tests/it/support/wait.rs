@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Far more than anything here takes, on a slow machine with everything else running.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 /// Where nothing signals, one has to look again.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The result of something that is sure to come.
 #[track_caller]
