@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Ask(Ask),
     #[command(subcommand)]
     Token(commands::token::Token),
+    Doctor(commands::doctor::Doctor),
     Salvage(commands::salvage::Salvage),
     CheckConfig(commands::check_config::CheckConfig),
     #[command(subcommand)]

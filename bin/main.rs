@@ -14,6 +14,7 @@ mod exit;
 mod logging;
 mod open_files;
 mod output;
+mod progress;
 mod receiver;
 mod secrets;
 mod signals;

@@ -39,7 +39,7 @@ use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::time::Clock;
-use postrider_outbox::{DirLock, Outbox, Salvaged};
+use postrider_outbox::{DirLock, Examined, OpenError, Outbox, Salvaged};
 use postrider_scheduler::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -53,7 +53,7 @@ use self::store::Threads;
 pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::exit::{DISK_FULL_HINT, Failure};
+use crate::exit::{DISK_FULL_HINT, Exit, Failure};
 use crate::secrets;
 
 /// What the store gets to record what waits and to write a checkpoint.
@@ -199,6 +199,32 @@ pub(crate) fn problems(config: &Config) -> Vec<Failure> {
 pub(crate) fn salvage(config: &Config) -> Result<Salvaged, Failure> {
     let _lock = store::lock(&config.data_dir)?;
     store::salvage(config, &SystemClock::new())
+}
+
+/// What a start would find in the data directory; changes nothing. `progress` is told
+/// how many of how many segments were read.
+///
+/// # Errors
+/// There is no store in it, its key is not the one, or the file system fails.
+pub(crate) fn examine(config: &Config, progress: &mut dyn FnMut(usize, usize)) -> Result<Examined, Failure> {
+    store::examine(config, Arc::new(SystemClock::new()), progress)
+}
+
+/// Takes the data directory, as a server does; `None` if one works on it.
+///
+/// # Errors
+/// The file system fails.
+pub(crate) fn try_lock(config: &Config) -> Result<Option<DirLock>, Failure> {
+    match store::lock(&config.data_dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(failure) if failure.exit == Exit::InUse => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Why a start is refused, as the start says it.
+pub(crate) fn not_opened(config: &Config, error: OpenError) -> Failure {
+    store::not_opened(error, &config.data_dir)
 }
 
 /// Reads from disk on a thread that may block.

@@ -6,6 +6,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod delivery;
 pub(crate) mod demo;
 pub(crate) mod docs;
+pub(crate) mod doctor;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_example;
 mod endpoint_flow;
@@ -91,6 +92,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             runtime.block_on(ask(command, &context))
         }
         Command::Token(command) => command.run(&context),
+        Command::Doctor(command) => command.run(&context),
         Command::Salvage(command) => command.run(&context),
         Command::CheckConfig(command) => command.run(&context),
         Command::Docs(command) => command.run(&context),

@@ -10,7 +10,7 @@ use postrider_model::time::Clock;
 use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
 use postrider_outbox::journal;
-use postrider_outbox::{CommitError, DirLock, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged};
+use postrider_outbox::{CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged};
 use tokio::sync::oneshot;
 
 use super::options;
@@ -40,11 +40,7 @@ pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Fai
 
 /// Makes a damaged store usable again. The caller has locked it.
 pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Failure> {
-    let key = secrets::find_store_key(&config.data_dir)?.ok_or_else(|| {
-        Failure::runtime(format!("{} holds no store with its key", config.data_dir.display()))
-            .hint("name the data directory with `--data-dir DIR`")
-    })?;
-    let options = options::outbox(config, MasterKey::new(*key));
+    let options = options::outbox(config, existing_key(config)?);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     postrider_outbox::salvage(&options, &disk, clock).map_err(|error| match error.is_damage() {
         true => Failure { exit: Exit::Damaged, ..Failure::from(error) },
@@ -52,12 +48,35 @@ pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Fa
     })
 }
 
+/// What a start would find. Nothing is locked and nothing changed.
+pub(super) fn examine(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Examined, Failure> {
+    let options = options::outbox(config, existing_key(config)?);
+    let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
+    let index = Index::open(&IndexOptions::new(home.path().join("index")))?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    postrider_outbox::examine(&options, &disk, clock, index, progress)
+        .map_err(|error| not_opened(error, &config.data_dir))
+}
+
+/// The key of a store that must be there.
+fn existing_key(config: &Config) -> Result<MasterKey, Failure> {
+    let key = secrets::find_store_key(&config.data_dir)?.ok_or_else(|| {
+        Failure::runtime(format!("{} holds no store with its key", config.data_dir.display()))
+            .hint("name the data directory with `--data-dir DIR`")
+    })?;
+    Ok(MasterKey::new(*key))
+}
+
 fn master_key(data_dir: &Path) -> Result<MasterKey, Failure> {
     let is_new = !data_dir.join("journal").exists();
     Ok(MasterKey::new(*secrets::find_or_make_store_key(data_dir, is_new)?))
 }
 
-fn not_opened(error: OpenError, data_dir: &Path) -> Failure {
+pub(super) fn not_opened(error: OpenError, data_dir: &Path) -> Failure {
     let (exit, hint) = match &error {
         // Salvaging would drop what this program only does not know.
         OpenError::Newer { .. } | OpenError::Journal(journal::OpenError::Version { .. }) => (

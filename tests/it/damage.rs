@@ -12,7 +12,7 @@ fn marked(mark: &str) -> Value {
 }
 
 /// Flips a bit of the one place in the journal where a body has this mark.
-fn flip(setup: &Setup, mark: &str) {
+pub(crate) fn flip(setup: &Setup, mark: &str) {
     let needle = format!("<{mark}>");
     let mut found = 0;
     for path in setup.segments() {
@@ -27,7 +27,7 @@ fn flip(setup: &Setup, mark: &str) {
 
 /// Three messages are on disk: delivered, `marked("middle")`, delivered. The
 /// middle one's endpoint is held if `held`.
-async fn three_messages(held: bool) -> (Server, Receiver, Endpoint, [String; 3]) {
+pub(crate) async fn three_messages(held: bool) -> (Server, Receiver, Endpoint, [String; 3]) {
     let (server, receiver) = (Setup::new().with_small_segments().start().await, Receiver::start().await);
     let api = server.api();
     let endpoint = api.register("shop", &receiver).await;

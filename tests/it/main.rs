@@ -7,6 +7,7 @@ mod contract;
 mod damage;
 mod deliveries;
 mod disk_full;
+mod doctor;
 mod doors;
 mod endings;
 mod exposure;

@@ -16,6 +16,7 @@ pub mod journal;
 mod bodies;
 mod checkpoint;
 mod committer;
+mod examine;
 mod feed;
 mod ids;
 mod keeper;
@@ -42,6 +43,7 @@ mod tests;
 
 pub use checkpoint::CheckpointError;
 pub use committer::{CommitError, CommitterThread};
+pub use examine::{Examined, examine};
 pub use keeper::Keeper;
 pub use lock::{DirLock, LockError};
 pub use meters::describe_metrics;

@@ -33,7 +33,7 @@ use crate::shared::Shared;
 use crate::state::State;
 
 /// The journal's directory in the data directory.
-const JOURNAL: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal";
 /// A file that is there only between a clean stop and the next start.
 pub(crate) const CLEAN_MARKER: &str = "clean-stop";
 /// Requests that are no outcomes and may wait for the committer at once.
@@ -297,7 +297,7 @@ fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
 }
 
 /// A store's journal and its key belong together.
-fn store_id(options: &Options) -> u64 {
+pub(crate) fn store_id(options: &Options) -> u64 {
     let bytes = options.master_key.derive("store id");
     bytes.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

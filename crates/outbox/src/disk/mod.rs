@@ -8,12 +8,14 @@
 
 mod real;
 pub mod sim;
+mod trial;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use real::RealDisk;
+pub use trial::TrialDisk;
 
 /// A file system.
 pub trait Disk: Send + Sync {
