@@ -56,7 +56,7 @@ pub(super) fn renderer(
         outbox.publish_gauges();
         let lanes = scheduler.gauges();
         gauge!("postrider_in_flight_limit").set(in_flight_limit as f64);
-        gauge!("postrider_in_flight_allowed").set(lanes.in_flight_limit as f64);
+        gauge!("postrider_beginning_allowed").set(lanes.beginning_limit as f64);
         gauge!("postrider_oldest_due_age_seconds").set(lanes.oldest_due_age.as_secs_f64());
         for reason in Wait::OF_LANES {
             let waiting = lanes.waiting_by.get(reason).copied().unwrap_or(0);

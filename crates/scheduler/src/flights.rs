@@ -71,6 +71,8 @@ pub(crate) struct Flight {
     pub(crate) order: u64,
     /// What was paid for its turn.
     pub(crate) price: Duration,
+    /// Since when the dispatcher has it, by monotonic time; known when it does.
+    pub(crate) sent: Duration,
     /// It is the probe of its lane's breaker.
     pub(crate) probe: bool,
     /// How far it is; [`Flights::enter`] changes it.
@@ -83,6 +85,7 @@ pub(crate) struct Flight {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Flights {
     all: PackedMap<Position, Flight>,
+    fetching: u32,
     settling: u32,
     disabling: u32,
 }
@@ -146,6 +149,11 @@ impl Flights {
         u32::try_from(self.all.len()).unwrap_or(u32::MAX).saturating_sub(self.settling)
     }
 
+    /// Attempts whose jobs are being read, in number.
+    pub(crate) fn fetching(&self) -> u32 {
+        self.fetching
+    }
+
     /// Outcomes on their way to the disk, in number.
     pub(crate) fn settling(&self) -> u32 {
         self.settling
@@ -161,11 +169,13 @@ impl Flights {
     }
 
     fn count_in(&mut self, phase: Phase) {
+        self.fetching += u32::from(phase == Phase::Fetching);
         self.settling += u32::from(phase.is_settling());
         self.disabling += u32::from(phase == Phase::Disabling);
     }
 
     fn count_out(&mut self, phase: Phase) {
+        self.fetching -= u32::from(phase == Phase::Fetching);
         self.settling -= u32::from(phase.is_settling());
         self.disabling -= u32::from(phase == Phase::Disabling);
     }

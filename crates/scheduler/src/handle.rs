@@ -37,8 +37,8 @@ pub struct Gauges {
     pub waiting: usize,
     /// Attempts in flight: picked, and not yet recorded.
     pub in_flight: usize,
-    /// Attempts that may be in flight at present; `max_in_flight` unless the ramp runs.
-    pub in_flight_limit: usize,
+    /// Attempts that may be at their beginning at present; `max_in_flight` unless the ramp runs.
+    pub beginning_limit: usize,
     /// How long the oldest delivery that is due and not held has been due.
     pub oldest_due_age: Duration,
     /// Deliveries in the lanes that wait, by what their lane waits for, as

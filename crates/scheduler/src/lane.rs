@@ -49,11 +49,13 @@ pub(crate) struct Started {
     pub(crate) scheduled: Scheduled,
 }
 
-/// How many deliveries of a lane wait, are in flight, and are being recorded.
+/// How many deliveries of a lane wait, are in flight, which of these have jobs that are
+/// being read, and are being recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) waiting: usize,
     pub(crate) in_flight: u32,
+    pub(crate) fetching: u32,
     pub(crate) settling: u32,
 }
 
@@ -164,7 +166,9 @@ impl Lane {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { waiting: self.queue.len(), in_flight: self.flights.in_flight(), settling: self.flights.settling() }
+        let Self { queue, flights, .. } = self;
+        let (in_flight, fetching, settling) = (flights.in_flight(), flights.fetching(), flights.settling());
+        Counts { waiting: queue.len(), in_flight, fetching, settling }
     }
 
     /// The order that counts here.
@@ -241,8 +245,8 @@ impl Lane {
         }
         let probe = self.pace.started(at.monotonic);
         let Waits { scheduled, order_key, order, .. } = waits;
-        let (accepted, phase, news) = (scheduled.due, Phase::Fetching, None);
-        self.flights.begin(message, Flight { scheduled, accepted, order_key, order, price, probe, phase, news });
+        let (accepted, sent, phase, news) = (scheduled.due, Duration::ZERO, Phase::Fetching, None);
+        self.flights.begin(message, Flight { scheduled, accepted, order_key, order, price, sent, probe, phase, news });
         Some(Started { message, scheduled })
     }
 
@@ -251,9 +255,9 @@ impl Lane {
     ///
     /// It is sent even if the lane is held or the delivery cancelled since it was
     /// picked: the outbox counts on the settlement of every job that it handed out.
-    pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled, accepted: UnixMs) -> bool {
+    pub(crate) fn fetched(&mut self, message: Position, scheduled: Scheduled, accepted: UnixMs, at: Moment) -> bool {
         let Some(flight) = self.fetched_as(message, Phase::Sent) else { return false };
-        flight.accepted = accepted;
+        (flight.accepted, flight.sent) = (accepted, at.monotonic);
         // The outbox may be ahead; what it says is what counts (W6).
         flight.scheduled = scheduled;
         self.fetch_failures = 0;
@@ -291,8 +295,8 @@ impl Lane {
     /// What is known of an attempt that the dispatcher has.
     pub(crate) fn sent(&self, message: Position) -> Option<Flown> {
         let flight = self.flights.get(message).filter(|flight| flight.phase == Phase::Sent)?;
-        let Flight { scheduled, accepted, order, price, .. } = *flight;
-        Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0, price })
+        let Flight { scheduled, accepted, order, price, sent, .. } = *flight;
+        Some(Flown { scheduled, accepted, failing_since: self.failing_since, ordered: order != 0, price, sent })
     }
 
     /// What counts for this lane.

@@ -22,12 +22,15 @@ pub struct Options {
     pub rules: Rules,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
-    /// Attempts in flight in all that are allowed right after a start, after a
-    /// forward jump of the wall clock by over an hour, and when all dispatch is
+    /// Attempts that may be at their beginning at the same time right after a start,
+    /// after a forward jump of the wall clock by over an hour, and when all dispatch is
     /// resumed, so that what has become overdue meanwhile is no storm.
-    pub ramp_start_in_flight: u32,
+    pub ramp_start: u32,
     /// The time in which that number doubles, until it reaches `max_in_flight`.
     pub ramp_doubling: Duration,
+    /// For how long an attempt is at its beginning once its job is read, if it has not
+    /// ended before.
+    pub ramp_beginning: Duration,
 }
 
 impl Default for Options {
@@ -37,8 +40,9 @@ impl Default for Options {
             in_flight_per_application: 256,
             rules: Rules::default(),
             retry_after_max: Duration::from_secs(24 * 3_600),
-            ramp_start_in_flight: 64,
+            ramp_start: 64,
             ramp_doubling: Duration::from_secs(2),
+            ramp_beginning: Duration::from_millis(100),
         }
     }
 }
@@ -52,8 +56,9 @@ impl Options {
         within("max_in_flight", self.max_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
         within("max_in_flight of an endpoint", self.rules.max_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
         within("in_flight_per_application", self.in_flight_per_application.into(), 1, MAX_IN_FLIGHT.into())?;
-        within("ramp_start_in_flight", self.ramp_start_in_flight.into(), 1, MAX_IN_FLIGHT.into())?;
+        within("ramp_start", self.ramp_start.into(), 1, MAX_IN_FLIGHT.into())?;
         within("ramp_doubling in ms", millis(self.ramp_doubling), 1, 3_600_000)?;
+        within("ramp_beginning in ms", millis(self.ramp_beginning), 1, 3_600_000)?;
         within("retry_after_max in ms", millis(self.retry_after_max), 0, 30 * 86_400_000)
     }
 }

@@ -1,15 +1,22 @@
-//! The global ramp: how many attempts may be in flight in all.
+//! The global ramp: how many attempts may be at their beginning at the same time.
 //!
 //! After a start, and after the wall clock has leapt forward, very many retries
-//! are overdue at once. Each lane begins at one in flight; the ramp bounds the
-//! sum of them, and fair turns decide who comes first meanwhile.
+//! are overdue at once. Each lane begins at one in flight, which spares the
+//! endpoints; the ramp spares the machine and what all endpoints share, and fair
+//! turns decide who comes first meanwhile.
+//!
+//! What costs something is the beginning: to read the job, to resolve, to connect.
+//! An attempt that goes on for longer only waits, and makes room for the next one.
+//! So endpoints that answer late or never cannot hold all that is allowed (W11).
 
 use std::time::Duration;
 
+use postrider_model::delivery::DeliveryKey;
 use postrider_model::time::UnixMs;
 
 use crate::moment::Moment;
 use crate::options::Options;
+use crate::timers::Timers;
 
 /// A forward jump of the wall clock by more than this starts the ramp anew.
 pub(crate) const JUMP: Duration = Duration::from_secs(3_600);
@@ -19,6 +26,10 @@ pub(crate) struct Ramp {
     start: u32,
     doubling: Duration,
     max: u32,
+    /// For how long an attempt is at its beginning once its job is read.
+    beginning: Duration,
+    /// The attempts that are, and when that is over.
+    young: Timers<Duration, DeliveryKey>,
     began: Duration,
     seen: Moment,
 }
@@ -26,9 +37,11 @@ pub(crate) struct Ramp {
 impl Ramp {
     pub(crate) fn new(options: &Options, at: Moment) -> Self {
         Self {
-            start: options.ramp_start_in_flight.clamp(1, options.max_in_flight),
+            start: options.ramp_start.clamp(1, options.max_in_flight),
             doubling: options.ramp_doubling.max(Duration::from_millis(1)),
             max: options.max_in_flight,
+            beginning: options.ramp_beginning,
+            young: Timers::default(),
             began: at.monotonic,
             seen: at,
         }
@@ -52,16 +65,39 @@ impl Ramp {
         leapt
     }
 
-    /// Attempts that may be in flight in all.
+    /// The dispatcher has an attempt from now on.
+    pub(crate) fn sent(&mut self, key: DeliveryKey, monotonic: Duration) {
+        if self.limit(monotonic) < self.max {
+            self.young.insert(monotonic + self.beginning, key);
+        }
+    }
+
+    /// An attempt has ended that the dispatcher has had since `sent`.
+    pub(crate) fn ended(&mut self, key: DeliveryKey, sent: Duration) {
+        self.young.remove(sent + self.beginning, key);
+    }
+
+    /// Lets those go whose beginning is over.
+    pub(crate) fn advance(&mut self, monotonic: Duration) {
+        while self.young.pop_due(monotonic).is_some() {}
+    }
+
+    /// Whether one more attempt may begin beside those whose jobs are being read.
+    pub(crate) fn has_room(&self, fetching: u32, monotonic: Duration) -> bool {
+        self.young.len() + (fetching as usize) < self.limit(monotonic) as usize
+    }
+
+    /// Attempts that may be at their beginning.
     pub(crate) fn limit(&self, monotonic: Duration) -> u32 {
         let limit = u64::from(self.start) << self.doublings(monotonic).min(31);
         u32::try_from(limit).unwrap_or(u32::MAX).min(self.max)
     }
 
-    /// When the limit grows next, if it still does.
+    /// When there is room next by itself: a beginning is over, or the limit grows.
     pub(crate) fn next(&self, monotonic: Duration) -> Option<Duration> {
         let grows = self.limit(monotonic) < self.max;
-        grows.then(|| self.began + self.doubling.saturating_mul(self.doublings(monotonic) + 1))
+        let grown = grows.then(|| self.began + self.doubling.saturating_mul(self.doublings(monotonic) + 1));
+        grown.into_iter().chain(self.young.next()).min()
     }
 
     fn doublings(&self, monotonic: Duration) -> u32 {
@@ -89,7 +125,7 @@ mod tests {
 
     #[test]
     fn it_never_shrinks_by_overflow() {
-        let options = Options { max_in_flight: 1 << 20, ramp_start_in_flight: 1 << 19, ..Options::default() };
+        let options = Options { max_in_flight: 1 << 20, ramp_start: 1 << 19, ..Options::default() };
         let ramp = Ramp::new(&options, at(0));
         let mut last = 0;
         for secs in 0..200 {

@@ -73,6 +73,8 @@ pub struct Scheduler {
     started: UnixMs,
     waiting: usize,
     in_flight: u32,
+    /// Those of them whose jobs are being read.
+    fetching: u32,
     /// Outcomes on their way to the disk.
     settling: u32,
     stop_by: Option<Duration>,
@@ -92,6 +94,7 @@ impl Scheduler {
             started: at.now,
             waiting: 0,
             in_flight: 0,
+            fetching: 0,
             settling: 0,
             stop_by: None,
             standard: Arc::new(options.rules.clone()),
@@ -163,6 +166,7 @@ impl Scheduler {
             self.change(endpoint, at, |lane| lane.place = Readiness::Idle);
         }
         self.fair.advance(at.monotonic);
+        self.ramp.advance(at.monotonic);
     }
 
     /// The next attempt to start, if one may start now. It is in flight by that.
@@ -186,10 +190,10 @@ impl Scheduler {
         None
     }
 
-    /// The outbox has room for as many outcomes as may be in flight, whatever the ramp
-    /// says; so what is on its way to the disk counts there, too.
+    /// The outbox has room for as many outcomes as may be in flight, so what is on its way
+    /// to the disk counts there, too.
     fn has_room(&self, at: Moment) -> bool {
-        self.in_flight < self.ramp.limit(at.monotonic) && self.unrecorded() < self.options.max_in_flight
+        self.unrecorded() < self.options.max_in_flight && self.ramp.has_room(self.fetching, at.monotonic)
     }
 
     /// Attempts that were picked and whose outcomes are not recorded.
@@ -200,7 +204,11 @@ impl Scheduler {
     /// The job of a pick was handed out, for the attempt that the delivery waits
     /// for. True if it is to be sent, which is so unless the key was never picked.
     pub fn fetched(&mut self, key: DeliveryKey, scheduled: Scheduled, accepted: UnixMs, at: Moment) -> bool {
-        self.change(key.endpoint, at, |lane| lane.fetched(key.message, scheduled, accepted)).unwrap_or(false)
+        let sent = self.change(key.endpoint, at, |lane| lane.fetched(key.message, scheduled, accepted, at));
+        if sent == Some(true) {
+            self.ramp.sent(key, at.monotonic);
+        }
+        sent.unwrap_or(false)
     }
 
     /// There is no job for a pick. No attempt is consumed. True if the operator
@@ -233,6 +241,7 @@ impl Scheduler {
         let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
         let signal = Signal::of(&outcome);
         self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
+        self.ramp.ended(key, flown.sent);
         let settlement = settle::settle(outcome, &flown, rules, asked.retry_after, at.now, random);
         let end = End { signal, pause: asked.pause, at: ended, disables: settlement.disable.is_some() };
         self.change(key.endpoint, at, |lane| lane.ended(key.message, &end, at, random));
@@ -304,6 +313,7 @@ impl Scheduler {
         lane.place = next;
         self.waiting = (self.waiting + after.waiting).saturating_sub(before.waiting);
         self.in_flight = (self.in_flight + after.in_flight).saturating_sub(before.in_flight);
+        self.fetching = (self.fetching + after.fetching).saturating_sub(before.fetching);
         self.settling = (self.settling + after.settling).saturating_sub(before.settling);
         self.fair.count(app, before.in_flight, after.in_flight);
         if over {

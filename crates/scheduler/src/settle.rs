@@ -78,6 +78,8 @@ pub(crate) struct Flown {
     pub(crate) ordered: bool,
     /// What was paid for its turn.
     pub(crate) price: Duration,
+    /// Since when the dispatcher has it, by monotonic time.
+    pub(crate) sent: Duration,
 }
 
 #[cfg(test)]
@@ -114,7 +116,14 @@ mod tests {
     fn follows(result: AttemptResult, step: u16) -> Settlement {
         let asked = Asked::of(&result, NOW, DAY);
         let scheduled = Scheduled { step, ..Scheduled::first(NOW) };
-        let flown = Flown { scheduled, accepted: NOW, failing_since: None, ordered: true, price: Duration::ZERO };
+        let flown = Flown {
+            scheduled,
+            accepted: NOW,
+            failing_since: None,
+            ordered: true,
+            price: Duration::ZERO,
+            sent: Duration::ZERO,
+        };
         settle(outcome(result), &flown, &Rules::default(), asked.retry_after, NOW, 0.5)
     }
 
@@ -138,6 +147,7 @@ mod tests {
                 failing_since,
                 ordered: false,
                 price: Duration::ZERO,
+                sent: Duration::ZERO,
             };
             settle(outcome(result), &flown, &rules, None, NOW + DAY, 0.5)
         };

@@ -56,7 +56,6 @@ impl<T: Ord + Copy, K: Ord + Copy> Timers<T, K> {
         self.entries.clear();
     }
 
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -16,6 +16,7 @@ mod order;
 mod policy;
 mod resend;
 mod settling;
+mod start;
 mod starving;
 
 const S: Duration = Duration::from_secs(1);

@@ -52,7 +52,7 @@ impl Scheduler {
             applications: self.fair.apps(),
             waiting: self.waiting,
             in_flight: self.unrecorded() as usize,
-            in_flight_limit: self.ramp.limit(at.monotonic) as usize,
+            beginning_limit: self.ramp.limit(at.monotonic) as usize,
             oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
             waiting_by,
         }

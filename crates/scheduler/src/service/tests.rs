@@ -127,8 +127,7 @@ async fn a_dropped_assignment_answers_for_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn two_full_channels_do_not_lock_each_other() {
-    let options =
-        Options { max_in_flight: 8, ramp_start_in_flight: 8, in_flight_per_application: 8, ..Options::default() };
+    let options = Options { max_in_flight: 8, ramp_start: 8, in_flight_per_application: 8, ..Options::default() };
     let mut running = Running::start(options);
     for number in 1..=40 {
         running.outbox.configure(lane(number, number));
@@ -203,7 +202,7 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     let first = running.next().await;
     let gauges = running.handle.gauges();
     assert_eq!((gauges.lanes, gauges.applications, gauges.in_flight), (1, 1, 1));
-    assert_eq!((gauges.waiting, gauges.in_flight_limit), (1, 64));
+    assert_eq!((gauges.waiting, gauges.beginning_limit), (1, 64));
     assert_eq!(running.handle.why(key(1, 2)), Some(Wait::LaneBusy { in_flight: 1, limit: 1 }));
     assert_eq!(running.handle.why(key(1, 9)), None);
     running.outbox.inner.lock().hidden = 5;

@@ -17,17 +17,35 @@ fn overdue(world: &mut World, lanes: u8) {
 
 #[test]
 fn overdue_retries_after_a_start_are_released_ramped() {
-    let mut world = World::new(Options { ramp_start_in_flight: 10, ..Options::default() });
+    let mut world = World::new(Options { ramp_start: 2, ..Options::default() });
     world.leap(24 * 3_600 * S);
-    overdue(&mut world, 100);
-    assert_eq!(world.run().len(), 10);
-    assert_eq!(world.sleep(), Some(2 * S));
-    assert_eq!(world.run().len(), 10, "twice as many in flight");
-    world.pass(2 * S);
-    assert_eq!(world.run().len(), 20);
-    world.pass(20 * S);
-    assert_eq!(world.run().len(), 60, "each lane begins at one");
-    assert_eq!(world.sent.len(), 100);
+    overdue(&mut world, 200);
+    let mut in_tenths = vec![world.run().len()];
+    while world.sent.len() < 200 {
+        assert_eq!(world.sleep(), Some(S / 10));
+        in_tenths.push(world.run().len());
+    }
+    let doubling = [2; 20].into_iter().chain([4; 20]).chain([8; 10]);
+    assert_eq!(in_tenths, doubling.collect::<Vec<_>>(), "nothing was answered");
+    assert_eq!(world.sleep(), None, "each lane begins at one");
+}
+
+#[test]
+fn what_is_being_read_and_what_ended_early_count_as_they_should_for_the_ramp() {
+    let mut world = World::new(Options { ramp_start: 4, ..Options::default() });
+    world.leap(24 * 3_600 * S);
+    overdue(&mut world, 40);
+    world.observe();
+    while world.pick() {}
+    assert_eq!(world.fetching.len(), 4);
+    world.pass(S);
+    assert!(!world.pick(), "reading is our own work, however long it takes");
+    let first = world.fetch();
+    assert!(!world.pick(), "what was read begins now");
+    world.answer(*first.first().expect("four were read"), answered(200));
+    assert_eq!(world.run().len(), 1, "one has ended");
+    assert_eq!(world.sleep(), Some(S / 10));
+    assert_eq!(world.run().len(), 4, "the others go on, and make room");
 }
 
 #[test]
@@ -46,7 +64,7 @@ fn lanes_begin_at_one_again_after_a_leap_of_the_wall_clock() {
 
 #[test]
 fn what_is_overdue_after_a_leap_or_a_long_pause_is_ramped() {
-    let mut world = World::new(Options { ramp_start_in_flight: 4, ..Options::default() });
+    let mut world = World::new(Options { ramp_start: 4, ..Options::default() });
     world.pass(60 * S);
     overdue(&mut world, 40);
     world.observe();
@@ -67,7 +85,7 @@ fn what_is_overdue_after_a_leap_or_a_long_pause_is_ramped() {
 
 #[test]
 fn very_many_lanes_that_are_due_at_once_come_back_in_steps() {
-    let mut world = World::new(Options { max_in_flight: 1 << 20, ramp_start_in_flight: 1 << 20, ..Options::default() });
+    let mut world = World::new(Options { max_in_flight: 1 << 20, ramp_start: 1 << 20, ..Options::default() });
     let lanes = WAKES_PER_STEP as u64 + 10;
     for number in 0..lanes {
         let bytes = std::array::from_fn(|index| number.to_be_bytes().get(index).copied().unwrap_or(0));

@@ -98,6 +98,8 @@ struct History {
     /// When attempts of which lane were picked, and at which rate.
     paced: Vec<(Duration, EndpointId, Rate)>,
     next: u64,
+    /// When an attempt last began that no ramp bounded.
+    unbounded: Option<Duration>,
 }
 
 impl History {
@@ -106,12 +108,12 @@ impl History {
         let options = Options {
             max_in_flight: 7,
             in_flight_per_application: 5,
-            ramp_start_in_flight: 2,
+            ramp_start: 2,
             rules: Rules { max_in_flight: 4, schedule: schedule.expect("valid"), ..Rules::default() },
             ..Options::default()
         };
         let (world, policies) = (World::new(options), LANES.map(|(_, number)| (number, POLICIES[0])).into());
-        let mut history = Self { world, policies, removed: BTreeSet::new(), paced: vec![], next: 0 };
+        let mut history = Self { world, policies, removed: BTreeSet::new(), paced: vec![], next: 0, unbounded: None };
         for (of, number) in LANES {
             history.world.configure(history.facts(of, number));
         }
@@ -129,6 +131,7 @@ impl History {
             return false;
         }
         let (at, key) = *self.world.picks.last().expect("one was picked");
+        self.check_ramp();
         let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is of a lane");
         assert!(lane.counts().in_flight <= lane.flow(None, self.world.at).allowed_in_flight);
         assert!(lane.counts().settling < MAX_SETTLING);
@@ -136,6 +139,25 @@ impl History {
         check_unrecorded(&self.world, key);
         self.paced.extend(lane.rules().rate.map(|rate| (at, key.endpoint, rate)));
         true
+    }
+
+    /// The ramp's limit, which is noted if it is none.
+    fn see_ramp(&mut self) -> usize {
+        let limit = self.world.scheduler.ramp.limit(self.world.at.monotonic);
+        if limit == self.world.options.max_in_flight {
+            self.unbounded = Some(self.world.at.monotonic);
+        }
+        limit as usize
+    }
+
+    /// Of what is in flight no more was picked just now than the ramp lets begin.
+    fn check_ramp(&mut self) {
+        let (limit, world) = (self.see_ramp(), &self.world);
+        let beginning =
+            world.at.monotonic.saturating_sub(world.options.ramp_beginning).max(self.unbounded.unwrap_or_default());
+        let just_now = world.picks.iter().rev().take_while(|(at, _)| *at > beginning).map(|(_, key)| key);
+        let on = just_now.filter(|key| world.sent.contains_key(key)).collect::<BTreeSet<_>>().len();
+        assert!(on + world.fetching.len() <= limit, "{on} and {} begin at once, {limit} may", world.fetching.len());
     }
 
     fn pick_lane(&self, index: Index) -> Option<(u8, u8)> {
@@ -201,7 +223,10 @@ impl History {
                     self.pick();
                 }
             }
-            Step::Fetch => drop(self.world.fetch()),
+            Step::Fetch => {
+                self.world.fetch();
+                self.see_ramp();
+            }
             Step::FailJobs(index, on) => {
                 if let Some(key) = self.pick_key(index) {
                     self.world.fail_jobs(key, on.then(|| JobError::Failed(String::new())));
@@ -298,9 +323,10 @@ fn check_counts(world: &World) {
     let scheduler = &world.scheduler;
     let waiting: usize = scheduler.lanes.values().map(|lane| lane.counts().waiting).sum();
     let in_flight: u32 = scheduler.lanes.values().map(|lane| lane.counts().in_flight).sum();
+    let fetching: u32 = scheduler.lanes.values().map(|lane| lane.counts().fetching).sum();
     let settling: u32 = scheduler.lanes.values().map(|lane| lane.counts().settling).sum();
-    let counted = (scheduler.waiting, scheduler.in_flight, scheduler.settling);
-    assert_eq!(counted, (waiting, in_flight, settling));
+    let counted = (scheduler.waiting, scheduler.in_flight, scheduler.fetching, scheduler.settling);
+    assert_eq!(counted, (waiting, in_flight, fetching, settling));
     assert!(in_flight as usize >= world.sent.len() + world.fetching.len());
     let mut apps = HashMap::new();
     for lane in scheduler.lanes.values() {
