@@ -61,6 +61,7 @@ impl Dispatcher {
             tls::connector(&options.extra_roots)?,
             Connections::new(options.pool_max_connections_per_host, options.pool_max_connections),
             options.connect_timeout,
+            options.response_header_bytes.saturating_add(options.response_read_bytes),
         );
         Ok(Self {
             client: Client::new(Pool::new(&options, connector.clone())),

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::connections::{Connections, Slot};
 use crate::guard::{Class, Guard, Verdict};
+use crate::metered::{Allowance, Metered};
 use crate::origin::Origin;
 use crate::resolve::{Resolve, ResolveError};
 use crate::stream::{Stream, Transport};
@@ -46,6 +47,8 @@ struct Inner {
     tls: Option<TlsConnector>,
     connections: Arc<Connections>,
     timeout: Duration,
+    /// Bytes of an answer that are read at most.
+    answer_bytes: usize,
 }
 
 /// Why there is no connection.
@@ -107,8 +110,9 @@ impl Connector {
         tls: Option<TlsConnector>,
         connections: Arc<Connections>,
         timeout: Duration,
+        answer_bytes: usize,
     ) -> Self {
-        Self(Arc::new(Inner { guard, resolver, tls, connections, timeout }))
+        Self(Arc::new(Inner { guard, resolver, tls, connections, timeout, answer_bytes }))
     }
 
     /// When a connection that is begun now must be there. The limit stands here
@@ -136,6 +140,7 @@ impl Inner {
         let allowed = self.allowed(host, &found)?;
         let tls = origin.secure().then(|| self.tls_or_error(host)).transpose()?;
         let tcp = self.first_open(host, origin.port(), &allowed, until).await?;
+        let tcp = Metered::new(tcp, Allowance::new(self.answer_bytes));
         match tls {
             None => Ok(Transport::Plain(tcp)),
             Some(tls) => self.within(until, Step::Tls, host, handshake(tls, host, tcp)).await?,
@@ -219,7 +224,7 @@ impl Inner {
     }
 }
 
-async fn handshake(tls: &TlsConnector, host: &str, tcp: TcpStream) -> Result<Transport, ConnectError> {
+async fn handshake(tls: &TlsConnector, host: &str, tcp: Metered) -> Result<Transport, ConnectError> {
     let failed = |source| ConnectError::Tls { host: host.to_owned(), source };
     let name = ServerName::try_from(host).map_err(|error| failed(io::Error::other(error)))?.to_owned();
     let stream = tls.connect(name, tcp).await.map_err(failed)?;
@@ -257,7 +262,7 @@ mod tests {
         };
         let guard = Guard::new(false, Vec::new());
         let timeout = Duration::from_millis(50);
-        let connector = Connector::new(guard, Arc::new(Unasked), None, connections, timeout);
+        let connector = Connector::new(guard, Arc::new(Unasked), None, connections, timeout, 1);
         let (origin, until) = (origin(uri), connector.deadline());
         let slot = connector.slot(&origin, until).await?;
         connector.open(&origin, slot, until).await

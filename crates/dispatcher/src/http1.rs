@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use crate::metered::Allowance;
 use crate::origin::Origin;
 use crate::request::Unsent;
 use crate::stream::Stream;
@@ -18,6 +19,7 @@ pub(crate) struct Http1 {
     sender: SendRequest<Full<Bytes>>,
     /// The header `host`, the same in all its requests.
     host: HeaderValue,
+    allowance: Allowance,
     keep: bool,
 }
 
@@ -25,7 +27,7 @@ impl Http1 {
     /// Speaks HTTP/1.1 to `origin` over `stream`. An answer's head may have at
     /// most `head_bytes`.
     pub(crate) async fn open(origin: &Origin, stream: Stream, head_bytes: usize) -> hyper::Result<Self> {
-        let keep = stream.keep();
+        let (keep, allowance) = (stream.keep(), stream.allowance());
         let (mut sender, connection) = Builder::new().max_buf_size(head_bytes).handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -36,11 +38,12 @@ impl Http1 {
         sender.ready().await?;
         // An authority consists of visible ASCII, so this does not fail.
         let host = HeaderValue::from_str(origin.authority()).unwrap_or(HeaderValue::from_static(""));
-        Ok(Self { sender, host, keep })
+        Ok(Self { sender, host, allowance, keep })
     }
 
     /// Sends a request for `uri` and waits for the head of its answer.
     pub(crate) async fn send(&mut self, unsent: &mut Unsent, uri: &Uri) -> hyper::Result<Response<Incoming>> {
+        self.allowance.grant(1);
         let sent = {
             let mut request = unsent.take();
             request.headers_mut().insert(HOST, self.host.clone());

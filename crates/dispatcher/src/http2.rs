@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
+use crate::metered::Allowance;
 use crate::request::Unsent;
 use crate::stream::Stream;
 
@@ -33,6 +34,7 @@ const BUSY_BYTES: usize = 64 * 1_024;
 pub(crate) struct Http2 {
     sender: SendRequest<Full<Bytes>>,
     load: Arc<Load>,
+    allowance: Allowance,
 }
 
 /// What is under way on a connection.
@@ -41,11 +43,15 @@ struct Load {
     body_bytes: AtomicUsize,
     /// Requests that the receiver takes at once.
     limit: AtomicUsize,
+    /// A request got no answer that was good for anything. The connection takes no
+    /// more of them, and is closed when no other one is under way.
+    failed: AtomicBool,
 }
 
 impl Http2 {
     /// Speaks HTTP/2 over `stream`. An answer's head may have at most `head_bytes`.
     pub(crate) async fn open(stream: Stream, head_bytes: usize) -> hyper::Result<Self> {
+        let allowance = stream.allowance();
         let (sender, mut connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
@@ -59,6 +65,7 @@ impl Http2 {
             requests: AtomicUsize::new(0),
             body_bytes: AtomicUsize::new(0),
             limit: AtomicUsize::new(connection.current_max_send_streams()),
+            failed: AtomicBool::new(false),
         });
         let known = Arc::clone(&load);
         tokio::spawn(async move {
@@ -71,18 +78,18 @@ impl Http2 {
                 tracing::debug!(%error, "a connection ended");
             }
         });
-        Ok(Self { sender, load })
+        Ok(Self { sender, load, allowance })
     }
 
     /// The right to one request.
     pub(crate) fn lease(&self) -> Http2Lease {
         self.load.requests.fetch_add(1, Ordering::Relaxed);
-        Http2Lease { connection: self.clone(), body_bytes: 0 }
+        Http2Lease { connection: self.clone(), body_bytes: 0, unanswered: false }
     }
 
     /// Whether it takes requests.
     pub(crate) fn is_open(&self) -> bool {
-        self.sender.is_ready()
+        self.sender.is_ready() && !self.load.failed.load(Ordering::Relaxed)
     }
 
     /// Whether it is time for another connection: half of the requests that the
@@ -103,6 +110,8 @@ impl Http2 {
 pub(crate) struct Http2Lease {
     connection: Http2,
     body_bytes: usize,
+    /// A request was sent, and its answer not read.
+    unanswered: bool,
 }
 
 impl Http2Lease {
@@ -115,15 +124,29 @@ impl Http2Lease {
             *request.uri_mut() = uri.clone();
             self.body_bytes = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
             self.connection.load.body_bytes.fetch_add(self.body_bytes, Ordering::Relaxed);
+            self.connection.allowance.grant(self.connection.requests());
+            self.unanswered = true;
             self.connection.sender.try_send_request(request)
         };
         sent.await.map_err(|error| unsent.put_back(error))
     }
 }
 
+impl Http2Lease {
+    /// The answer was read, or as much of it as is wanted.
+    pub(crate) fn answered(mut self) {
+        self.unanswered = false;
+    }
+}
+
 impl Drop for Http2Lease {
     fn drop(&mut self) {
-        self.connection.load.body_bytes.fetch_sub(self.body_bytes, Ordering::Relaxed);
-        self.connection.load.requests.fetch_sub(1, Ordering::Relaxed);
+        let load = &self.connection.load;
+        load.body_bytes.fetch_sub(self.body_bytes, Ordering::Relaxed);
+        load.failed.fetch_or(self.unanswered, Ordering::Relaxed);
+        let was_last = load.requests.fetch_sub(1, Ordering::Relaxed) == 1;
+        if was_last && load.failed.load(Ordering::Relaxed) {
+            self.connection.allowance.cut();
+        }
     }
 }

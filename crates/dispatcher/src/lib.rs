@@ -33,6 +33,7 @@ mod host;
 mod http1;
 mod http2;
 mod lease;
+mod metered;
 pub mod metrics;
 mod options;
 mod origin;

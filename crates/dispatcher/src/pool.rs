@@ -80,9 +80,13 @@ impl Pool {
 
     /// Takes back what an attempt does not need any more. A connection on which
     /// anything is still under way is closed: the rest of an answer that is not
-    /// read, or of a request that was answered early.
+    /// read, or of a request that was answered early. One of HTTP/2 that is not given
+    /// back is used no more, since it may be dead or up to no good.
     pub(crate) fn give_back(&self, origin: &Origin, lease: Lease) {
-        let Leased::Http1(connection) = lease.connection else { return };
+        let connection = match lease.connection {
+            Leased::Http1(connection) => connection,
+            Leased::Http2(lease) => return lease.answered(),
+        };
         if connection.keep() && connection.is_ready() {
             let mut hosts = self.0.hosts.lock();
             hosts.of(origin).keep(connection, Instant::now(), self.0.idle_per_host);

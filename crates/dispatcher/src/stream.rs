@@ -5,18 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::connections::Slot;
+use crate::metered::{Allowance, Metered};
 
 /// ALPN's name of HTTP/2 over TLS (RFC 9113, 3.2).
 pub(crate) const ALPN_H2: &[u8] = b"h2";
 
 /// The bytes of a connection.
 pub(crate) enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Metered),
+    Tls(Box<TlsStream<Metered>>),
 }
 
 /// An open connection. Its slot is free again when it is closed.
@@ -36,6 +36,15 @@ impl Stream {
             Transport::Plain(_) => false,
             Transport::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(ALPN_H2),
         }
+    }
+
+    /// How much the receiver may send.
+    pub(crate) fn allowance(&self) -> Allowance {
+        let metered = match &self.transport {
+            Transport::Plain(metered) => metered,
+            Transport::Tls(tls) => tls.get_ref().0,
+        };
+        metered.allowance().clone()
     }
 
     /// Whether it may be kept for further requests.

@@ -95,7 +95,7 @@ async fn a_dripping_body_ends_by_the_deadline() {
 }
 
 #[tokio::test]
-async fn endless_interim_answers_end_by_the_deadline() {
+async fn endless_interim_answers_break_the_protocol() {
     let address = raw(|mut tcp| async move {
         read_request(&mut tcp).await?;
         loop {
@@ -103,8 +103,8 @@ async fn endless_interim_answers_end_by_the_deadline() {
         }
     })
     .await;
-    let outcome = loopback().attempt(short_job(&format!("http://{address}/"))).await;
-    assert_eq!(failure(&outcome), FailureKind::Timeout);
+    let outcome = loopback().attempt(job(target(&format!("http://{address}/")))).await;
+    assert_eq!(failure(&outcome), FailureKind::Protocol);
 }
 
 #[tokio::test]

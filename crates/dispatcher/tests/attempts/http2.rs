@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use postrider_dispatcher::Dispatcher;
-use postrider_model::job::Outcome;
+use postrider_model::job::{FailureKind, Job, Outcome};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -29,6 +29,8 @@ struct Slow {
     leave: Arc<Notify>,
     connections: Arc<AtomicUsize>,
     connected: Arc<Notify>,
+    /// One permit for each connection that has ended.
+    ended: Arc<Semaphore>,
     /// One for each request that has arrived.
     arrived: mpsc::UnboundedSender<()>,
 }
@@ -54,11 +56,15 @@ impl Slow {
         let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
         http2.max_concurrent_streams(self.at_once);
         let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            _ = &mut connection => return,
-            () = self.leave.notified() => connection.as_mut().graceful_shutdown(),
+        let ended = tokio::select! {
+            _ = &mut connection => true,
+            () = self.leave.notified() => false,
+        };
+        if !ended {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
         }
-        let _ = connection.await;
+        self.ended.add_permits(1);
     }
 
     async fn respond(self, request: Request<Incoming>) -> hyper::Result<Response<Empty<Bytes>>> {
@@ -91,13 +97,18 @@ impl Stage {
             leave: Arc::default(),
             connections: Arc::default(),
             connected: Arc::default(),
+            ended: Arc::new(Semaphore::new(0)),
             arrived,
         };
         Self { url: slow.clone().start().await, slow, dispatcher: trusting(roots), arrivals }
     }
 
     fn attempt(&self, path: &str) -> JoinHandle<Outcome> {
-        let (dispatcher, job) = (self.dispatcher.clone(), job(target(&format!("{}{path}", self.url))));
+        self.attempt_of(job(target(&format!("{}{path}", self.url))))
+    }
+
+    fn attempt_of(&self, job: Job) -> JoinHandle<Outcome> {
+        let dispatcher = self.dispatcher.clone();
         tokio::spawn(async move { dispatcher.attempt(job).await })
     }
 
@@ -145,6 +156,29 @@ async fn a_connection_that_leaves_ends_what_it_has_begun_and_takes_nothing_new()
     }
     stage.slow.gate.add_permits(1);
     succeeds(begun).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_left_a_request_unanswered_is_used_no_more_and_closed() {
+    let mut stage = Stage::new(100).await;
+    succeeds(stage.attempt("/")).await;
+    stage.arrivals.recv().await;
+    let other = stage.attempt("/held");
+    stage.arrivals.recv().await;
+    let unanswered = stage.attempt_of(short_job(&format!("{}/held", stage.url)));
+    stage.arrivals.recv().await;
+    assert_eq!(stage.connections(), 1);
+    assert_eq!(failure(&unanswered.await.expect("no panic")), FailureKind::Timeout);
+
+    succeeds(stage.attempt("/")).await;
+    assert_eq!(stage.connections(), 2, "it may be dead");
+    assert_eq!(stage.slow.ended.available_permits(), 0, "what else is under way on it goes on");
+    stage.slow.gate.add_permits(2);
+    succeeds(other).await;
+    let ended = tokio::time::timeout(PATIENT, stage.slow.ended.acquire()).await;
+    ended.expect("nothing is under way any more").expect("it is never closed").forget();
+    succeeds(stage.attempt("/")).await;
+    assert_eq!(stage.connections(), 2, "the other one is kept");
 }
 
 #[tokio::test]
