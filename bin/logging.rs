@@ -24,8 +24,17 @@ impl LogLevelHandle {
     }
 }
 
+/// What libraries say about the bytes of strangers. An endpoint could have them write
+/// some hundred thousand lines a second; what it did is told with its attempts. Whoever
+/// wants the lines names the library in `log.level`, since the later of two counts.
+const SILENT: &str = "h2=off,hickory=off,hyper=off,rustls=off";
+
 fn filter(config: &Config) -> Result<EnvFilter, Failure> {
-    EnvFilter::builder().parse(&config.log.level.0).map_err(Failure::usage)
+    EnvFilter::builder().parse(directives(&config.log.level.0)).map_err(Failure::usage)
+}
+
+fn directives(level: &str) -> String {
+    format!("{SILENT},{level}")
 }
 
 /// Begins to log to standard error.
@@ -81,5 +90,22 @@ impl<'w> MakeWriter<'w> for SharedFile {
 
     fn make_writer(&'w self) -> Self {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_silent_unless_they_are_named() {
+        let parsed = |level: &str| {
+            let filter = EnvFilter::builder().parse(directives(level)).expect("a valid filter").to_string();
+            let mut parsed: Vec<_> = filter.split(',').map(str::to_owned).collect();
+            parsed.sort();
+            parsed.join(",")
+        };
+        assert_eq!(parsed("debug"), "debug,h2=off,hickory=off,hyper=off,rustls=off");
+        assert_eq!(parsed("info,h2=warn"), "h2=warn,hickory=off,hyper=off,info,rustls=off");
     }
 }
