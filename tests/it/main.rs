@@ -30,3 +30,4 @@ mod signatures;
 mod support;
 mod sync_order;
 mod tasks;
+mod zoo;
