@@ -20,7 +20,7 @@ mod tls;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use postrider_proof::Proof;
+use postrider_proof::{Dice, Proof};
 use serde_json::{Value, json};
 
 use self::cage::{Animal, Shown};
@@ -63,7 +63,7 @@ async fn no_animal_costs_the_others_or_the_server_anything() {
     let ca_file = setup.home().join("authority.pem");
     let authority = Authority::new(&ca_file);
     let server = setup.set("dispatch.ca_file", &ca_file.display().to_string()).start().await;
-    let mut animals = all(&authority).await;
+    let mut animals = all(&authority, &mut proof.dice()).await;
     let (good, neighbour) = (Receiver::start().await, Receiver::start().await);
     server.api().register("neighbour", &neighbour).await;
     let mut tally = Tally::default();
@@ -107,9 +107,9 @@ async fn no_animal_costs_the_others_or_the_server_anything() {
     );
 }
 
-async fn all(authority: &Authority) -> Vec<Animal> {
+async fn all(authority: &Authority, dice: &mut Dice) -> Vec<Animal> {
     let mut animals = slow::animals().await;
-    animals.extend(broken::animals().await);
+    animals.extend(broken::animals(dice).await);
     animals.extend(answers::animals().await);
     animals.extend(tls::animals(authority).await);
     animals.extend(http2::animals(authority).await);

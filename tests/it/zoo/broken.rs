@@ -1,5 +1,6 @@
 //! Those that break off, and those that speak something that is no HTTP.
 
+use postrider_proof::Dice;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::cage::{Animal, Shown, gone, request, reset};
@@ -58,8 +59,10 @@ const ANSWERS: &[(&str, &[u8], u16, &str)] = &[
 ];
 
 /// All of them.
-pub(crate) async fn animals() -> Vec<Animal> {
+pub(crate) async fn animals(dice: &mut Dice) -> Vec<Animal> {
     let mut animals = breaking_off().await;
+    let nonsense: Vec<u8> = std::iter::repeat_with(|| dice.below(256) as u8).take(400).collect();
+    animals.push(saying("speaks nonsense", nonsense, PROTOCOL).await);
     for (name, said) in NO_ANSWERS {
         animals.push(saying(name, *said, PROTOCOL).await);
     }
