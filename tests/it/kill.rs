@@ -12,19 +12,20 @@
 //! nothing arrived that was not sent; what was sent once, or sent again with its
 //! key after the answer was lost, is one message. Duplicates are counted.
 
-mod ledger;
-mod load;
+pub(crate) mod ledger;
+pub(crate) mod load;
 mod round;
+pub(crate) mod watch;
+pub(crate) mod world;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use postrider_proof::Proof;
 use serde_json::json;
 
-use self::ledger::Ledger;
-use self::round::{APPS, Kind, Tally, World};
-use crate::support::{say, until};
+use self::round::{Kind, Rounds, Tally};
+use self::world::World;
+use crate::support::{Setup, say};
 
 /// Rounds of the short form.
 const ROUNDS: u64 = 100;
@@ -32,22 +33,22 @@ const ROUNDS: u64 = 100;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_accepted_is_lost_however_often_the_process_is_killed() {
     let proof = Proof::new("kill", ROUNDS);
-    let (rounds, mut dice) = (proof.rounds() as usize, proof.dice());
+    let (count, mut dice) = (proof.rounds() as usize, proof.dice());
     let began = Instant::now();
-    let ledger = Arc::new(Ledger::default());
-    let mut world = World::make(Arc::clone(&ledger)).await;
+    let mut rounds = Rounds::on(World::make(Setup::new()).await);
     let mut tally = Tally::default();
-    for round in 0..rounds {
-        world.round(Kind::of(round), &mut dice, &mut tally).await;
-        ledger.assert_sound();
+    for round in 0..count {
+        rounds.round(Kind::of(round), &mut dice, &mut tally).await;
+        rounds.world().ledger.assert_sound();
     }
     say(format_args!("kill: {tally}; {:.0} s", began.elapsed().as_secs_f64()));
-    tally.assert_each_kind_was_hit(rounds);
-    settle_up(&world, &ledger).await;
+    tally.assert_each_kind_was_hit(count);
+    rounds.world().settle_up().await;
+    let ledger = &rounds.world().ledger;
     say(format_args!("kill: {ledger}; all settled after {:.0} s", began.elapsed().as_secs_f64()));
     let counts = ledger.counts();
     proof.found(
-        rounds as u64,
+        count as u64,
         json!({
             "accepted": counts.accepted,
             "lost": 0,
@@ -56,30 +57,4 @@ async fn nothing_that_was_accepted_is_lost_however_often_the_process_is_killed()
             "least_accepted_a_kill": tally.fewest_accepts(),
         }),
     );
-}
-
-/// Compares the ledger with what arrived and with what the server lists.
-async fn settle_up(world: &World, ledger: &Ledger) {
-    let server = world.last_server().await;
-    let api = server.api();
-    // What is neither here nor there at this moment is lost.
-    let pending = world.listed(&api, "delivery").await;
-    let dead = world.listed(&api, "dead-letter").await;
-    ledger.assert_none_is_lost(&pending, &dead);
-
-    api.post("/dispatch/resume", json!({})).await;
-    for app in APPS {
-        api.post(&format!("/app/{app}/dead-letter/replay"), json!({})).await;
-    }
-    until("all deliveries to end", async || {
-        let counts = server.metrics().await;
-        let open = ["waiting", "held", "in_flight", "dead"]
-            .map(|state| counts.sum("postrider_deliveries", &format!("state=\"{state}\"")));
-        (open.iter().sum::<f64>() == 0.0).then_some(())
-    })
-    .await;
-    ledger.assert_sound();
-    ledger.assert_all_confirmed();
-    assert_eq!(server.metrics().await.sum("postrider_invariant_violations_total", ""), 0.0);
-    server.stop().await;
 }

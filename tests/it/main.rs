@@ -21,6 +21,7 @@ mod kill;
 mod observation;
 mod order;
 mod policy;
+mod power_cut;
 mod reads;
 mod refusals;
 mod resend;
