@@ -29,6 +29,9 @@ pub(super) enum Kind {
     First,
 }
 
+/// The states of a delivery that has not ended.
+const OPEN: [&str; 3] = ["waiting", "held", "in_flight"];
+
 const KINDS: [Kind; 5] = [Kind::Load, Kind::Rotation, Kind::Start, Kind::Quiet, Kind::First];
 
 impl Kind {
@@ -165,7 +168,7 @@ impl Rounds {
             let load = Load::new(Arc::clone(&ledger), Box::new(|_| false), Box::new(|| {}));
             load.exchange(&mut ingest, &events).await;
         }
-        until_deliveries(&server, &["waiting", "held", "in_flight"], 0.0).await;
+        until_deliveries(&server, &OPEN, 0.0).await;
         self.quiet += 1;
         let (endpoint, message) = outcome_is_synced(&server, &format!("quiet{}", self.quiet)).await;
         ledger.all_is_synced();
@@ -233,7 +236,7 @@ async fn outcome_is_synced(server: &Server, app: &str) -> (Endpoint, String) {
     let syncs = async || server.metrics().await.sum("postrider_sync_seconds_count", "");
     let before = syncs().await;
     receiver.release();
-    server.api().until_state(&endpoint, &message, "delivered").await;
+    until_deliveries(server, &OPEN, 0.0).await;
     until("the outcome to be synced", async || (syncs().await > before).then_some(())).await;
     (endpoint, message)
 }
