@@ -67,8 +67,40 @@ impl IdRandom {
 /// Random bytes from the system, for keys.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[cfg(test)]
+    if repeatable::fill(&mut bytes) {
+        return bytes;
+    }
     getrandom::fill(&mut bytes).expect("the system's random source answers once it has been seeded at boot");
     bytes
+}
+
+/// Bytes that follow from a seed instead of the system's, for tests that compare
+/// what two runs leave.
+#[cfg(test)]
+pub(crate) mod repeatable {
+    use std::cell::RefCell;
+
+    use postrider_proof::Dice;
+
+    thread_local! {
+        static DICE: RefCell<Option<Dice>> = const { RefCell::new(None) };
+    }
+
+    /// Lets all that follows on this thread follow from `seed`.
+    pub(crate) fn from(seed: u64) {
+        DICE.set(Some(Dice::new(seed)));
+    }
+
+    pub(super) fn fill(bytes: &mut [u8]) -> bool {
+        DICE.with_borrow_mut(|dice| {
+            let Some(dice) = dice else { return false };
+            for chunk in bytes.chunks_mut(8) {
+                chunk.copy_from_slice(dice.number().to_le_bytes().get(..chunk.len()).unwrap_or_default());
+            }
+            true
+        })
+    }
 }
 
 #[cfg(test)]

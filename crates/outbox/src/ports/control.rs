@@ -163,7 +163,10 @@ impl Shared {
                 true
             })
             .map_err(crate::lookup::query_error)?;
-        Ok(last)
+        // Retention removes the record of an attempt before a message that something else needs.
+        let settled = self.index.settled_of_message(app, delivery.sequence).map_err(crate::lookup::query_error)?;
+        let settled = settled.into_iter().filter(|row| row.endpoint == delivery.endpoint);
+        Ok(settled.map(|row| row.attempt).fold(last, u16::max))
     }
 }
 

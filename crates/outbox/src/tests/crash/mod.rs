@@ -8,6 +8,8 @@
 //! answered thing that may be lost is nothing at all. Outcomes are answered by
 //! nobody: the last ones may be lost, and then the delivery is due again.
 
+mod draw;
+mod random;
 mod script;
 mod world;
 
@@ -263,6 +265,33 @@ fn what_is_erased_stays_away_also_after_a_failed_sync_and_a_power_cut() {
         }
     }
     assert!(erased > 3, "{erased} went on to the end");
+}
+
+/// The record of an attempt may go before its message does.
+#[test]
+fn an_attempt_has_a_number_of_its_own_also_after_the_one_before_has_gone() {
+    const LARGE: [Op; 6] = [
+        send("m2", SENT, None, 3_000),
+        send("m3", SENT, None, 3_000),
+        send("m4", SENT, None, 3_000),
+        send("m5", SENT, None, 3_000),
+        send("m6", SENT, None, 3_000),
+        send("m7", SENT, None, 3_000),
+    ];
+    let (runtime, index) = (runtime(), tempfile::tempdir().expect("a temporary directory"));
+    let place = Place { runtime: &runtime, index: index.path() };
+    for again in [Op::Resend("m1", "b"), Op::Replay("m1", "b")] {
+        let disk = SimDisk::new();
+        let mut run = Run::start(&place, &disk, options());
+        run.all(&[Op::App, Op::Endpoint("a", &[PAID]), Op::Endpoint("b", &[PAID]), send("m1", PAID, None, 600)]);
+        run.all(&[Op::Attempt("m1", "b", End::Delivered)]);
+        run.all(&LARGE);
+        run.all(&[Op::Retire, again]);
+        let stepper = run.stepper.as_ref().expect("nothing fails");
+        let first = stepper.outbox.shared.reader.segments().first().map(|first| first.number);
+        assert!(first > Some(1), "the first segment has gone");
+        check(&place, &disk.crash(Survival::Nothing), run.clock.now(), &run.ledger, &format!("{again:?}"));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use postrider_model::message::{Message, NewMessage};
 use postrider_model::ports::Unavailable;
 use postrider_model::ports::{Accept, AcceptError, Configure, Control};
 use postrider_model::query::{DeliveryFilter, MessageFilter, PageRequest, Query};
-use postrider_model::time::UnixMs;
+use postrider_model::time::{Clock as _, UnixMs};
 use tokio::runtime::Runtime;
 
 use super::world::{End, Ledger, Name, Op, Stand, World};
@@ -66,6 +66,13 @@ impl<'a> Run<'a> {
         let mut run = Self { place, clock, disk, options, stepper: None, ledger: Ledger::new() };
         run.stepper = run.open().ok();
         run
+    }
+
+    /// The same moment on another disk.
+    pub(super) fn on(&self, disk: &SimDisk) -> Self {
+        let clock = ManualClock::at(self.clock.now());
+        let (place, options) = (self.place, self.options.clone());
+        Self { place, clock, disk: disk.clone(), options, stepper: None, ledger: Ledger::new() }
     }
 
     pub(super) fn open(&self) -> Result<Stepper, OpenError> {

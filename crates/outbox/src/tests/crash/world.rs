@@ -67,6 +67,22 @@ pub(super) enum Op {
     Restart,
 }
 
+impl Op {
+    /// The message that it speaks of.
+    pub(super) const fn message(&self) -> Option<Name> {
+        match self {
+            Self::Send { name, .. }
+            | Self::Attempt(name, ..)
+            | Self::Cancel(name, _)
+            | Self::Replay(name, _)
+            | Self::Resend(name, _)
+            | Self::Purge(name, _)
+            | Self::Expunge(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// How an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -192,12 +208,20 @@ impl Ledger {
     /// Whether a start may have found this.
     pub(super) fn explains(&self, found: &World) -> bool {
         let possible = self.worlds.get(self.safe..).unwrap_or_default();
-        possible.iter().any(|world| {
-            let mut world = world.clone();
-            world.messages.retain(|name, _| found.messages.contains_key(name) || !self.old.contains(name));
-            world.expunged.retain(|name| world.messages.contains_key(name));
-            world == *found
-        })
+        possible.iter().any(|world| self.is_shown(world, found))
+    }
+
+    /// Whether a process that has done all of it may show this.
+    pub(super) fn is_last(&self, shown: &World) -> bool {
+        self.worlds.last().is_some_and(|world| self.is_shown(world, shown))
+    }
+
+    /// Retention may have been at work.
+    fn is_shown(&self, world: &World, shown: &World) -> bool {
+        let mut world = world.clone();
+        world.messages.retain(|name, _| shown.messages.contains_key(name) || !self.old.contains(name));
+        world.expunged.retain(|name| world.messages.contains_key(name));
+        world == *shown
     }
 }
 
