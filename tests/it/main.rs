@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "JSON gives null for what is not there, and a test fails by that")]
 
 mod architecture;
+mod bit_flips;
 mod contract;
 mod damage;
 mod deliveries;
