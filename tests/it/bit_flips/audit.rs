@@ -76,6 +76,13 @@ impl Audit {
         all_live && named && self.is_right() && (self.forgotten.is_empty() || is_logged)
     }
 
+    /// Whether nothing has gone but outcomes, so that something is sent once more.
+    pub(super) fn lacks_outcomes_only(&self) -> bool {
+        let kept = [&self.missing, &self.pending_less, &self.dead_more, &self.buried];
+        let all_kept = kept.iter().all(|list| list.is_empty()) && self.damaged.is_empty() && !self.endpoints_differ;
+        all_kept && self.is_right() && self.dead_less.is_subset(&self.pending_more)
+    }
+
     /// What is not there any more is what salvage says.
     #[track_caller]
     pub(super) fn assert_agrees_with(&self, salvaged: &Value, store: &Store, what: &str) {

@@ -66,6 +66,20 @@ impl Flip {
         self.apply();
     }
 
+    /// Whether the start has cut it off and kept it aside, as what nobody was promised:
+    /// no later frame says that the last one was synced.
+    pub(super) fn is_in_a_torn_tail(&self) -> bool {
+        let journal = self.path.parent().expect("a file lies in a directory");
+        let segment = self.file_name().trim_start_matches("segment-").trim_end_matches(".journal").parse::<u32>();
+        let entries = std::fs::read_dir(journal).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let torn = names.filter_map(|name| {
+            let (segment, offset) = name.strip_prefix("torn-")?.split_once('-')?;
+            Some((segment.parse::<u32>().ok()?, offset.parse::<usize>().ok()?))
+        });
+        segment.is_ok_and(|segment| torn.into_iter().any(|(of, from)| of == segment && from <= self.offset))
+    }
+
     pub(super) const fn kind(&self) -> Kind {
         self.kind
     }
