@@ -21,7 +21,7 @@ use std::time::Instant;
 use postrider_proof::Proof;
 use serde_json::json;
 
-use self::audit::Audit;
+use self::audit::{Audit, named_bytes};
 use self::damage::{Flip, Kind};
 use self::store::Store;
 use crate::support::{Setup, say};
@@ -99,6 +99,8 @@ async fn round(store: &Store, setup: &Setup, flip: &Flip, tally: &mut Tally) {
             tally.refused += 1;
             assert_eq!(ended.code, Some(70), "{what}: {ended:?}");
             assert!(ended.stderr.contains(flip.file_name()), "{what}: the file is not named: {ended:?}");
+            let bytes = named_bytes(&ended.stderr);
+            assert!(bytes.is_none_or(|bytes| bytes.contains(&flip.offset())), "{what}: named elsewhere: {ended:?}");
             assert!(ended.stderr.contains("hint: "), "{what}: it does not say what to do: {ended:?}");
             tally.messages_lost += mend(store, setup, flip, &ended.stderr, &what).await;
         }

@@ -1,6 +1,7 @@
 //! Everything that a server tells of a store, compared with what is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use serde_json::Value;
 
@@ -177,16 +178,17 @@ impl Audit {
     }
 }
 
-/// Whether a part that is lost, such as `...segment-0000000001.journal: bytes 64 to
-/// 128: ...`, holds a message's payload, or the frame of it.
+/// Whether a part that is lost holds a message's payload, or the frame of it.
 fn holds(lost: &str, message: &Kept) -> bool {
-    let range = || {
-        let (_, rest) = lost.split_once(": bytes ")?;
-        let (from, rest) = rest.split_once(" to ")?;
-        let (to, _) = rest.split_once(':')?;
-        Some(from.parse::<usize>().ok()?..to.parse::<usize>().ok()?)
-    };
-    lost.contains(&message.segment) && range().is_some_and(|range| range.contains(&message.offset))
+    lost.contains(&message.segment) && named_bytes(lost).is_some_and(|range| range.contains(&message.offset))
+}
+
+/// The bytes that a text such as `...segment-0000000001.journal: bytes 64 to 128: ...` names.
+pub(super) fn named_bytes(text: &str) -> Option<Range<usize>> {
+    let (_, rest) = text.split_once(": bytes ")?;
+    let (from, rest) = rest.split_once(" to ")?;
+    let (to, _) = rest.split_once(':')?;
+    Some(from.parse().ok()?..to.parse().ok()?)
 }
 
 /// An answer, once the index is whole.

@@ -80,6 +80,10 @@ impl Flip {
         segment.is_ok_and(|segment| torn.into_iter().any(|(of, from)| of == segment && from <= self.offset))
     }
 
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     pub(super) const fn kind(&self) -> Kind {
         self.kind
     }
