@@ -326,3 +326,22 @@ fn a_start_inside_of_a_frame_is_refused() {
     let refused = try_open(&sample.disk, options(), unclean(record)).err().unwrap();
     assert!(matches!(refused, OpenError::NotAFrame(position) if position == record));
 }
+
+/// A file that something else cut ends anywhere, and frames do not.
+#[test]
+fn what_comes_after_a_segment_that_was_cut_anywhere_is_found_again() {
+    let sample = Sample::new();
+    let last = segment_path(3);
+    let end = sample.frames.last().unwrap().end.offset_bytes();
+    for len in 64..=end {
+        let disk = sample.copy();
+        disk.open(&last).unwrap().set_len(len.into()).unwrap();
+        let (mut opened, mut rows) = open(&disk);
+        rows.extend(append(&mut opened.journal, FrameKind::Synced, &[vec![9; 40]]).unwrap());
+        opened.journal.sync().unwrap();
+        let (again, found) = open(&disk.crash(Survival::Nothing));
+        // The padding alone is missing of some frame: where zeros follow, it is whole again.
+        assert!(rows.iter().all(|row| found.contains(row)), "{len} bytes: {:?}", again.report);
+        assert_eq!(again.report.torn, [], "{len} bytes");
+    }
+}
