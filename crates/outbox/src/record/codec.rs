@@ -165,19 +165,44 @@ pub(crate) fn to_bincode(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Decodes what [`to_bincode`] made, whatever its size: a checkpoint's checksum
-/// was looked at before.
+/// was looked at before. Everything must be used up.
 pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    bincode::serde::decode_from_slice(bytes, bincode::config::standard())
-        .map(|(value, _)| value)
-        .map_err(|error| error.to_string())
+    match bytes.len() {
+        0..=SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
+        0..=MEDIUM_BYTES => within::<T, { MEDIUM_BYTES * LARGEST }>(bytes),
+        0..=LARGE_BYTES => within::<T, { LARGE_BYTES * LARGEST }>(bytes),
+        0..=HUGE_BYTES => within::<T, { HUGE_BYTES * LARGEST }>(bytes),
+        _ => within::<T, { isize::MAX as usize }>(bytes),
+    }
 }
 
 /// Decodes a meta part; everything must be used up.
 fn from_bincode<T: DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
-    let config = bincode::config::standard().with_limit::<MAX_META_BYTES>();
+    let decoded = match bytes.len() {
+        0..=TINY_BYTES => within::<T, { TINY_BYTES * LARGEST }>(bytes),
+        0..=SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
+        _ => within::<T, MAX_META_BYTES>(bytes),
+    };
+    decoded.map_err(|detail| DecodeError::Meta { kind, detail })
+}
+
+/// bincode makes room for a text before it looks whether that much is there, and
+/// counts what it reads against a limit that is fixed when this is compiled. So
+/// the limit goes by the size of what is read: a text that claims to be longer
+/// than all of it by far gets no memory.
+const TINY_BYTES: usize = 1 << 10;
+const SMALL_BYTES: usize = 32 << 10;
+const MEDIUM_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 32 << 20;
+const HUGE_BYTES: usize = 1 << 30;
+/// A number of one byte may count as eight.
+const LARGEST: usize = 8;
+
+fn within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<T, String> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
     match bincode::serde::decode_from_slice(bytes, config) {
         Ok((value, used)) if used == bytes.len() => Ok(value),
-        Ok(_) => Err(DecodeError::Meta { kind, detail: "bytes are left over".into() }),
-        Err(error) => Err(DecodeError::Meta { kind, detail: error.to_string() }),
+        Ok(_) => Err("bytes are left over".into()),
+        Err(error) => Err(error.to_string()),
     }
 }

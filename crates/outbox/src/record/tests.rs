@@ -310,3 +310,34 @@ proptest! {
         }
     }
 }
+
+/// As many of each as may be, and texts of one letter, which count most for their size.
+#[test]
+fn a_record_of_any_size_is_read_however_much_its_numbers_count() {
+    for count in [0, 1, 10, 40, 200, 1_000, 5_000] {
+        let many = Accepted {
+            channels: vec!["x".into(); count],
+            endpoints: vec![EndpointId(id(2)); count],
+            orders: vec![1; count],
+            ..accepted()
+        };
+        let deliveries = Deliveries {
+            at: UnixMs(1),
+            what: DeliveryChange::Cancelled,
+            deliveries: vec![
+                DeliveryRef {
+                    sequence: Position::ZERO,
+                    position: Position::ZERO,
+                    order_key: 0,
+                    ..delivery()
+                };
+                count
+            ],
+            task: None,
+        };
+        for record in [Record::Accepted(many, Some(Bytes::new())), Record::Deliveries(deliveries)] {
+            let bytes = Bytes::copy_from_slice(Encoder::default().encode(&record));
+            assert_eq!(decode(&bytes), Ok(record), "{count}");
+        }
+    }
+}
