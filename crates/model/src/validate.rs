@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::Uri;
 use url::{Host, Url};
 
 use crate::bounds::{Bounds as _, bounds};
@@ -296,7 +297,7 @@ pub fn metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
 /// may be reached is the guard's decision, made again at each attempt.
 ///
 /// # Errors
-/// It is no such URL, is too long, has a fragment or the port 0, or the mask of [`credentials`].
+/// It is no such URL or cannot be asked for, is too long, has a fragment or the port 0, or the mask of [`credentials`].
 pub fn endpoint_url(text: &str) -> Result<Url, Problem> {
     if text.len() > MAX_URL_BYTES {
         return Err(format!("has {} bytes, at most {MAX_URL_BYTES} are allowed", text.len()));
@@ -333,6 +334,10 @@ pub fn endpoint_url(text: &str) -> Result<Url, Problem> {
     }
     if url.fragment().is_some() {
         return Err("has a fragment, which is never sent".into());
+    }
+    // The parser of URLs lets characters into a host that no request can name.
+    if let Err(error) = credentials::without(&url).as_str().parse::<Uri>() {
+        return Err(format!("cannot be asked for: {error}"));
     }
     Ok(url)
 }

@@ -29,6 +29,7 @@ fn urls_that_are_no_plain_http_urls_are_refused() {
         "HTTPS:////example.com/x",
         "http://:80/",
         "http://user@/",
+        "http://a.b`/",
     ] {
         assert!(endpoint_url(text).is_err(), "{text:?}");
     }
