@@ -150,18 +150,8 @@ pub(crate) fn object(text: &str) -> Result<serde_json::Value, String> {
     Ok(members.into())
 }
 
-/// Reads a length of time such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let wrong = |_| format!("`{text}` is no length of time such as `30d`, `12h` or `90s`");
-    let span: jiff::Span = text.parse().map_err(wrong)?;
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
-    std::time::Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn read(arguments: &str) -> Result<Cli, clap::Error> {
@@ -219,14 +209,5 @@ mod tests {
         let keys: Vec<_> = flags.iter().map(|(flag, key, value)| format!("{flag} {key} {value}")).collect();
         assert_eq!(keys, ["--set data_dir a", "--set x 1", "--set y 2", "--set z =", "--data-dir data_dir b"]);
         assert!(read("postrider --set x docs --set y=2 configuration").is_err());
-    }
-
-    #[test]
-    fn lengths_of_time_have_units() {
-        assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
-        for text in ["", "30", "soon", "-1h", "1 fortnight"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

@@ -8,8 +8,8 @@ use postrider_model::time::Clock as _;
 use serde_json::json;
 
 use super::Context;
-use crate::cli::duration;
 use crate::clock::SystemClock;
+use crate::config::duration;
 use crate::exit::Failure;
 use crate::secrets;
 

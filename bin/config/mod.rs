@@ -11,6 +11,8 @@
 
 mod check;
 mod choice;
+#[cfg(test)]
+mod fuzzing;
 mod keys;
 mod load;
 mod retries;
@@ -26,6 +28,7 @@ pub(crate) use choice::LogFormat;
 pub(crate) use keys::{Config, KEYS, SECTIONS};
 pub(crate) use load::{Loaded, Problems, Sources, load};
 pub(crate) use show::{documentation, effective, effective_json};
+pub(crate) use value::duration;
 
 impl Config {
     /// Where the HTTP API's socket is.

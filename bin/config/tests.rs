@@ -241,6 +241,15 @@ fn programs_get_every_key_with_its_value_and_origin() {
 }
 
 #[test]
+fn texts_are_lengths_of_time_only_with_their_units() {
+    assert_eq!(duration("30d"), Ok(std::time::Duration::from_secs(30 * 86_400)));
+    assert_eq!(duration("1h 30m"), Ok(std::time::Duration::from_secs(5_400)));
+    for text in ["", "30", "soon", "-1h", "1 fortnight"] {
+        assert!(duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn the_effective_configuration_can_be_loaded_again() {
     let first = loaded("[log]\nlevel = \"debug\"\n[api]\nsocket_mode = \"0660\"\nallow_uids = [1, 2]\n", &[], &[]);
     let text = effective(&first);

@@ -274,11 +274,19 @@ impl Span {
     }
 }
 
+/// Reads a length of time such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |_| format!("`{text}` is no length of time such as `30d`, `12h` or `90s`");
+    let span: jiff::Span = text.parse().map_err(wrong)?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
+}
+
 impl Value for Span {
     const TYPE: &'static str = "a length of time, such as `7d`, `12h` or `90s`";
 
     fn read(raw: Raw<'_>) -> Result<Self, String> {
-        crate::cli::duration(raw.text::<Self>()?).map(Self).map_err(|_| raw.mismatch::<Self>())
+        duration(raw.text::<Self>()?).map(Self).map_err(|_| raw.mismatch::<Self>())
     }
 
     fn show(&self) -> Option<String> {

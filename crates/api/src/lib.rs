@@ -89,6 +89,8 @@ mod expunge;
 mod extract;
 mod filter;
 mod flow;
+#[cfg(test)]
+mod fuzzing;
 mod health;
 mod input;
 mod known_tokens;

@@ -28,6 +28,8 @@ mod client;
 mod connect;
 mod connections;
 mod failure;
+#[cfg(test)]
+mod fuzzing;
 pub mod guard;
 mod host;
 mod http1;
@@ -42,9 +44,11 @@ mod request;
 pub mod resolve;
 mod service;
 mod sign;
+mod signature_headers;
 mod stream;
 mod tls;
 
 pub use attempt::Dispatcher;
-pub use options::{Error, Options, SignatureHeaders};
+pub use options::{Error, Options};
 pub use service::Service;
+pub use signature_headers::SignatureHeaders;

@@ -4,23 +4,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::signature_headers::SignatureHeaders;
+
 /// The smallest buffer in which the HTTP/1.1 client reads an answer's headers, in bytes.
 const MIN_RESPONSE_HEADER_BYTES: usize = 8 * 1_024;
 
 /// No attempt may take longer than 30 s, so more than this is a mistake.
 const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// What the headers of the signature are called. The values are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SignatureHeaders {
-    /// `webhook-id`, `webhook-timestamp`, `webhook-signature` (Standard Webhooks 1.0.0).
-    #[default]
-    Webhook,
-    /// `svix-id`, `svix-timestamp`, `svix-signature`, for receivers that were written for Svix.
-    Svix,
-    /// All six.
-    Both,
-}
 
 /// The settings of a dispatcher. The deadline of an attempt is not among them:
 /// it belongs to the endpoint and comes with each job.

@@ -13,8 +13,8 @@ use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 
 use crate::failure::Failure;
-use crate::options::SignatureHeaders;
 use crate::sign::signatures;
+use crate::signature_headers::SignatureHeaders;
 
 /// The names of id, timestamp and signature by Standard Webhooks 1.0.0.
 static WEBHOOK: [HeaderName; 3] = [

@@ -76,6 +76,9 @@ mod answer;
 mod connection;
 #[cfg(test)]
 mod double;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lines;
 mod options;
 mod peer;

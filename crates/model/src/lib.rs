@@ -18,6 +18,9 @@ pub mod endpoint;
 pub mod event_type;
 pub mod explain;
 pub mod expunge;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod invariant;
 pub mod job;

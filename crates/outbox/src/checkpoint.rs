@@ -92,11 +92,16 @@ pub(crate) fn encode(state: &State, config: &Config, position: Position) -> Vec<
         tasks: state.tasks.iter().collect(),
         expunging: &state.expunging,
     });
+    headed(&body)
+}
+
+/// A body with the head that belongs to it.
+pub(crate) fn headed(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    bytes.extend_from_slice(body);
     bytes
 }
 
@@ -117,7 +122,7 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
     decode(&bytes, options).map(Some).map_err(|detail| CheckpointError::Damaged { path, detail })
 }
 
-fn decode(bytes: &[u8], options: &Options) -> Result<Restored, String> {
+pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, String> {
     let size = bytes.len() as u64;
     let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or("it is too short")?;
     let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;

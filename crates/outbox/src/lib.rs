@@ -18,6 +18,9 @@ mod checkpoint;
 mod committer;
 mod examine;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod keeper;
 mod keys;

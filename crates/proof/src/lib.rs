@@ -8,6 +8,7 @@
 //! | `POSTRIDER_PROOF_SEED` | what chance begins with, to repeat a run |
 //! | `POSTRIDER_PROOF_RESULTS` | a file that gets what was found, a line of JSON a test |
 
+mod corpus;
 mod dice;
 
 use std::fs::OpenOptions;
@@ -15,6 +16,7 @@ use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 
+pub use corpus::corpus;
 pub use dice::Dice;
 
 /// One run of a test that is counted.

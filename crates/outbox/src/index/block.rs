@@ -94,7 +94,7 @@ pub(super) fn pack<R: Listed>(run: RunId, rows: &[R]) -> Vec<Item> {
     items
 }
 
-fn finish(run: RunId, number: u32, count: u16, mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn finish(run: RunId, number: u32, count: u16, mut bytes: Vec<u8>) -> Vec<u8> {
     let header = header(run, number, count);
     let payload = bytes.get(HEADER_BYTES..).unwrap_or_default();
     let sum = crc32c::crc32c_append(crc32c::crc32c(&header), payload);

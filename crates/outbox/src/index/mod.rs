@@ -26,6 +26,8 @@ mod catalog;
 mod codec;
 mod error;
 mod family;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key_filter;
 mod live;
 mod partition;

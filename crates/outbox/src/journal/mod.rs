@@ -27,6 +27,8 @@
 mod catalogue;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod layout;
 mod make;
 mod options;

@@ -1,0 +1,5 @@
+//! A block of the index.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| postrider_outbox::fuzzing::block(bytes));

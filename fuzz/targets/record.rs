@@ -1,0 +1,5 @@
+//! A record of the journal.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| postrider_outbox::fuzzing::record(bytes));
