@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bit_flips;
+mod clients;
 mod contract;
 mod damage;
 mod deliveries;
