@@ -299,14 +299,6 @@ impl Server {
         Metrics::scrape(&self.metrics_door()).await
     }
 
-    /// Its memory that is not on disk (proc(5), `VmRSS`).
-    pub(crate) fn resident_kib(&self) -> u64 {
-        let pid = self.process.pid().as_raw_nonzero();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
-
     /// Runs a command against this server.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         run(self.setup.data_dir(), arguments)
