@@ -70,6 +70,13 @@ struct Slot {
     last_use: AtomicU64,
 }
 
+impl Drop for Slot {
+    /// At the end of the process, too, so that a disk that fails does not change how it ends.
+    fn drop(&mut self) {
+        close(self.db.get_mut());
+    }
+}
+
 type OpenDb<'a> = MappedRwLockReadGuard<'a, sled::Db>;
 
 impl SledPartitions {
