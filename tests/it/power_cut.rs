@@ -51,9 +51,8 @@ async fn nothing_that_was_accepted_is_lost_however_often_the_power_is_cut() {
     }
     say(format_args!("power-cut: {:.0} s", began.elapsed().as_secs_f64()));
     proof.found(
-        count,
+        tally.cuts,
         json!({
-            "cuts": tally.cuts,
             "cuts_of_starts": tally.cuts_of_starts,
             "cuts_at_segment_changes": tally.cuts_at_segment_changes,
             "ended_by_itself_with_70": tally.noticed,

@@ -17,6 +17,7 @@ use crate::support::{Api, Setup};
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
+#[expect(clippy::disallowed_methods, reason = "the server under test goes by the real clock")]
 fn now_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }

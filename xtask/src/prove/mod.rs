@@ -50,7 +50,7 @@ pub(crate) fn run(asked: &Prove) -> Result<bool> {
             break;
         }
         let rounds = case.next_rounds(asked.rounds.map(|rounds| rounds - *done));
-        eprintln!("==> {}: {rounds} {}", case.key, case.unit);
+        eprintln!("==> {}: {rounds} rounds", case.key);
         let began = Instant::now();
         let ended = execute::execute(case, rounds, asked.seed, root)?;
         let finished = record(case, &ended, began.elapsed(), &here, root)?;

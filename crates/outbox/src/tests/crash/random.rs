@@ -50,10 +50,10 @@ fn whatever_is_done_what_was_answered_is_there_after_a_crash() {
     let rounds = proof.rounds();
     assert!(found.images.len() as u64 > rounds * CRASHES, "{} images", found.images.len());
     proof.found(
-        rounds,
+        found.images.len() as u64,
         json!({
+            "scripts": rounds,
             "states": found.states,
-            "distinct_images": found.images.len(),
             "operations": found.operations,
             "crashed_starts": found.crashed_starts,
             "failed_writes_and_syncs": found.failures,
