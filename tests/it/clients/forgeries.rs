@@ -1,6 +1,6 @@
 //! Tokens that nobody gave out.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,11 +17,6 @@ use crate::support::{Api, Setup};
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
-#[expect(clippy::disallowed_methods, reason = "the server under test goes by the real clock")]
-fn now_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
-}
-
 /// A token with these bytes, signed as HS256 wants it.
 fn signed(secret: &[u8], header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
@@ -33,6 +28,11 @@ fn signed(secret: &[u8], header: &str, claims: &str) -> String {
 fn claims(shop: &Shop) -> Value {
     let claims = shop.token.split('.').nth(1).expect("a token has three parts");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("it is base64")).expect("it is JSON")
+}
+
+/// When the token of the shop was made.
+fn now_secs(shop: &Shop) -> u64 {
+    claims(shop)["iat"].as_u64().expect("a token says when it was made")
 }
 
 fn forged(shop: &Shop) -> Vec<String> {
@@ -49,7 +49,7 @@ fn forged(shop: &Shop) -> Vec<String> {
     let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
     let hs512 = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS512"}"#));
     let mac512 = Hmac::<Sha512>::new_from_slice(secret).expect("any length will do").chain_update(&hs512);
-    let now = now_secs();
+    let now = now_secs(shop);
     let mut tokens = vec![
         format!("{none}.{payload}."),
         format!("{none}.{payload}.{signature}"),
@@ -155,7 +155,7 @@ async fn a_token_for_one_application_or_another_tenant_reaches_nothing_else() {
     let stranger: OrgId = format!("org_{}", &app.to_string()["app_".len()..]).parse().expect("it has the form");
     let nobody: AppId = format!("app_{}", &org.to_string()["org_".len()..]).parse().expect("it has the form");
     let (secret, hour) = (TokenSecret::new(SECRET.as_bytes().to_vec()), Duration::from_secs(3_600));
-    let now = UnixMs(now_secs() * 1_000);
+    let now = UnixMs(now_secs(&shop) * 1_000);
     for token in [
         token::create(&secret, stranger, hour, now),
         token::create_for_application(&secret, stranger, app, hour, now),

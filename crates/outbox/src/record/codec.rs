@@ -168,10 +168,10 @@ pub(crate) fn to_bincode(value: &impl Serialize) -> Vec<u8> {
 /// was looked at before. Everything must be used up.
 pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match bytes.len() {
-        len if len <= SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
-        len if len <= MEDIUM_BYTES => within::<T, { MEDIUM_BYTES * LARGEST }>(bytes),
-        len if len <= LARGE_BYTES => within::<T, { LARGE_BYTES * LARGEST }>(bytes),
-        len if len <= HUGE_BYTES => within::<T, { HUGE_BYTES * LARGEST }>(bytes),
+        size if size <= SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
+        size if size <= MEDIUM_BYTES => within::<T, { MEDIUM_BYTES * LARGEST }>(bytes),
+        size if size <= LARGE_BYTES => within::<T, { LARGE_BYTES * LARGEST }>(bytes),
+        size if size <= HUGE_BYTES => within::<T, { HUGE_BYTES * LARGEST }>(bytes),
         _ => within::<T, { isize::MAX as usize }>(bytes),
     }
 }
@@ -179,8 +179,8 @@ pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<
 /// Decodes a meta part; everything must be used up.
 fn from_bincode<T: DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
     let decoded = match bytes.len() {
-        len if len <= TINY_BYTES => within::<T, { TINY_BYTES * LARGEST }>(bytes),
-        len if len <= SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
+        size if size <= TINY_BYTES => within::<T, { TINY_BYTES * LARGEST }>(bytes),
+        size if size <= SMALL_BYTES => within::<T, { SMALL_BYTES * LARGEST }>(bytes),
         _ => within::<T, MAX_META_BYTES>(bytes),
     };
     decoded.map_err(|detail| DecodeError::Meta { kind, detail })
