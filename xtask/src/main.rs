@@ -1,5 +1,5 @@
 //! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`,
-//! `bench`, `prove` and `scorecard`.
+//! `bench`, `prove`, `scorecard` and `sbom`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person in a terminal")]
 
@@ -9,6 +9,7 @@ mod node;
 mod options;
 mod prove;
 mod python;
+mod sbom;
 mod server;
 mod tally;
 mod tool;
@@ -51,6 +52,7 @@ fn run(asked: &Asked) -> Result<bool> {
         }
         Asked::Bench(asked) => bench::run(asked),
         Asked::Prove(asked) => prove::run(asked),
+        Asked::Sbom => sbom::write(),
         Asked::Scorecard(asked) => prove::scorecard(asked),
     }
 }

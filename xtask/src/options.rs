@@ -10,6 +10,7 @@ usage: cargo xtask test-clients [--examples N] [--seed N] [--only python|node]
        cargo xtask bench [--short] [--only CASE] [--json] [--record FILE] [--gate FILE]
        cargo xtask prove [--only CASE]... [--rounds N | --minutes N] [--seed N] [--list]
        cargo xtask scorecard [--check]
+       cargo xtask sbom
 
 test-clients: runs real clients against a server of this checkout: Svix's packages of PyPI and
 npm as callers, the standardwebhooks packages as receivers, and schemathesis on our OpenAPI
@@ -45,6 +46,8 @@ scorecard: writes the table of docs/reliability.md anew from the results.
 
   --check        writes nothing, and fails if it is not what the results give
 
+sbom: writes target/sbom/postrider.cdx.json, what the binary is made of (CycloneDX).
+
 examples: cargo xtask test-clients --examples 200 --only python
           cargo xtask bench --short --only accept-http
           cargo xtask prove --minutes 480
@@ -59,6 +62,7 @@ pub(crate) enum Asked {
     Bench(Bench),
     Prove(Prove),
     Scorecard(Scorecard),
+    Sbom,
 }
 
 /// How the clients are to be run.
@@ -128,6 +132,10 @@ impl Asked {
             Some("bench") => Bench::from(arguments).map(Self::Bench),
             Some("prove") => Prove::from(arguments).map(Self::Prove),
             Some("scorecard") => Scorecard::from(&arguments).map(Self::Scorecard),
+            Some("sbom") => match arguments.first() {
+                None => Ok(Self::Sbom),
+                Some(flag) => bail!("unknown argument `{flag}`"),
+            },
             Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some(other) => bail!("unknown command `{other}`"),
             None => bail!("no command"),
@@ -253,6 +261,7 @@ mod tests {
             ("prove --rounds 0", "--rounds 0"),
             ("prove --minutes long", "long"),
             ("scorecard --fast", "--fast"),
+            ("sbom --fast", "--fast"),
             ("bench --fast", "--fast"),
             ("bench --gate", "--gate"),
             ("bench --only accept-http --record a.json", "--record"),
