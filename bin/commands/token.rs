@@ -18,7 +18,8 @@ use crate::secrets;
 pub(crate) enum Token {
     /// Prints a token; works beside a running server and without one
     #[command(after_help = "Example:\n  postrider token create --ttl 90d\n  \
-                            curl -H \"Authorization: Bearer $(postrider token create)\" http://127.0.0.1:8071/api/v1/app")]
+                            curl -H \"Authorization: Bearer $(postrider token create)\" http://127.0.0.1:8071/api/v1/app\n\n\
+                            With `api.tls.cert` set the URL is https: and curl needs `--cacert` where the authority is your own.")]
     Create {
         /// The tenant that it speaks for [default: the one of the sockets]
         #[arg(long)]

@@ -56,18 +56,18 @@ settings! {
         requests_per_second_per_token: u64 = 0, in 0..=MAX_REQUESTS;
         /// How many of them may come at once after a quiet time. If not set, as many as in a second.
         request_burst_per_token: Option<u64> = None, in 1..=MAX_REQUESTS;
-        /// Requests a second of one address over TCP, of those that need a token; further ones get 429. 0 is no limit.
-        /// Addresses of IPv6 count together by their first 64 bits.
+        /// Requests a second of one address over TCP, but for those about health; further ones get 429, whatever their
+        /// token. 0 is no limit. Addresses of IPv6 count together by their first 64 bits.
         requests_per_second_per_address: u64 = 0, in 0..=MAX_REQUESTS;
         /// How many of them may come at once after a quiet time. If not set, as many as in a second.
         request_burst_per_address: Option<u64> = None, in 1..=MAX_REQUESTS;
-        /// Requests a second of one address over TCP without a good token; further ones get 429, and so do tokens that
-        /// were not seen before. 0 is no limit.
+        /// Requests a second of one address over TCP without a good token; further ones get 429 in place of 401. A good
+        /// token is never refused for them. 0 is no limit.
         refusals_per_second_per_address: u64 = 10, in 0..=MAX_REQUESTS;
         /// How many of them may come at once after a quiet time.
         refusal_burst_per_address: u64 = 50, in 1..=MAX_REQUESTS;
         /// Networks of proxies in front that speak TLS with the clients. A request from one of them counts for the last
-        /// address in its `x-forwarded-for` that is not in these networks.
+        /// address in its `x-forwarded-for` that is not in these networks, and its `x-forwarded-proto` is believed.
         trusted_proxies: Vec<IpNet> = vec![];
     }
 
@@ -79,6 +79,9 @@ settings! {
         /// A file with the certificate's private key in PEM form, not encrypted, that users outside of its group cannot
         /// read.
         key: Option<PathBuf> = None;
+        /// Whether browsers are told to ask this host over TLS only, for a year (`strict-transport-security`). They do so
+        /// for everything at that host name, whatever the port, so leave it off for `localhost`.
+        hsts: bool = false;
     }
 
     /// Events from local programs, one JSON object a line.

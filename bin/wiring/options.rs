@@ -37,6 +37,7 @@ pub(super) fn api_door(config: &Config) -> postrider_api::Options {
         max_connections: size(config.limits.client_connections),
         drain_timeout: usual.drain_timeout.min(drain(config)),
         proxies: config.api.trusted_proxies.iter().copied().collect(),
+        hsts: config.api_tls.hsts,
         ..usual
     }
 }

@@ -1,5 +1,6 @@
 //! Who asks, and what they may reach.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
@@ -29,6 +30,47 @@ pub enum Door {
     },
 }
 
+/// What the client speaks, as far as this is known: to this server, or to the proxy in front.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP in clear.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The server puts it beside each request, as it does with the door.
+impl<S: Sync> FromRequestParts<S> for Scheme {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
+    }
+}
+
+/// Whoever asks for what needs no token. They count for the limit of their address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anybody;
+
+impl FromRequestParts<Context> for Anybody {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, ApiError> {
+        context.request_limits().admit(door(parts)).map(|()| Self)
+    }
+}
+
 /// On whose behalf a request is made. A handler can reach nothing without one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller {
@@ -47,14 +89,14 @@ impl FromRequestParts<Context> for Caller {
         if let Some(caller) = parts.extensions.get() {
             return Ok(*caller);
         }
-        Self::of(context, parts.extensions.get().copied().unwrap_or(Door::Tcp), &parts.headers)
+        Self::of(context, door(parts), &parts.headers)
     }
 }
 
 impl Caller {
     /// Who asks, through this door and with these headers.
     pub(crate) fn of(context: &Context, door: Door, headers: &HeaderMap) -> Result<Self, ApiError> {
-        context.callers().admit(door)?;
+        context.request_limits().admit(door)?;
         let mut default_org = None;
         context.ports.configure.with_config(&mut |config| default_org = config.default_org());
         let (org, only) = match (headers.get(AUTHORIZATION), door) {
@@ -66,7 +108,9 @@ impl Caller {
                 (default_org.ok_or_else(|| ApiError::internal(&"there is no default organisation"))?, None)
             }
             (None, Door::Unix { trusted: false } | Door::Tcp | Door::TcpFrom(_)) => {
-                return Err(context.callers().refuse(door, "the header `authorization: Bearer <token>` is missing"));
+                return Err(context
+                    .request_limits()
+                    .refuse(door, "the header `authorization: Bearer <token>` is missing"));
             }
         };
         Ok(Self { org, only, is_default_org: Some(org) == default_org })
@@ -122,23 +166,21 @@ impl Caller {
     }
 }
 
+fn door(parts: &Parts) -> Door {
+    parts.extensions.get().copied().unwrap_or(Door::Tcp)
+}
+
 fn bearer(context: &Context, door: Door, header: &[u8]) -> Result<Subject, ApiError> {
     let (tokens, now) = (context.tokens(), context.clock.now());
-    let refused = || context.callers().refuse(door, "the token is not valid or has expired");
+    let refused = || context.request_limits().refuse(door, "the token is not valid or has expired");
     let token = token(header).ok_or_else(refused)?;
     let refused_for = |error: TokenError| {
         tracing::debug!(%error, "token refused");
         refused()
     };
     let hash = known_tokens::hash(token).map_err(refused_for)?;
-    let subject = match tokens.known(&hash, now) {
-        Some(subject) => subject,
-        None => {
-            context.callers().may_try(door)?;
-            tokens.verify(token, hash, now).map_err(refused_for)?
-        }
-    };
-    context.callers().admit_token(door, hash)?;
+    let subject = tokens.verify(token, hash, now).map_err(refused_for)?;
+    context.request_limits().admit_token(door, hash)?;
     Ok(subject)
 }
 

@@ -71,7 +71,6 @@ mod attempt;
 mod attempted;
 mod auth;
 mod batch;
-mod callers;
 mod dead_letter;
 mod delivery;
 mod dispatch;
@@ -104,6 +103,7 @@ mod poller;
 mod portal;
 mod precheck;
 mod rate_limit;
+mod request_limits;
 mod router;
 mod routes;
 mod schema;
@@ -131,7 +131,7 @@ use postrider_model::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-pub use auth::Door;
+pub use auth::{Door, Scheme};
 pub use openapi::openapi_json;
 pub use rate_limit::RequestRate;
 pub use router::{metrics_router, router};
@@ -139,9 +139,9 @@ pub use routes::Routes;
 pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
 
-use crate::callers::Callers;
 use crate::error::ApiError;
 use crate::known_tokens::KnownTokens;
+use crate::request_limits::RequestLimits;
 
 /// Says why a URL must not be an endpoint's, if the address guard can tell from
 /// the URL alone. A name that does not resolve is no reason.
@@ -183,14 +183,14 @@ pub struct Limits {
     pub queries: usize,
     /// Requests of one token over TCP; further ones are refused.
     pub requests_per_token: Option<RequestRate>,
-    /// Requests of one address over TCP, of those that need a token; further ones are refused.
+    /// Requests of one address over TCP, but for those about health; further ones are refused.
     pub requests_per_address: Option<RequestRate>,
-    /// Requests of one address over TCP without a good token; then even good ones
-    /// are refused there that were not seen before.
+    /// Requests of one address over TCP without a good token; further ones are answered
+    /// that there were too many, while a good token is never refused for them.
     pub refusals_per_address: Option<RequestRate>,
 }
 
-/// Slow for who guesses, and plenty for who has forgotten a header.
+/// Little for who asks in vain all the time, and plenty for who has forgotten a header.
 const REFUSALS: RequestRate = RequestRate {
     per_second: NonZeroU32::new(10).expect("ten is not zero"),
     burst: NonZeroU32::new(50).expect("fifty is not zero"),
@@ -239,7 +239,7 @@ impl fmt::Debug for Context {
 pub(crate) struct Shared {
     api: Api,
     tokens: Arc<KnownTokens>,
-    callers: Arc<Callers>,
+    request_limits: Arc<RequestLimits>,
     queries: Arc<Semaphore>,
     /// One permit for each KiB of a body.
     bodies: Arc<Semaphore>,
@@ -267,8 +267,8 @@ impl Context {
         let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
         let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
-        let callers = Arc::new(Callers::new(&api.limits, &api.clock));
-        Self(Arc::new(Shared { api, tokens, callers, queries, bodies, bodies_kib, described: OnceLock::new() }))
+        let request_limits = Arc::new(RequestLimits::new(&api.limits, &api.clock));
+        Self(Arc::new(Shared { api, tokens, request_limits, queries, bodies, bodies_kib, described: OnceLock::new() }))
     }
 
     /// Verifies tokens.
@@ -277,8 +277,8 @@ impl Context {
     }
 
     /// Limits who asks.
-    pub(crate) fn callers(&self) -> &Callers {
-        &self.0.callers
+    pub(crate) fn request_limits(&self) -> &RequestLimits {
+        &self.0.request_limits
     }
 
     /// The description of the API, as it is served.

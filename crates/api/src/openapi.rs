@@ -21,6 +21,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{IntoParams as _, PartialSchema as _, ToSchema as _};
 
+use crate::auth::Anybody;
 use crate::error::{Body, InvalidBody, Item};
 use crate::schema::IdempotencyKey;
 use crate::{Context, docs, router};
@@ -51,7 +52,7 @@ pub(crate) fn served() -> (Bytes, Bytes) {
     security(()),
     responses((status = 200, body = Object)),
 )]
-pub(crate) async fn get(State(context): State<Context>) -> impl IntoResponse {
+pub(crate) async fn get(State(context): State<Context>, _: Anybody) -> impl IntoResponse {
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], context.openapi())
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::application::{self, ApplicationIn};
-use crate::auth::Caller;
+use crate::auth::{Caller, Scheme};
 use crate::error::ApiError;
 use crate::extract::{Json, Path};
 use crate::input::{Field, Object, Problems};
@@ -95,6 +95,7 @@ pub(crate) async fn access(
     State(context): State<Context>,
     caller: Caller,
     Path(app): Path<String>,
+    scheme: Scheme,
     uri: Uri,
     headers: HeaderMap,
     Json(input): Json<PortalAccessIn>,
@@ -106,18 +107,16 @@ pub(crate) async fn access(
     }
     let app = caller.app_id(&context, &app)?;
     let token = token::create_for_application(&context.token_secret, org, app, ttl, context.clock.now());
-    Ok(axum::Json(PortalAccessOut { url: docs_url(&uri, &headers), token }))
+    Ok(axum::Json(PortalAccessOut { url: docs_url(scheme, &uri, &headers), token }))
 }
 
 /// The address of `/docs` as whoever asks sees this server.
-fn docs_url(uri: &Uri, headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let authority = uri.authority().cloned().or_else(|| text(HOST.as_str())?.parse::<Authority>().ok());
+fn docs_url(scheme: Scheme, uri: &Uri, headers: &HeaderMap) -> String {
+    let in_header = || headers.get(HOST)?.to_str().ok()?.parse::<Authority>().ok();
+    let authority = uri.authority().cloned().or_else(in_header);
     let host = authority.filter(|authority| !authority.as_str().contains('@'));
     let host = host.as_ref().map_or("localhost", Authority::as_str);
-    // TLS ends at a proxy, which says so.
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    format!("{scheme}://{host}/docs")
+    format!("{}://{host}/docs", scheme.as_str())
 }
 
 /// Logs a token out; nothing is kept of tokens, so that it stays valid until it expires

@@ -77,16 +77,6 @@ impl<K: Copy + Eq + Hash> RateLimit<K> {
         Ok(())
     }
 
-    /// Whether one could be taken, and leaves it there.
-    ///
-    /// # Errors
-    /// As [`Self::take`].
-    pub(crate) fn look(&self, key: K) -> Result<(), Duration> {
-        let now = self.clock.monotonic();
-        let full_at = self.buckets.lock().full_at.get(&key).copied();
-        self.allowed(full_at, now).map(drop)
-    }
-
     /// When the bucket is full once a request has been taken out of it.
     fn allowed(&self, full_at: Option<Duration>, now: Duration) -> Result<Duration, Duration> {
         let full_at = full_at.map_or(now, |full_at| full_at.max(now)) + self.interval;
@@ -154,9 +144,9 @@ mod tests {
     fn a_burst_and_then_one_after_the_other() {
         let (limit, clock) = limit(10, 3);
         for _ in 0..3 {
-            assert_eq!((limit.look('a'), limit.take('a')), (Ok(()), Ok(())));
+            assert_eq!(limit.take('a'), Ok(()));
         }
-        assert_eq!((limit.look('a'), limit.take('a')), (Err(ms(100)), Err(ms(100))));
+        assert_eq!(limit.take('a'), Err(ms(100)));
         assert_eq!(limit.take('b'), Ok(()), "somebody else has a bucket of their own");
         clock.pass(ms(60));
         assert_eq!(limit.take('a'), Err(ms(40)), "what is refused takes nothing");

@@ -23,7 +23,7 @@ use hyper::body::Body;
 use tower::Service as _;
 
 use crate::Context;
-use crate::auth::{Caller, Door};
+use crate::auth::{Caller, Door, Scheme};
 use crate::error::ApiError;
 use crate::extract::{Params, RawBody};
 use crate::message;
@@ -51,8 +51,8 @@ impl Routes {
         Self { router, messages: Some(Messages { context, meters }) }
     }
 
-    /// Answers a request that came through this door.
-    pub async fn answer<B>(&self, door: Door, mut request: Request<B>) -> Response
+    /// Answers a request that came through this door, by a client that speaks `scheme`.
+    pub async fn answer<B>(&self, door: Door, scheme: Scheme, mut request: Request<B>) -> Response
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -64,6 +64,7 @@ impl Routes {
             return messages.answer(door, app, request).await;
         }
         request.extensions_mut().insert(door);
+        request.extensions_mut().insert(scheme);
         match self.router.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

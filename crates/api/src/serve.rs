@@ -9,20 +9,23 @@
 //! ```
 //!
 //! Over the limit clients wait in the listener's backlog, before anything of
-//! theirs is read. A connection whose first request has not begun within
+//! theirs is read. One address has a quarter of the slots at most, so that it cannot take
+//! all: what is more is closed at once. A connection whose first request has not begun within
 //! `header_read_timeout`, or that is without a request in progress for
 //! `idle_timeout` later on, is closed, whatever it did not send; so a slow client
 //! holds its slot for a known time only. A handshake is made in the connection's own task and slot, so
 //! who hangs in it holds up nobody. After the stop signal no connection is taken, what is
 //! in progress may end within `drain_timeout`, and the rest is cut.
 
+mod browser_headers;
 mod client;
 mod handshake;
-mod safe;
+mod places;
+mod turns;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +43,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::client::Client;
+use self::handshake::Handshakes;
+use self::places::Places;
 use crate::activity::Activity;
-use crate::auth::Door;
+use crate::auth::{Door, Scheme};
 use crate::error::ApiError;
 use crate::routes::Routes;
 use crate::tls::Tls;
@@ -55,7 +60,8 @@ const MAX_HEADERS: usize = 100;
 /// What clients of one door may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Connections at once; further ones wait to be accepted.
+    /// Connections at once; further ones wait to be accepted. One address has a quarter of
+    /// them at most; further ones of it are closed at once.
     pub max_connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_streams: u32,
@@ -70,8 +76,13 @@ pub struct Options {
     pub request_timeout: Duration,
     /// How long requests in progress may go on after the stop signal.
     pub drain_timeout: Duration,
-    /// Networks of proxies, which say for whom a request is in `x-forwarded-for`.
+    /// Networks of proxies, which say for whom a request is in `x-forwarded-for`, and
+    /// what that client speaks in `x-forwarded-proto`.
     pub proxies: Arc<[IpNet]>,
+    /// Whether browsers are told to ask this host over TLS only, where TLS is spoken.
+    pub hsts: bool,
+    /// Whether connections of this machine itself count for the limit of an address.
+    pub counts_loopback: bool,
 }
 
 impl Default for Options {
@@ -85,6 +96,8 @@ impl Default for Options {
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             proxies: Arc::default(),
+            hsts: false,
+            counts_loopback: false,
         }
     }
 }
@@ -128,6 +141,16 @@ enum Accepted {
     Unix(UnixStream, Door),
 }
 
+impl Accepted {
+    /// Where it comes from, if it is from another machine, or may be.
+    const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_, peer) => Some(peer.ip()),
+            Self::Unix(..) => None,
+        }
+    }
+}
+
 impl Service {
     /// Serves `routes` at `listener`, once it runs.
     #[must_use]
@@ -140,6 +163,8 @@ impl Service {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { listener, routes, options } = self;
         let slots = Arc::new(Semaphore::new(options.max_connections));
+        let places = Places::new(&options);
+        let handshakes = listener.tls().map(|tls| Handshakes::new(tls.clone(), options.handshake_timeout));
         let mut connections = JoinSet::new();
         loop {
             let next = async {
@@ -157,10 +182,11 @@ impl Service {
                     continue;
                 }
             };
-            let tls = listener.tls().cloned();
+            let Some(place) = places.take(accepted.address()) else { continue };
+            let handshakes = handshakes.clone();
             let (routes, options, stop) = (Arc::clone(&routes), options.clone(), stop.clone());
-            let serving = serve(accepted, tls, routes, options, stop);
-            connections.spawn(async move { (serving.await, slot).0 });
+            let serving = serve(accepted, handshakes, routes, options, stop);
+            connections.spawn(async move { (serving.await, place, slot).0 });
             while let Some(ended) = connections.try_join_next() {
                 report(ended);
             }
@@ -214,12 +240,12 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 async fn serve(
     accepted: Accepted,
-    tls: Option<Tls>,
+    handshakes: Option<Handshakes>,
     routes: Arc<Routes>,
     options: Options,
     mut stop: watch::Receiver<bool>,
 ) {
-    match (accepted, tls) {
+    match (accepted, handshakes) {
         (Accepted::Unix(stream, door), _) => {
             serve_connection(stream, Client { door, over_tls: false }, routes, options, stop).await;
         }
@@ -227,10 +253,10 @@ async fn serve(
             let client = Client { door: Door::TcpFrom(peer.ip()), over_tls: false };
             serve_connection(stream, client, routes, options, stop).await;
         }
-        (Accepted::Tcp(stream, peer), Some(tls)) => {
+        (Accepted::Tcp(stream, peer), Some(handshakes)) => {
             let client = Client { door: Door::TcpFrom(peer.ip()), over_tls: true };
             // Boxed, so that a connection without TLS does not take the room of one with it.
-            let shaking = Box::pin(handshake::shake(stream, &tls, options.handshake_timeout, &mut stop));
+            let shaking = Box::pin(handshakes.shake(stream, &mut stop));
             if let Some(stream) = shaking.await {
                 serve_connection(Box::new(stream), client, routes, options, stop).await;
             }
@@ -251,7 +277,9 @@ async fn serve_connection<IO>(
     let service = service_fn(|request| {
         let in_progress = activity.begin();
         let door = client.door(request.headers(), &options.proxies);
-        let answer = answer(Arc::clone(&routes), door, client.over_tls, options.request_timeout, request);
+        let scheme = client.scheme(request.headers(), &options.proxies);
+        let routes = Arc::clone(&routes);
+        let answer = answer(routes, door, scheme, client.over_tls && options.hsts, options.request_timeout, request);
         async move { (answer.await, in_progress).0 }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -281,12 +309,13 @@ async fn serve_connection<IO>(
 async fn answer(
     routes: Arc<Routes>,
     door: Door,
-    over_tls: bool,
+    scheme: Scheme,
+    only_tls: bool,
     limit: Duration,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let (request, unread) = Unread::of(request);
-    let answered = tokio::time::timeout(limit, routes.answer(door, request)).await;
+    let answered = tokio::time::timeout(limit, routes.answer(door, scheme, request)).await;
     unread.discard().await;
     let mut answer = answered.unwrap_or_else(|_| {
         let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");
@@ -294,7 +323,7 @@ async fn answer(
         let retry_after = Some(Duration::from_secs(1));
         ApiError::Problem { status, code, detail, retry_after }.into_response()
     });
-    safe::add(answer.headers_mut(), over_tls);
+    browser_headers::add(answer.headers_mut(), only_tls);
     Ok(answer)
 }
 

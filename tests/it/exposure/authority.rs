@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
+use hyper::http::request::Builder;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SerialNumber, date_time_ymd};
@@ -142,11 +143,22 @@ pub(super) async fn handshake(client: &TlsConnector, to: SocketAddr) -> std::io:
 
 /// Asks over a connection, in what was agreed on.
 pub(super) async fn get(stream: TlsStream<TcpStream>, path: &str) -> Seen {
+    ask(stream, Request::get(path), "").await
+}
+
+/// Asks for a change with a token.
+pub(super) async fn post(stream: TlsStream<TcpStream>, path: &str, token: &str, body: &str) -> Seen {
+    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+    ask(stream, request.header("content-type", "application/json"), body).await
+}
+
+async fn ask(stream: TlsStream<TcpStream>, request: Builder, body: &str) -> Seen {
     let tls = stream.get_ref().1.protocol_version();
     let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     let certificate = stream.get_ref().1.peer_certificates().expect("it showed some")[0].to_vec();
-    let request = Request::get(format!("https://localhost{path}")).header("host", "localhost");
-    let request = request.body(Empty::<Bytes>::new()).expect("a request");
+    let path = request.uri_ref().expect("a path").to_string();
+    let request = request.uri(format!("https://localhost{path}")).header("host", "localhost");
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request");
     let asked = async {
         if alpn.as_deref() == Some(b"h2") {
             let (mut sender, connection) =

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::{ProtocolVersion, version};
 
-use super::authority::{Authority, BOTH, Files, at, get, handshake, serving};
+use super::authority::{Authority, BOTH, Files, at, get, handshake, post, serving};
 use crate::support::{Server, Setup, in_time};
 
 /// The rest of what a server says on a connection.
@@ -36,7 +36,7 @@ async fn both_versions_and_both_protocols_are_served_to_who_trusts_the_authority
         let seen = get(stream, "/health/live").await;
         assert_eq!((seen.status, seen.tls, seen.alpn.as_deref()), (200, Some(tls), agreed));
         assert!(seen.body.starts_with(br#"{"status":"live""#), "{seen:?}");
-        assert_eq!(seen.headers["strict-transport-security"], "max-age=31536000");
+        assert!(!seen.headers.contains_key("strict-transport-security"), "nobody asked for it");
     }
     let stranger = Authority::new().client(BOTH, &[]);
     let error = handshake(&stranger, at(&server)).await.expect_err("nobody vouches for it");
@@ -45,6 +45,41 @@ async fn both_versions_and_both_protocols_are_served_to_who_trusts_the_authority
     assert_eq!(server.api().ask("GET", "/api/v1/app", &[], "").await.status, 200);
     assert_eq!(server.metrics_door().ask("GET", "/health/ready", &[], "").await.status, 200);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn browsers_are_told_to_keep_to_tls_where_the_operator_wants_it() {
+    let authority = Authority::new();
+    let setup = Setup::new().set("api.tls.hsts", "true");
+    let files = Files::of(&setup, &authority.issue());
+    let server = files.used_by(setup).start().await;
+    assert_eq!(authority.ask(&server).await.headers["strict-transport-security"], "max-age=31536000");
+    let in_clear = server.metrics_door().ask("GET", "/metrics", &[], "").await;
+    assert!(!in_clear.headers.contains_key("strict-transport-security"), "they would not believe it, nor should they");
+}
+
+#[tokio::test]
+async fn a_link_to_this_server_says_what_is_spoken_here() {
+    let authority = Authority::new();
+    let (server, _files) = serving(&authority.issue()).await;
+    server.api().app("shop").await;
+    let token = server.run(&["token", "create"]).json()["token"].as_str().expect("a token").to_owned();
+    for alpn in [&b"h2"[..], b"http/1.1"] {
+        let stream = handshake(&authority.client(BOTH, &[alpn]), at(&server)).await.expect("a handshake");
+        let seen = post(stream, "/api/v1/auth/app-portal-access/shop", &token, "{}").await;
+        let link: serde_json::Value = serde_json::from_slice(&seen.body).expect("JSON");
+        assert_eq!((seen.status, link["url"].as_str()), (200, Some("https://localhost/docs")), "{seen:?}");
+    }
+    // A proxy that is trusted says what is spoken there, and nobody else does.
+    for (proxies, url) in [("127.0.0.1", "https://localhost/docs"), ("10.0.0.1", "http://localhost/docs")] {
+        let server = Setup::new().set("api.trusted_proxies", proxies).start().await;
+        server.api().app("shop").await;
+        let token = server.run(&["token", "create"]).json()["token"].as_str().expect("a token").to_owned();
+        let headers = [("host", "localhost"), ("x-forwarded-proto", "https")];
+        let api = server.api_over_tcp(Some(&token));
+        let answer = api.ask("POST", "/api/v1/auth/app-portal-access/shop", &headers, "{}").await;
+        assert_eq!(answer.json()["url"], url, "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -10,15 +10,13 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
-};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_FRAME_OPTIONS};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use self::document::{Document, Operation};
 use crate::Context;
+use crate::auth::Anybody;
 
 mod document;
 mod example;
@@ -40,12 +38,11 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
     security(()),
     responses((status = 200, description = "A page that loads nothing from elsewhere", body = String, content_type = "text/html")),
 )]
-pub(crate) async fn get(State(context): State<Context>) -> impl IntoResponse {
-    let headers: [(HeaderName, HeaderValue); 5] = [
+pub(crate) async fn get(State(context): State<Context>, _: Anybody) -> impl IntoResponse {
+    let headers: [(HeaderName, HeaderValue); 4] = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         // For browsers that do not know `frame-ancestors`.
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     ];

@@ -52,26 +52,45 @@ async fn a_client_that_sends_nothing_or_little_is_closed() {
     }
 }
 
-/// Nothing, and the beginning of a handshake.
-#[tokio::test(start_paused = true)]
-async fn a_client_that_hangs_in_the_handshake_is_closed() {
+/// A door over TLS.
+async fn serve_tls(options: Options) -> (SocketAddr, watch::Sender<bool>) {
     let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (key.cert.pem(), key.signing_key.serialize_pem());
     let certificate = crate::tls::Certificate::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (_stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
     let listener = Listener::Tls(listener, Tls::new(certificate));
-    tokio::spawn(Service::new(listener, Arc::new(app().into()), Options::default()).run(stopped));
+    tokio::spawn(Service::new(listener, Arc::new(app().into()), options).run(stopped));
+    (address, stop)
+}
+
+/// Nothing, and the beginning of a handshake.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_in_the_handshake_is_closed_when_its_time_is_over() {
+    let (address, _stop) = serve_tls(Options::default()).await;
+    let within = Options::default().handshake_timeout;
     for start in [&b""[..], &[22, 3, 1, 2, 0, 1]] {
         let begun = tokio::time::Instant::now();
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(start).await.unwrap();
         let mut said = Vec::new();
-        client.read_to_end(&mut said).await.unwrap();
-        let allowed = Options::default().handshake_timeout + Duration::from_millis(10);
-        assert!(said.is_empty() && begun.elapsed() <= allowed, "{said:?} {:?}", begun.elapsed());
+        let closed = tokio::time::timeout(2 * within, client.read_to_end(&mut said)).await;
+        assert!(matches!(closed, Ok(Ok(0))), "{closed:?} {said:?}");
+        let (held, most) = (begun.elapsed(), within + Duration::from_millis(10));
+        assert!(within <= held && held <= most, "{held:?}");
     }
+}
+
+/// Those that hang in the handshake, too: the clock stands still.
+#[tokio::test(start_paused = true)]
+async fn what_an_address_has_above_a_quarter_of_the_places_is_closed_at_once() {
+    let (address, _stop) = serve_tls(Options { max_connections: 8, counts_loopback: true, ..Options::default() }).await;
+    let begun = tokio::time::Instant::now();
+    let _hanging = (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

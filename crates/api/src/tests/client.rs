@@ -66,7 +66,8 @@ impl World {
     /// Sends a request as it is.
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
         let door = request.extensions().get().copied().unwrap_or(Door::Tcp);
-        let (parts, body) = self.routes.answer(door, request).await.into_parts();
+        let scheme = request.extensions().get().copied().unwrap_or_default();
+        let (parts, body) = self.routes.answer(door, scheme, request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
     }

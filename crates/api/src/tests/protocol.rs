@@ -95,7 +95,7 @@ async fn metrics_have_a_router_of_their_own() {
     let routes = metrics_router(Arc::new(|| "up 1\n".to_owned()), Arc::clone(&world.fake) as _);
     let ask = async |path: &str| {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        routes.answer(Door::Tcp, request).await
+        routes.answer(Door::Tcp, crate::Scheme::Http, request).await
     };
     let metrics = ask("/metrics").await;
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");

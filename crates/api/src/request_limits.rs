@@ -3,12 +3,13 @@
 //!
 //! | limit | of whom | when it is reached |
 //! |---|---|---|
-//! | requests of an address | who asks for what needs a token | 429 |
+//! | requests of an address | who asks for anything but the health, whatever their token | 429, and no token is looked at |
 //! | requests of a token | who has shown a good one | 429 |
-//! | refusals of an address | who has shown none, or a bad one | 429 in place of 401, and no token that was not seen before is looked at |
+//! | refusals of an address | who has shown none, or a bad one | 429 in place of 401 |
 //!
-//! A token that was good before passes the last one. So a program with a bad token
-//! does not shut out its neighbours behind the same address, and who guesses is slow.
+//! A good token neither counts for the last one nor is refused by it. So a program with
+//! a bad token shuts out none of its neighbours behind the same address. Nobody guesses
+//! a signature of 256 bits; the limit keeps down what refusals cost and who makes them.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -26,15 +27,15 @@ use crate::rate_limit::RateLimit;
 
 const LIMITED: &str = "postrider_http_limited_total";
 
-/// The limits of who asks.
+/// The limits of requests.
 #[derive(Debug)]
-pub(crate) struct Callers {
+pub(crate) struct RequestLimits {
     addresses: Option<RateLimit<IpAddr>>,
     tokens: Option<RateLimit<TokenHash>>,
     refusals: Option<RateLimit<IpAddr>>,
 }
 
-impl Callers {
+impl RequestLimits {
     pub(crate) fn new(limits: &Limits, clock: &Arc<dyn Clock>) -> Self {
         Self {
             addresses: limits.requests_per_address.map(|rate| RateLimit::new(rate, Arc::clone(clock))),
@@ -46,19 +47,13 @@ impl Callers {
     /// Counts a request of an address.
     pub(crate) fn admit(&self, door: Door) -> Result<(), ApiError> {
         let Some((limit, address)) = self.addresses.as_ref().zip(address(door)) else { return Ok(()) };
-        limit.take(address).map_err(|wait| limited("address", "too many requests from this address", wait))
+        limit.take(address).map_err(|wait| limited(door, "address", "too many requests from this address", wait))
     }
 
     /// Counts a request with a good token.
     pub(crate) fn admit_token(&self, door: Door, token: TokenHash) -> Result<(), ApiError> {
         let Some(limit) = self.tokens.as_ref().filter(|_| is_tcp(door)) else { return Ok(()) };
-        limit.take(token).map_err(|wait| limited("token", "too many requests with this token", wait))
-    }
-
-    /// Fine if a token may be tried that was not seen before.
-    pub(crate) fn may_try(&self, door: Door) -> Result<(), ApiError> {
-        let Some((limit, address)) = self.refusals.as_ref().zip(address(door)) else { return Ok(()) };
-        limit.look(address).map_err(refused_too_often)
+        limit.take(token).map_err(|wait| limited(door, "token", "too many requests with this token", wait))
     }
 
     /// Counts a refusal; says so, or that there were too many.
@@ -67,16 +62,14 @@ impl Callers {
             Some((limit, address)) => limit.take(address),
             None => Ok(()),
         };
-        taken.map_or_else(refused_too_often, |()| ApiError::unauthorized(detail))
+        let too_often = "too many requests from this address had no good token";
+        taken.map_or_else(|wait| limited(door, "refusals", too_often, wait), |()| ApiError::unauthorized(detail))
     }
 }
 
-fn refused_too_often(wait: Duration) -> ApiError {
-    limited("refusals", "too many requests from this address had no good token", wait)
-}
-
-fn limited(limit: &'static str, detail: &str, wait: Duration) -> ApiError {
+fn limited(door: Door, limit: &'static str, detail: &str, wait: Duration) -> ApiError {
     counter!(LIMITED, "limit" => limit).increment(1);
+    tracing::debug!(limit, ?door, "a request was limited");
     let detail = detail.to_owned();
     let status = StatusCode::TOO_MANY_REQUESTS;
     ApiError::Problem { status, code: "rate_limited", detail, retry_after: Some(wait) }
@@ -90,13 +83,18 @@ const fn is_tcp(door: Door) -> bool {
 /// which one machine may have (RFC 4291, section 2.5.4).
 fn address(door: Door) -> Option<IpAddr> {
     let Door::TcpFrom(address) = door else { return None };
-    Some(match address.to_canonical() {
+    Some(neighbourhood(address))
+}
+
+/// The address itself, or the network of 64 bits.
+pub(crate) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
         v4 @ IpAddr::V4(_) => v4,
-    })
+    }
 }
 
 #[cfg(test)]
