@@ -25,6 +25,7 @@ mod health;
 pub(crate) mod meters;
 mod options;
 mod reload;
+mod renewal;
 mod store;
 mod warnings;
 
@@ -44,11 +45,12 @@ use postrider_scheduler::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::certificate::{Files, Renewal};
+use self::certificate::Files;
 use self::dispatch::Dispatch;
 use self::doors::{Doors, Listeners, Rooms};
 use self::health::Checks;
 pub(crate) use self::reload::reload;
+use self::renewal::Renewal;
 use self::store::Threads;
 pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
@@ -85,7 +87,10 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let lock = store::lock(&config.data_dir)?;
         let token_secret = secrets::find_or_make_token_secret(config)?;
-        let renewal = Files::of(config).map(|files| Renewal::new(files, Arc::clone(&clock))).transpose()?;
+        let renewal = match Files::of(config) {
+            Some(files) => Some(Renewal::begin(files, Arc::clone(&clock)).await?),
+            None => None,
+        };
         let listeners = Listeners::bind(config).await?;
         let dispatcher = Dispatcher::new(options::dispatcher(config)?, Arc::clone(&clock))?;
 
@@ -146,6 +151,7 @@ impl Server {
             failure = self.threads.broken() => failure,
             failure = self.dispatch.broken() => failure,
             failure = self.doors.broken() => failure,
+            failure = ended(&mut self.renewing) => failure,
         }
     }
 
@@ -187,7 +193,7 @@ impl Server {
 /// names something that this machine does not have.
 pub(crate) fn problems(config: &Config) -> Vec<Failure> {
     let [api_group, ingest_group] = doors::groups(config);
-    let certificate = Files::of(config).and_then(|files| files.read().err());
+    let certificate = Files::of(config).and_then(|files| files.read().err()).map(|unfit| unfit.failure);
     let found = [options::dispatcher(config).err(), certificate, api_group.err(), ingest_group.err()];
     found.into_iter().flatten().collect()
 }
@@ -225,6 +231,15 @@ pub(crate) fn try_lock(config: &Config) -> Result<Option<DirLock>, Failure> {
 /// Why a start is refused, as the start says it.
 pub(crate) fn not_opened(config: &Config, error: OpenError) -> Failure {
     store::not_opened(error, &config.data_dir)
+}
+
+/// Waits until nobody looks after the certificate, if somebody should.
+async fn ended(renewing: &mut Option<JoinHandle<()>>) -> Failure {
+    match renewing {
+        Some(renewing) => _ = renewing.await,
+        None => std::future::pending().await,
+    }
+    Failure::runtime("the renewal of the TLS certificate has ended by itself").hint("the log above says more")
 }
 
 /// Reads from disk on a thread that may block.

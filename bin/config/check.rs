@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use ipnet::IpNet;
 use postrider_model::rate::RateBurst;
 
 use super::Config;
-use super::keys::Rate;
+use super::keys::{Api, Rate};
 
 /// Bytes of a socket's path without the closing zero: `sun_path` of unix(7).
 pub(super) const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -31,6 +32,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         format!("is {}, less than `breaker.pause_min_ms` ({})", breaker.pause_max_ms, breaker.pause_min_ms),
     );
     check_rate(&config.rate, &mut rule);
+    check_api(&config.api, &mut rule);
     rule(
         config.journal.segment_bytes >= 4 * limits.body_bytes,
         "journal.segment_bytes",
@@ -70,6 +72,38 @@ fn check_rate(rate: &Rate, rule: &mut impl FnMut(bool, &'static str, String)) {
     let most = u64::from(*RateBurst::range(u32::try_from(count).unwrap_or(u32::MAX)).end());
     let problem = format!("is {}, 1 to {most} (half of `rate.count`) are allowed", rate.burst);
     rule(rate.burst <= most, "rate.burst", problem);
+}
+
+/// Bursts of limits that are off, and proxies that anybody could pretend to be.
+fn check_api(api: &Api, rule: &mut impl FnMut(bool, &'static str, String)) {
+    for (burst_key, burst, key, per_second) in [
+        (
+            "api.request_burst_per_token",
+            api.request_burst_per_token,
+            "api.requests_per_second_per_token",
+            api.requests_per_second_per_token,
+        ),
+        (
+            "api.request_burst_per_address",
+            api.request_burst_per_address,
+            "api.requests_per_second_per_address",
+            api.requests_per_second_per_address,
+        ),
+    ] {
+        let problem = format!("is {}, but `{key}` is 0, which is no limit", burst.unwrap_or_default());
+        rule(burst.is_none() || per_second > 0, burst_key, problem);
+    }
+    for network in &api.trusted_proxies {
+        let everybody = format!("`{network}` is everybody, who could then pretend to be anybody");
+        rule(network.prefix_len() > 0, "api.trusted_proxies", everybody);
+        // Addresses are compared in their own form.
+        let mapped = match network {
+            IpNet::V6(network) => network.addr().to_ipv4_mapped(),
+            IpNet::V4(_) => None,
+        };
+        let problem = format!("`{network}` is a network of IPv4 in the form of IPv6: write it as IPv4");
+        rule(mapped.is_none(), "api.trusted_proxies", problem);
+    }
 }
 
 fn socket_path_bytes(path: &Path) -> usize {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
+use ipnet::IpNet;
+
 use crate::config::Config;
 
 /// A sentence for each, which says what to do.
@@ -21,7 +23,9 @@ fn unreachable(config: &Config) -> Vec<String> {
 /// Tokens and payloads that go over a network in clear.
 fn open_api(config: &Config) -> Option<String> {
     let api = &config.api;
-    let is_in_clear = is_wide(api.listen) && config.api_tls.cert.is_none() && api.trusted_proxies.is_empty();
+    // A proxy on this machine needs no door that others reach.
+    let is_behind_proxy = api.trusted_proxies.iter().any(|network| !is_here(network));
+    let is_in_clear = is_wide(api.listen) && config.api_tls.cert.is_none() && !is_behind_proxy;
     is_in_clear.then(|| {
         format!(
             "api.listen: other machines reach {} without TLS, so that tokens and payloads can be read on the way; set \
@@ -41,6 +45,14 @@ fn open_metrics(config: &Config) -> Option<String> {
              firewall keep away all but those that scrape"
         )
     })
+}
+
+/// It has only addresses of this machine.
+const fn is_here(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.addr().is_loopback() && network.prefix_len() >= 8,
+        IpNet::V6(network) => network.addr().is_loopback() && network.prefix_len() == 128,
+    }
 }
 
 /// Others than this machine reach it.
@@ -86,5 +98,12 @@ mod tests {
             config.api.trusted_proxies = vec!["10.0.0.2/32".parse().expect("a network")];
         });
         assert_eq!((with_tls, behind_a_proxy), (vec![], vec![]));
+        for here in ["127.0.0.1/32", "127.0.0.0/8", "::1/128"] {
+            let behind_a_proxy_here = keys(|config| {
+                config.api.listen = at("0.0.0.0:1");
+                config.api.trusted_proxies = vec![here.parse().expect("a network")];
+            });
+            assert_eq!(behind_a_proxy_here, ["api.listen"], "{here}");
+        }
     }
 }

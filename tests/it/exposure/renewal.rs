@@ -62,10 +62,12 @@ async fn a_bad_new_one_is_told_and_the_old_one_goes_on() {
     let (error, hint) = (line["error"].as_str().unwrap_or_default(), line["hint"].as_str().unwrap_or_default());
     assert_eq!(error, format!("api.tls.key: {} is not the key of the certificate", files.key.display()));
     assert!(line["level"] == "ERROR" && hint.contains("openssl x509"), "{line}");
+    assert_eq!(server.metrics().await.sum("postrider_tls_renewal_failed", ""), 1.0);
     assert_eq!(authority.ask(&server).await.certificate, first);
     // What belongs together again is taken.
     std::fs::write(&files.key, &one.key).expect("it is ours");
     server.process.line(is_renewed).await.expect("it says so");
+    assert_eq!(server.metrics().await.sum("postrider_tls_renewal_failed", ""), 0.0);
     assert_ne!(authority.ask(&server).await.certificate, first);
     // A missing one is told as well, by who is asked to look.
     std::fs::remove_file(&files.cert).expect("it is there");
