@@ -37,12 +37,13 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering::SeqCst;
+    use std::time::Duration;
 
     use tokio::task::JoinSet;
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_waits_has_no_turn() {
         let turns = Arc::new(Semaphore::new(1));
         let (go, gone) = tokio::sync::oneshot::channel();
@@ -51,7 +52,8 @@ mod tests {
             async move { in_turns(&turns, gone).await }
         });
         tokio::task::yield_now().await;
-        assert_eq!(in_turns(&turns, async { 7 }).await, 7);
+        let other = tokio::time::timeout(Duration::from_secs(1), in_turns(&turns, async { 7 })).await;
+        assert_eq!(other, Ok(7));
         go.send(8).expect("somebody waits for it");
         assert_eq!(waiting.await.expect("it does not panic"), Ok(8));
         assert_eq!(turns.available_permits(), 1);
