@@ -203,7 +203,8 @@ settings! {
         in_flight_per_endpoint: u64 = 32, in wide::<MaxInFlight>();
         /// Requests in flight to all endpoints of one application; never more than `limits.in_flight`.
         in_flight_per_application: u64 = 256, in 1..=65_536;
-        /// Client connections at each of the three doors.
+        /// Client connections at each door. At those of HTTP over TCP one address has a quarter of them at most, but for
+        /// this machine and `api.trusted_proxies`.
         client_connections: u64 = 1_024, in 1..=65_536;
         /// Bytes of fresh bodies kept in memory; others are read from the journal.
         fresh_body_bytes: u64 = 64 * MIB, in 0..=16 * GIB;
