@@ -54,6 +54,14 @@ fn how(ended: &Ended, otherwise: End) -> End {
     }
 }
 
+/// Starts on what is left, and waits until everything has arrived: the next round
+/// begins with another copy.
+async fn settle(plain: &Setup, books: &Books, case: &str) {
+    let server = plain.start().await;
+    books.settle(&server, case).await;
+    server.stop().await;
+}
+
 /// A copy of the directory that every round begins with.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory can be made");
@@ -101,10 +109,11 @@ async fn whatever_call_fails_what_was_accepted_arrives_after_the_next_start() {
     let (books, _receiver, setup) = Books::open(Setup::new().with_small_segments()).await;
     let shim = build_shim("faults", setup.home());
 
-    let (_, whole) = with_fault(&setup, &shim, 0, "kill");
+    let (plain, whole) = with_fault(&setup, &shim, 0, "kill");
     assert_eq!(run(&whole, &books).await, End::WentOn);
     assert_eq!(books.accepted(), EVENTS);
     let calls = counted(&setup);
+    settle(&plain, &books, "no fault").await;
     assert!(calls > 50, "{calls} calls change files");
 
     let cases = calls * FAULTS.len() as u64;
@@ -120,9 +129,7 @@ async fn whatever_call_fails_what_was_accepted_arrives_after_the_next_start() {
             // A call later than the last one of this run is none.
             assert!(end == End::Killed || counted(&setup) < number, "{fault} at {number}: {end:?}");
         }
-        let server = plain.start().await;
-        books.settle(&server, &format!("{fault} at call {number}, {end:?}")).await;
-        server.stop().await;
+        settle(&plain, &books, &format!("{fault} at call {number}, {end:?}")).await;
     }
     assert!(ends.contains_key(&End::Killed) && ends.len() > 1, "{ends:?}");
     let of = |end: End| ends.get(&end).copied().unwrap_or(0);
