@@ -1,6 +1,7 @@
 //! What can be asked on the command line.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -12,7 +13,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 
 /// Events in, signed webhooks out; nothing lost in between.
-#[derive(Debug, Parser)]
+// Without `Debug`, as are the commands that take a secret: what cannot be printed does not leak.
+#[derive(Parser)]
 #[command(
     name = "postrider",
     version,
@@ -31,8 +33,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Flags that every command knows.
-#[derive(Args, Debug, Default)]
+/// Flags that every command knows. `Debug` prints no values: some are secrets.
+#[derive(Args, Default)]
 pub(crate) struct Global {
     /// The configuration file [default: postrider.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE", help_heading = "For every command")]
@@ -48,8 +50,20 @@ pub(crate) struct Global {
     json: bool,
 }
 
+impl fmt::Debug for Global {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.set.iter().map(|(key, _)| key).collect();
+        f.debug_struct("Global")
+            .field("config", &self.config)
+            .field("data_dir", &self.data_dir)
+            .field("set", &keys)
+            .field("json", &self.json)
+            .finish()
+    }
+}
+
 /// The commands.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     Serve(commands::serve::Serve),
     Demo(commands::demo::Demo),
@@ -65,7 +79,7 @@ pub(crate) enum Command {
 }
 
 /// The commands that talk to a server, or to one that calls.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Ask {
     #[command(subcommand)]
     App(commands::app::App),
@@ -209,5 +223,9 @@ mod tests {
         let keys: Vec<_> = flags.iter().map(|(flag, key, value)| format!("{flag} {key} {value}")).collect();
         assert_eq!(keys, ["--set data_dir a", "--set x 1", "--set y 2", "--set z =", "--data-dir data_dir b"]);
         assert!(read("postrider --set x docs --set y=2 configuration").is_err());
+        let cli = read("postrider --set auth.jwt_secret=hidden docs configuration").expect("good arguments");
+        for shown in [format!("{:?}", cli.global), format!("{:?}", cli.global.sources())] {
+            assert!(shown.contains("auth.jwt_secret") && !shown.contains("hidden"), "{shown}");
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! The small files beside the store that hold keys, each readable by its owner
-//! only: the secret of tokens, the store's key, and a note of the default tenant.
+//! The keys that the server needs, from where they are kept: files, the
+//! environment or systemd's credentials. What is made here lies beside the store,
+//! readable by its owner only, as does a note of the default tenant.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+mod file;
+mod store_key;
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,26 +13,40 @@ use postrider_api::TokenSecret;
 use postrider_model::id::OrgId;
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use self::file::{read, write};
+pub(crate) use self::store_key::{KEY_BYTES, Key, StoreKey, find_or_make_store_key, find_store_key, parse_key};
+use crate::config::{Config, MIN_JWT_SECRET_BYTES};
 use crate::exit::{Exit, Failure};
-
-/// Random bytes of a key that is made here.
-const KEY_BYTES: usize = 32;
 
 /// The secret that tokens are signed with, if there is one already.
 ///
 /// # Errors
-/// The file cannot be read, or is too short: whoever guesses the secret is every tenant.
+/// The file cannot be read, is open to others, or is too short: whoever guesses the secret is every tenant.
 pub(crate) fn find_token_secret(config: &Config) -> Result<Option<TokenSecret>, Failure> {
+    if let Some(path) = &config.auth.jwt_secret_file {
+        let missing = || {
+            Failure::new(Exit::Damaged, format!("auth.jwt_secret_file: {} is not there", path.display()))
+                .hint(format!("a new one ends all tokens: `(umask 077; openssl rand -base64 32 > {})`", path.display()))
+        };
+        return read_token_secret(path)?.ok_or_else(missing).map(Some);
+    }
     if let Some(secret) = &config.auth.jwt_secret {
         return Ok(Some(TokenSecret::new(secret.expose().as_bytes().to_vec())));
     }
+    let given = credential("postrider.jwt-secret").map(|path| read_token_secret(&path)).transpose()?.flatten();
+    if given.is_some() {
+        return Ok(given);
+    }
     let path = token_secret_file(config);
-    let Some(text) = read(&path)? else { return Ok(None) };
-    if text.len() < KEY_BYTES {
-        let error = format!("{} holds no secret of at least {KEY_BYTES} bytes", path.display());
-        return Err(Failure::new(Exit::Damaged, error)
-            .hint("restore this file from a backup, or delete it: the next start makes another, and old tokens end"));
+    read_token_secret(&path)
+        .map_err(|failure| failure.hint("or delete it: the next start makes another, and old tokens end"))
+}
+
+fn read_token_secret(path: &Path) -> Result<Option<TokenSecret>, Failure> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    if text.len() < MIN_JWT_SECRET_BYTES {
+        let error = format!("{} holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes", path.display());
+        return Err(Failure::new(Exit::Damaged, error).hint("restore this file from a backup"));
     }
     Ok(Some(TokenSecret::new(text.as_bytes().to_vec())))
 }
@@ -43,46 +59,15 @@ pub(crate) fn find_or_make_token_secret(config: &Config) -> Result<TokenSecret, 
     if let Some(secret) = find_token_secret(config)? {
         return Ok(secret);
     }
-    let text = URL_SAFE_NO_PAD.encode(random_key()?.as_ref());
+    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random_key()?.as_ref()));
     write(&token_secret_file(config), &text)?;
-    Ok(TokenSecret::new(text.into_bytes()))
+    Ok(TokenSecret::new(text.as_bytes().to_vec()))
 }
 
-/// The key that endpoints' secrets are sealed with, if there is one already.
-///
-/// # Errors
-/// The file cannot be read, or holds no key.
-pub(crate) fn find_store_key(data_dir: &Path) -> Result<Option<Zeroizing<[u8; KEY_BYTES]>>, Failure> {
-    let path = data_dir.join("store.key");
-    let Some(text) = read(&path)? else { return Ok(None) };
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    match URL_SAFE_NO_PAD.decode_slice(text.as_bytes(), key.as_mut()) {
-        Ok(KEY_BYTES) => Ok(Some(key)),
-        _ => Err(Failure::new(Exit::Damaged, format!("{} holds no key of {KEY_BYTES} bytes", path.display()))
-            .hint(restore(&path))),
-    }
-}
-
-/// The key that endpoints' secrets are sealed with; made for a store that is new.
-///
-/// # Errors
-/// The file cannot be read or written, or a store is there without its key.
-pub(crate) fn find_or_make_store_key(data_dir: &Path, is_new: bool) -> Result<Zeroizing<[u8; KEY_BYTES]>, Failure> {
-    let path = data_dir.join("store.key");
-    match find_store_key(data_dir)? {
-        Some(key) => Ok(key),
-        None if is_new => {
-            let key = random_key()?;
-            write(&path, &URL_SAFE_NO_PAD.encode(key.as_ref()))?;
-            Ok(key)
-        }
-        None => Err(Failure::new(Exit::Damaged, format!("{} is missing beside a store that needs it", path.display()))
-            .hint(restore(&path))),
-    }
-}
-
-fn restore(store_key: &Path) -> String {
-    format!("restore {} from a backup; without it the endpoints' secrets cannot be read", store_key.display())
+/// Where systemd puts a credential of the unit (systemd.exec(5), `LoadCredential=`).
+fn credential(name: &str) -> Option<PathBuf> {
+    let dir = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty())?;
+    Some(Path::new(&dir).join(name))
 }
 
 /// The tenant of the sockets and of a plain `token create`, if it is known.
@@ -123,38 +108,11 @@ fn default_org_file(config: &Config) -> PathBuf {
 ///
 /// # Errors
 /// The system has none.
-pub(crate) fn random_key() -> Result<Zeroizing<[u8; KEY_BYTES]>, Failure> {
+pub(crate) fn random_key() -> Result<Key, Failure> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     getrandom::fill(key.as_mut())
         .map_err(|error| Failure::runtime(format!("failed to get random bytes from the system: {error}")))?;
     Ok(key)
-}
-
-/// The text of a file without the line feed at its end; `None` if it is not there.
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
-    match std::fs::read(path).map(Zeroizing::new) {
-        Ok(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(Some(Zeroizing::new(text.trim_end().to_owned()))),
-            Err(_) => Err(Failure::new(Exit::Damaged, format!("{} is damaged: it is not UTF-8", path.display()))
-                .hint(format!("restore {} from a backup", path.display()))),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::system(format_args!("failed to read {}", path.display()), &error)),
-    }
-}
-
-/// Writes a small file so that after a crash it is there whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let temporary = path.with_extension("new");
-    let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        std::fs::File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
-    };
-    write().map_err(|error| Failure::system(format_args!("failed to write {}", path.display()), &error))
 }
 
 #[cfg(test)]
@@ -190,28 +148,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = config(dir.path());
         for text in ["", "\n", "short", &"x".repeat(31)] {
-            std::fs::write(token_secret_file(&config), text).expect("it can be written");
+            write(&token_secret_file(&config), text).expect("it can be written");
             assert_eq!(find_or_make_token_secret(&config).expect_err(text).exit, Exit::Damaged);
         }
-        std::fs::write(token_secret_file(&config), "x".repeat(32)).expect("it can be written");
+        write(&token_secret_file(&config), &"x".repeat(32)).expect("it can be written");
         assert!(find_token_secret(&config).expect("it is long enough").is_some());
-    }
-
-    #[test]
-    fn a_store_never_gets_another_key() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let missing = find_or_make_store_key(dir.path(), false).expect_err("there is a store, but no key");
-        assert_eq!(missing.exit, Exit::Damaged);
-        let made = find_or_make_store_key(dir.path(), true).expect("a new store gets one");
-        assert_eq!(find_or_make_store_key(dir.path(), false).expect("it is there"), made);
-        let path = dir.path().join("store.key");
-        let not_base64 = "!".repeat(43);
-        for damage in [b"short".as_slice(), b"\xff\xfe", b"", not_base64.as_bytes(), &[b'A'; 60]] {
-            std::fs::write(&path, damage).expect("it can be written");
-            let failure = find_store_key(dir.path()).expect_err("no key");
-            assert_eq!(failure.exit, Exit::Damaged, "{damage:?}");
-            assert!(failure.hints.iter().any(|hint| hint.contains("store.key")), "{failure:?}");
-        }
     }
 
     #[test]

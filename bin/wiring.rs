@@ -230,7 +230,8 @@ pub(crate) fn try_lock(config: &Config) -> Result<Option<DirLock>, Failure> {
 
 /// Why a start is refused, as the start says it.
 pub(crate) fn not_opened(config: &Config, error: OpenError) -> Failure {
-    store::not_opened(error, &config.data_dir)
+    let origin = secrets::find_store_key(config).ok().flatten().map(|found| found.origin);
+    store::not_opened(error, &config.data_dir, origin.as_deref().unwrap_or("the store's key"))
 }
 
 /// Waits until nobody looks after the certificate, if somebody should.

@@ -17,7 +17,7 @@ use crate::output::{Table, card, data, field, more, time, with_unit};
 use crate::secrets::random_key;
 
 /// Endpoints: the URLs that an application's webhooks go to
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum EndpointCommand {
     /// Registers an endpoint and prints it with its signing secret
     #[command(after_help = "Example:\n  postrider endpoint create --app shop --url https://example.com/hook \
@@ -120,7 +120,7 @@ pub(crate) struct Which {
 }
 
 /// The secret that an endpoint gets.
-#[derive(Args, Debug)]
+#[derive(Args)]
 pub(crate) struct NewSecret {
     /// The signing secret, `whsec_...` or `whsk_...`; one is made if none is given
     #[arg(long)]
@@ -142,7 +142,7 @@ impl NewSecret {
 }
 
 /// What an endpoint's owner may choose.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Default)]
 pub(crate) struct Fields {
     /// Your own id for it
     #[arg(long)]

@@ -21,7 +21,7 @@ use crate::signals::{self, Asked};
 const SHOWN_CHARS: usize = 2_000;
 
 /// Receives webhooks, verifies their signatures, and prints what arrives
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(after_help = "Examples:\n  postrider listen --port 9000 --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n  \
                         postrider listen --port 9000 --fail-first 2")]
 pub(crate) struct Listen {

@@ -52,6 +52,14 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
     ] {
         rule(file.is_some() || other_file.is_none(), key, format!("is not set, but `{other}` is"));
     }
+    for (key, file) in
+        [("store.key_file", &config.store.key_file), ("auth.jwt_secret_file", &config.auth.jwt_secret_file)]
+    {
+        // Another working directory must not make another key of it.
+        let relative = file.as_deref().filter(|file| file.is_relative());
+        let shown = relative.map(|file| file.display().to_string()).unwrap_or_default();
+        rule(relative.is_none(), key, format!("must be an absolute path, not `{shown}`"));
+    }
     let (api, ingest) = (config.api_socket(), config.ingest_socket());
     rule(api != ingest, "ingest.socket", "is the same as `api.socket`".into());
     for (key, path) in [("api.socket", api), ("ingest.socket", ingest)] {

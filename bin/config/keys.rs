@@ -18,8 +18,9 @@ use postrider_model::status_pattern::StatusPattern;
 use postrider_model::validate::TimeoutMs;
 
 use super::choice::LogFormat;
+use super::secret::{JwtSecret, StoreKey};
 use super::table::{Key, Section, assign, settings};
-use super::value::{JwtSecret, LogLevel, Mode, Span, Value};
+use super::value::{LogLevel, Mode, Span, Value};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -99,6 +100,16 @@ settings! {
         allow_uids: Vec<u32> = vec![];
     }
 
+    /// The key that the store is encrypted with. It is looked for here in this order, then as the credential
+    /// `postrider.store.key` that systemd gives, then as `store.key` in the data directory, where one is made for a new store.
+    store: Store {
+        /// A file with the key, such as `/etc/postrider/store.key`. Users outside of its group cannot read it, or it is
+        /// refused.
+        key_file: Option<PathBuf> = None;
+        /// The key itself; best given by the environment.
+        key: Option<StoreKey> = None;
+    }
+
     /// Figures for Prometheus.
     metrics: Metrics {
         /// Where `/metrics` is served, without a token and without TLS.
@@ -107,9 +118,13 @@ settings! {
 
     /// Who may use the HTTP API over TCP.
     auth: Auth {
-        /// The secret that tokens are signed with (HS256). If not set, one is made at the first start
-        /// and kept in the data directory, readable by its owner only.
+        /// The secret that tokens are signed with (HS256). If neither this nor `auth.jwt_secret_file` is set, it is the
+        /// credential `postrider.jwt-secret` that systemd gives; if there is none, one is made at the first start and kept
+        /// in the data directory, readable by its owner only.
         jwt_secret: Option<JwtSecret> = None;
+        /// A file with that secret, such as `/etc/postrider/jwt-secret`. It counts before `auth.jwt_secret`. Users outside
+        /// of its group cannot read it, or it is refused.
+        jwt_secret_file: Option<PathBuf> = None;
         /// The tenant for which the sockets, the command line and a plain `token create` speak.
         /// If not set, one is made at the first start and kept.
         default_org: Option<OrgId> = None;

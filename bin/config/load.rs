@@ -18,8 +18,9 @@ use super::{Config, KEYS, SECTIONS};
 const DEFAULT_FILE: &str = "postrider.toml";
 const ENV_PREFIX: &str = "POSTRIDER_";
 
-/// Where the configuration comes from besides the defaults.
-#[derive(Clone, Debug, Default)]
+/// Where the configuration comes from besides the defaults. `Debug` prints no
+/// values: some are secrets, and the environment is whoever's.
+#[derive(Clone, Default)]
 pub(crate) struct Sources {
     /// `--config`; if there is none, [`DEFAULT_FILE`] where it exists.
     pub(crate) file: Option<PathBuf>,
@@ -27,6 +28,13 @@ pub(crate) struct Sources {
     pub(crate) env: Vec<(OsString, OsString)>,
     /// Flags: the flag as it was written, the key's name, the value.
     pub(crate) flags: Vec<(String, String, String)>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags: Vec<_> = self.flags.iter().map(|(flag, key, _)| (flag, key)).collect();
+        f.debug_struct("Sources").field("file", &self.file).field("flags", &flags).finish_non_exhaustive()
+    }
 }
 
 /// A valid configuration.

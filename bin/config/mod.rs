@@ -16,6 +16,7 @@ mod fuzzing;
 mod keys;
 mod load;
 mod retries;
+mod secret;
 mod show;
 mod table;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use choice::LogFormat;
 pub(crate) use keys::{Config, KEYS, SECTIONS};
 pub(crate) use load::{Loaded, Problems, Sources, load};
+pub(crate) use secret::MIN_JWT_SECRET_BYTES;
 pub(crate) use show::{documentation, effective, effective_json};
 pub(crate) use value::duration;
 

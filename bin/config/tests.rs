@@ -207,13 +207,15 @@ fn a_secret_is_neither_shown_nor_repeated_in_errors() {
     let secret = "correct horse battery staple and more";
     let toml = format!("[auth]\njwt_secret = \"{secret}\"\n");
     let loaded = loaded(&toml, &[], &[]);
-    assert_eq!(loaded.config.auth.jwt_secret.as_ref().map(value::JwtSecret::expose), Some(secret));
+    assert_eq!(loaded.config.auth.jwt_secret.as_ref().map(secret::JwtSecret::expose), Some(secret));
     let shown = effective(&loaded);
     assert!(shown.contains("jwt_secret = \"<redacted>\"") && !shown.contains("horse"), "{shown}");
     assert!(!format!("{loaded:?}").contains("horse"));
 
     let found = problems("", &[("POSTRIDER_AUTH__JWT_SECRET", "horse")], &[]);
     assert_eq!(found, ["POSTRIDER_AUTH__JWT_SECRET: auth.jwt_secret: has 5 bytes, at least 32 are needed"]);
+    let shown = format!("{:?}", loaded.config);
+    assert!(shown.contains("JwtSecret(..)") && !shown.contains("horse"), "{shown}");
     let found = problems("[auth]\njwt_secret = \"horse\n", &[], &[]);
     assert!(found.iter().all(|problem| !problem.contains("horse")), "{found:?}");
 }
@@ -347,4 +349,21 @@ fn the_documentation_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
     let written = std::fs::read_to_string(path).expect("the file is part of the project");
     assert_eq!(written, documentation(), "run `cargo run -- docs configuration > docs/configuration.md`");
+}
+
+#[test]
+fn the_stores_key_is_neither_shown_nor_repeated_in_errors() {
+    // 32 bytes of 7.
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let toml = format!("[store]\nkey = \"{key}\"\n");
+    let loaded = loaded(&toml, &[], &[]);
+    assert_eq!(loaded.config.store.key.as_ref().map(|key| **key.expose()), Some([7; 32]));
+    for shown in [effective(&loaded), effective_json(&loaded).to_string(), format!("{:?}", loaded.config)] {
+        assert!(!shown.contains("BwcH") && !shown.contains("[7, 7"), "{shown}");
+    }
+    let found = problems("", &[("POSTRIDER_STORE__KEY", "BwcH")], &[]);
+    assert_eq!(found, ["POSTRIDER_STORE__KEY: store.key: is no key of 32 bytes in base64"]);
+    let found = problems("[store]\nkey_file = \"store.key\"\n", &[], &[]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ends_with("store.key_file: must be an absolute path, not `store.key`"), "{found:?}");
 }

@@ -1,7 +1,6 @@
 //! The types of configuration values: how each is read from a TOML file or
 //! from text, and how it is shown.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::IntErrorKind;
 use std::path::PathBuf;
@@ -11,12 +10,8 @@ use ipnet::IpNet;
 use postrider_model::id::OrgId;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
-use zeroize::Zeroizing;
 
 const DAY_SECS: u64 = 86_400;
-
-/// Shortest `auth.jwt_secret`, in bytes: the output of HMAC-SHA256 (RFC 7518, section 3.2).
-const MIN_JWT_SECRET_BYTES: usize = 32;
 
 /// A value as it was given, not yet read.
 #[derive(Clone, Copy)]
@@ -343,41 +338,5 @@ impl Value for LogLevel {
 
     fn show(&self) -> Option<String> {
         Some(quoted(&self.0))
-    }
-}
-
-/// The secret that tokens are signed with. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct JwtSecret(Zeroizing<String>);
-
-impl JwtSecret {
-    /// The secret, to sign and verify with.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for JwtSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JwtSecret(..)")
-    }
-}
-
-impl Value for JwtSecret {
-    const TYPE: &'static str = "a text of at least 32 bytes";
-    const SECRET: bool = true;
-
-    fn read(raw: Raw<'_>) -> Result<Self, String> {
-        let text = raw.text::<Self>()?;
-        match text.len() {
-            0..MIN_JWT_SECRET_BYTES => {
-                Err(format!("has {} bytes, at least {MIN_JWT_SECRET_BYTES} are needed", text.len()))
-            }
-            _ => Ok(Self(Zeroizing::new(text.to_owned()))),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(quoted("<redacted>"))
     }
 }

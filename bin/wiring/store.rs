@@ -10,13 +10,15 @@ use postrider_model::time::Clock;
 use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
 use postrider_outbox::journal;
-use postrider_outbox::{CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged};
+use postrider_outbox::{
+    CheckpointError, CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged,
+};
 use tokio::sync::oneshot;
 
 use super::options;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::secrets;
+use crate::secrets::{self, StoreKey};
 
 /// Takes the data directory for this process.
 pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
@@ -29,10 +31,12 @@ pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
 
 /// Reads the store back. Takes as long as the journal after the last checkpoint is.
 pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
-    let options = options::outbox(config, master_key(&config.data_dir)?);
+    let is_new = !config.data_dir.join("journal").exists();
+    let StoreKey { key, origin } = secrets::find_or_make_store_key(config, is_new)?;
+    let options = options::outbox(config, MasterKey::new(*key));
     let index = Index::open(&IndexOptions::new(config.data_dir.join("index")))?;
     let opened = postrider_outbox::open(options, Arc::new(RealDisk), clock, index);
-    let opened = opened.map_err(|error| not_opened(error, &config.data_dir))?;
+    let opened = opened.map_err(|error| not_opened(error, &config.data_dir, &origin))?;
     let report = &opened.report;
     tracing::info!(records = report.records, torn_bytes = report.torn_bytes, clean = report.clean, "store opened");
     Ok(opened)
@@ -40,11 +44,12 @@ pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Fai
 
 /// Makes a damaged store usable again. The caller has locked it.
 pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Failure> {
-    let options = options::outbox(config, existing_key(config)?);
+    let StoreKey { key, origin } = existing_key(config)?;
+    let options = options::outbox(config, MasterKey::new(*key));
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     postrider_outbox::salvage(&options, &disk, clock).map_err(|error| match error.is_damage() {
         true => Failure { exit: Exit::Damaged, ..Failure::from(error) },
-        false => not_opened(error, &config.data_dir),
+        false => not_opened(error, &config.data_dir, &origin),
     })
 }
 
@@ -54,40 +59,38 @@ pub(super) fn examine(
     clock: Arc<dyn Clock>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, Failure> {
-    let options = options::outbox(config, existing_key(config)?);
+    let StoreKey { key, origin } = existing_key(config)?;
+    let options = options::outbox(config, MasterKey::new(*key));
     let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
     let index = Index::open(&IndexOptions::new(home.path().join("index")))?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     postrider_outbox::examine(&options, &disk, clock, index, progress)
-        .map_err(|error| not_opened(error, &config.data_dir))
+        .map_err(|error| not_opened(error, &config.data_dir, &origin))
 }
 
 /// The key of a store that must be there.
-fn existing_key(config: &Config) -> Result<MasterKey, Failure> {
-    let key = secrets::find_store_key(&config.data_dir)?.ok_or_else(|| {
+fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
+    secrets::find_store_key(config)?.ok_or_else(|| {
         Failure::runtime(format!("{} holds no store with its key", config.data_dir.display()))
             .hint("name the data directory with `--data-dir DIR`")
-    })?;
-    Ok(MasterKey::new(*key))
+    })
 }
 
-fn master_key(data_dir: &Path) -> Result<MasterKey, Failure> {
-    let is_new = !data_dir.join("journal").exists();
-    Ok(MasterKey::new(*secrets::find_or_make_store_key(data_dir, is_new)?))
-}
-
-pub(super) fn not_opened(error: OpenError, data_dir: &Path) -> Failure {
+/// `key_origin` is where the store's key came from.
+pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) -> Failure {
     let (exit, hint) = match &error {
         // Salvaging would drop what this program only does not know.
         OpenError::Newer { .. } | OpenError::Journal(journal::OpenError::Version { .. }) => (
             Exit::Failure,
             "a newer postrider has written to this store: start that version again; nothing is damaged".to_owned(),
         ),
-        OpenError::Journal(journal::OpenError::ForeignStore { .. }) => (
+        OpenError::Journal(journal::OpenError::ForeignStore { .. })
+        | OpenError::Checkpoint(CheckpointError::OtherKey { .. }) => (
             Exit::Damaged,
             format!(
-                "{} and the journal belong together: restore both from the same backup",
-                data_dir.join("store.key").display()
+                "the key from {key_origin} and the store in {} do not belong together: give the key that this store was \
+                 made with, or restore both from the same backup; nothing was changed",
+                data_dir.display()
             ),
         ),
         error if error.is_damage() => (
@@ -196,7 +199,7 @@ mod tests {
     use crate::exit::DISK_FULL_HINT;
 
     fn refused(error: OpenError) -> (Exit, String) {
-        let failure = not_opened(error, Path::new("/srv/p"));
+        let failure = not_opened(error, Path::new("/srv/p"), "/etc/p/store.key");
         (failure.exit, failure.hints.join("; "))
     }
 
@@ -215,7 +218,7 @@ mod tests {
     fn a_store_that_was_put_together_wrongly_says_what_belongs_together() {
         let (exit, hint) = refused(OpenError::Journal(journal::OpenError::ForeignStore { path: "/srv/p/x".into() }));
         assert_eq!(exit, Exit::Damaged);
-        assert!(hint.contains("/srv/p/store.key") && !hint.contains("salvage"), "{hint}");
+        assert!(hint.contains("/etc/p/store.key") && hint.contains("/srv/p") && !hint.contains("salvage"), "{hint}");
     }
 
     #[test]

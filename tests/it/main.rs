@@ -29,6 +29,7 @@ mod refusals;
 mod resend;
 mod retries;
 mod sdk;
+mod secrets;
 mod signatures;
 mod support;
 mod sync_order;

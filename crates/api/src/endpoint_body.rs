@@ -122,10 +122,11 @@ impl EndpointIn {
         let throttle_per_second = throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
+            let url = credentials::kept(url, &fields.url);
+            credentials::leave_behind(&mut fields.headers, &fields.url, &url);
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
-            let url = credentials::kept(url, &fields.url);
             *fields = EndpointFields {
                 url,
                 description,
@@ -164,8 +165,11 @@ impl EndpointIn {
         let policy = self.policy.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
-            let url = url.map(|url| credentials::kept(url, &fields.url));
-            set(&mut fields.url, url);
+            if let Some(url) = url {
+                let url = credentials::kept(url, &fields.url);
+                credentials::leave_behind(&mut fields.headers, &fields.url, &url);
+                fields.url = url;
+            }
             set(&mut fields.description, description);
             set(&mut fields.metadata, metadata);
             set(&mut fields.uid, uid);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::extract::State;
 use http::StatusCode;
 use postrider_model::command::{Command, Write};
+use postrider_model::credentials;
 use postrider_model::endpoint::EndpointFields;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,14 +15,6 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Json, Path};
 use crate::input::{Field, Problems};
-
-/// Headers whose values are credentials: once set they are not shown again.
-const SENSITIVE: [&str; 6] =
-    ["authorization", "proxy-authorization", "www-authenticate", "x-api-key", "x-auth-token", "x-access-token"];
-
-fn is_sensitive(name: &str) -> bool {
-    SENSITIVE.iter().any(|sensitive| name.eq_ignore_ascii_case(sensitive))
-}
 
 /// The headers as they are shown: of those in `sensitive` only the names.
 #[derive(Serialize, ToSchema)]
@@ -46,7 +39,7 @@ pub(crate) async fn get(
 ) -> Result<axum::Json<HeadersOut>, ApiError> {
     let all = caller.endpoint(&context, &app, &endpoint, |found| found.fields.headers.clone())?;
     let (sensitive, headers): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        all.into_iter().partition(|(name, _)| is_sensitive(name));
+        all.into_iter().partition(|(name, _)| credentials::is_in_header(name));
     Ok(axum::Json(HeadersOut { headers, sensitive: sensitive.into_keys().collect() }))
 }
 

@@ -1,11 +1,40 @@
-//! User name and password in the URL of an endpoint. They are sent as a header
-//! and never shown: where a URL is shown a mask stands in their place, and a URL
-//! that comes back with the mask keeps them.
+//! What an endpoint's requests get in with: user name and password in its URL,
+//! and headers. They are never shown, and they stay with scheme, host and port:
+//! for another place they must be given anew, or whoever may change a URL could
+//! have them sent to himself.
+//!
+//! User name and password are sent as a header. Where a URL is shown a mask
+//! stands in their place, and a URL that comes back with the mask keeps them.
+
+use std::collections::BTreeMap;
 
 use url::Url;
 
-/// What stands in the place of user name and password.
+/// What stands in the place of a credential.
 pub const MASK: &str = "***";
+
+/// Headers whose values are credentials, in lower case.
+const HEADERS: [&str; 6] =
+    ["authorization", "proxy-authorization", "www-authenticate", "x-api-key", "x-auth-token", "x-access-token"];
+
+/// Whether the value of a header is a credential: once set it is not shown again.
+#[must_use]
+pub fn is_in_header(name: &str) -> bool {
+    HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header))
+}
+
+/// Puts the mask in the place of credentials in headers that were set for the
+/// URL before, if the new one leads to another scheme, host or port. Headers
+/// with the mask are not valid, so they must be given anew or removed.
+pub fn leave_behind(headers: &mut BTreeMap<String, String>, before: &str, after: &str) {
+    let (Ok(before), Ok(after)) = (Url::parse(before), Url::parse(after)) else { return };
+    if before.origin() == after.origin() {
+        return;
+    }
+    for (_, value) in headers.iter_mut().filter(|(name, _)| is_in_header(name)) {
+        MASK.clone_into(value);
+    }
+}
 
 /// A URL without user name and password, as it is asked for and recorded.
 #[must_use]
@@ -33,9 +62,7 @@ pub fn masked(text: &str) -> String {
 }
 
 /// The text of a new URL with the present one's user name and password in the
-/// place of the mask. They stay with scheme, host and port: for another place
-/// they must be given anew, or whoever may change a URL could have them sent to
-/// himself.
+/// place of the mask, if it leads to the same scheme, host and port.
 #[must_use]
 pub fn kept(new: String, present: &str) -> String {
     let (Ok(mut url), Ok(present)) = (Url::parse(&new), Url::parse(present)) else { return new };
@@ -97,6 +124,31 @@ mod tests {
         }
         assert_eq!(kept("https://***@a/".to_owned(), "https://a/"), "https://***@a/");
         assert_eq!(kept("https://***@a/".to_owned(), ""), "https://***@a/");
+    }
+
+    #[test]
+    fn credentials_in_headers_stay_with_the_place_that_they_were_set_for() {
+        let own = || {
+            BTreeMap::from(
+                [("Authorization", "Bearer x"), ("x-API-key", "k"), ("x-shop", "17")]
+                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            )
+        };
+        let before = "https://example.com/hook";
+        for same in [before, "https://example.com:443/other?x=1", "https://user:pass@EXAMPLE.com/", "", "nonsense"] {
+            let mut headers = own();
+            leave_behind(&mut headers, before, same);
+            assert_eq!(headers, own(), "{same}");
+        }
+        for other in ["http://example.com/hook", "https://example.com:8443/hook", "https://evil.example/hook"] {
+            let mut headers = own();
+            leave_behind(&mut headers, before, other);
+            let values: Vec<_> = headers.values().map(String::as_str).collect();
+            assert_eq!(values, [MASK, MASK, "17"], "{other}");
+        }
+        let mut headers = own();
+        leave_behind(&mut headers, "", before);
+        assert_eq!(headers, own(), "a new endpoint had no place before");
     }
 
     proptest! {

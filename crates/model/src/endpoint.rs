@@ -1,10 +1,12 @@
 //! An endpoint: a URL with its secrets and filters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials;
 use crate::id::{AppId, EndpointId};
 use crate::policy::Policy;
 use crate::rate::Rate;
@@ -115,8 +117,8 @@ impl Endpoint {
     }
 }
 
-/// What an endpoint's owner may change.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What an endpoint's owner may change. `Debug` prints no credentials.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointFields {
     /// Where to; checked by [`validate::endpoint_url`].
@@ -139,6 +141,36 @@ pub struct EndpointFields {
     pub timeout_ms: Option<u32>,
     /// Its own rules of delivery.
     pub policy: Policy,
+}
+
+impl fmt::Debug for EndpointFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All are named, so that a new one is thought about.
+        let Self {
+            url,
+            description,
+            uid,
+            event_types,
+            channels,
+            throttle_per_second,
+            headers,
+            metadata,
+            timeout_ms,
+            policy,
+        } = self;
+        f.debug_struct("EndpointFields")
+            .field("url", &credentials::masked(url))
+            .field("description", description)
+            .field("uid", uid)
+            .field("event_types", event_types)
+            .field("channels", channels)
+            .field("throttle_per_second", throttle_per_second)
+            .field("headers", &headers.keys())
+            .field("metadata", metadata)
+            .field("timeout_ms", timeout_ms)
+            .field("policy", policy)
+            .finish()
+    }
 }
 
 impl EndpointFields {
@@ -186,5 +218,24 @@ impl EndpointFields {
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_prints_no_credentials() {
+        let fields = EndpointFields {
+            url: "https://us3r:pa55@example.com/hook".to_owned(),
+            headers: BTreeMap::from([("x-key".to_owned(), "t0ken".to_owned())]),
+            ..EndpointFields::default()
+        };
+        let shown = format!("{fields:?}");
+        assert!(shown.contains("https://***@example.com/hook") && shown.contains("x-key"), "{shown}");
+        for hidden in ["us3r", "pa55", "t0ken"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
     }
 }

@@ -374,6 +374,12 @@ fn header(name: &str, value: &str) -> Result<(), Problem> {
     if forbidden {
         return Err(format!("`{name}` must not be set by an endpoint"));
     }
+    if value == credentials::MASK && credentials::is_in_header(name) {
+        return Err(format!(
+            "the value of `{name}` is not shown and goes to no other scheme, host or port by itself: give `headers` \
+             anew, or remove it before the URL changes"
+        ));
+    }
     if value.len() > MAX_HEADER_VALUE_BYTES {
         return Err(format!(
             "the value of `{name}` has {} bytes, at most {MAX_HEADER_VALUE_BYTES} are allowed",

@@ -3,7 +3,7 @@
 //! beginning (`docs/format.md`, "Checkpoint").
 //!
 //! ```text
-//! magic "PRCHKPT1" | length of body u64 LE | CRC-32C of body u32 LE | body
+//! magic "PRCHKPT2" | length of body u64 LE | CRC-32C of body u32 LE | body
 //! ```
 //!
 //! It is written under a temporary name, synced, renamed, and the directory is
@@ -20,10 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk};
 use crate::options::Options;
-use crate::record::{from_checked_bincode, to_bincode};
+use crate::record::{DecodeError, from_checked_bincode, to_bincode};
+use crate::seal::Sealer;
 use crate::state::{Expunging, LaneState, State, TaskState};
 
-const MAGIC: &[u8; 8] = b"PRCHKPT1";
+const MAGIC: &[u8; 8] = b"PRCHKPT2";
+/// Of a checkpoint in which the configuration is not sealed.
+pub(crate) const PLAIN_MAGIC: &[u8; 8] = b"PRCHKPT1";
 const HEAD_BYTES: usize = 20;
 /// The file's name in the data directory.
 pub(crate) const NAME: &str = "checkpoint";
@@ -40,6 +43,12 @@ pub enum CheckpointError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// It was sealed with another key.
+    #[error("checkpoint {path} was written with another store's key")]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
     },
     /// Its bytes are not what was written.
     #[error("checkpoint {path} is damaged: {detail}")]
@@ -65,7 +74,7 @@ pub(crate) struct Restored {
 struct BodyRef<'a> {
     position: Position,
     last_record: UnixMs,
-    /// JSON, because the configuration's objects grow new fields.
+    /// JSON, because the configuration's objects grow new fields; sealed.
     config: Vec<u8>,
     lanes: Vec<(&'a EndpointId, &'a LaneState)>,
     tasks: Vec<(&'a TaskId, &'a TaskState)>,
@@ -83,22 +92,22 @@ struct Body {
 }
 
 /// The bytes of a checkpoint of all that the journal holds before `position`.
-pub(crate) fn encode(state: &State, config: &Config, position: Position) -> Vec<u8> {
+pub(crate) fn encode(state: &State, config: &Config, sealer: &Sealer, position: Position) -> Vec<u8> {
     let body = to_bincode(&BodyRef {
         position,
         last_record: state.last_record,
-        config: serde_json::to_vec(&config.to_changes()).expect("our configuration types have string keys only"),
+        config: sealer.seal_config(&config.to_changes()),
         lanes: state.lanes.iter().collect(),
         tasks: state.tasks.iter().collect(),
         expunging: &state.expunging,
     });
-    headed(&body)
+    headed(MAGIC, &body)
 }
 
 /// A body with the head that belongs to it.
-pub(crate) fn headed(body: &[u8]) -> Vec<u8> {
+pub(crate) fn headed(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
-    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(magic);
     bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
     bytes.extend_from_slice(body);
@@ -119,23 +128,48 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
         Ok(None) => return Ok(None),
         Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
     };
-    decode(&bytes, options).map(Some).map_err(|detail| CheckpointError::Damaged { path, detail })
+    decode(&bytes, options).map(Some).map_err(|unfit| match unfit {
+        Unfit::OtherKey => CheckpointError::OtherKey { path },
+        Unfit::Damaged(detail) => CheckpointError::Damaged { path, detail },
+    })
 }
 
-pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, String> {
+/// Why bytes are no checkpoint of this store.
+pub(crate) enum Unfit {
+    OtherKey,
+    Damaged(String),
+}
+
+impl From<&str> for Unfit {
+    fn from(detail: &str) -> Self {
+        Self::Damaged(detail.to_owned())
+    }
+}
+
+pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit> {
     let size = bytes.len() as u64;
     let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or("it is too short")?;
     let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;
     let (length, crc) = head.split_first_chunk::<8>().ok_or("it is too short")?;
     let crc: [u8; 4] = crc.try_into().map_err(|_| "it is too short")?;
-    if magic != MAGIC {
+    if magic != MAGIC && magic != PLAIN_MAGIC {
         return Err("it does not begin as a checkpoint of this version does".into());
     }
     if u64::from_le_bytes(*length) != body.len() as u64 || u32::from_le_bytes(crc) != crc32c::crc32c(body) {
         return Err("its checksum does not match".into());
     }
-    let body: Body = from_checked_bincode(body)?;
-    let changes: Vec<ConfigChange> = serde_json::from_slice(&body.config).map_err(|error| error.to_string())?;
+    let body: Body = from_checked_bincode(body).map_err(Unfit::Damaged)?;
+    let changes = if magic == MAGIC {
+        // Its checksum is right: what does not open was sealed with another key.
+        Sealer::new(&options.master_key).open_config::<Vec<ConfigChange>>(&body.config).map_err(
+            |error| match error {
+                DecodeError::Sealed(_) => Unfit::OtherKey,
+                error => Unfit::Damaged(error.to_string()),
+            },
+        )?
+    } else {
+        serde_json::from_slice(&body.config).map_err(|error| Unfit::Damaged(error.to_string()))?
+    };
     let mut config = Config::default();
     for change in &changes {
         config.apply(change);
@@ -147,4 +181,38 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, String
     state.expunging = body.expunging;
     state.recount();
     Ok(Restored { state, config, position: body.position, bytes: size })
+}
+
+#[cfg(test)]
+mod tests {
+    use postrider_model::id::{OrgId, RawId};
+
+    use super::*;
+    use crate::MasterKey;
+
+    /// As it was written before the configuration was sealed.
+    #[test]
+    fn a_checkpoint_in_the_clear_stays_readable() {
+        let options = Options::new("/nowhere", MasterKey::new([7; 32]));
+        let (state, mut config) = (State::new(&options), Config::default());
+        config.apply(&ConfigChange::DefaultOrg(OrgId(RawId::from_bytes([9; 20]))));
+        let body = |config: Vec<u8>| {
+            to_bincode(&BodyRef {
+                position: Position::new(3, 64),
+                last_record: UnixMs(17),
+                config,
+                lanes: vec![],
+                tasks: vec![],
+                expunging: &state.expunging,
+            })
+        };
+        let plain = serde_json::to_vec(&config.to_changes()).expect("it is JSON");
+        let Ok(restored) = decode(&headed(PLAIN_MAGIC, &body(plain.clone())), &options) else {
+            panic!("it is readable")
+        };
+        assert_eq!((restored.position, restored.config.default_org()), (Position::new(3, 64), config.default_org()));
+        assert!(matches!(decode(&headed(MAGIC, &body(plain)), &options), Err(Unfit::OtherKey)));
+        let damaged = headed(PLAIN_MAGIC, &body(b"[".to_vec()));
+        assert!(matches!(decode(&damaged, &options), Err(Unfit::Damaged(_))));
+    }
 }

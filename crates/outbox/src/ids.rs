@@ -5,20 +5,21 @@ use postrider_model::id::RawId;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// Masks journal sequences in ids, so that an id does not tell a customer how
 /// many events others send. The mask is a number made from the store's key and
 /// the millisecond; it is added, so the order within the millisecond is kept.
 #[derive(Clone)]
 pub(crate) struct SequenceMask {
-    key: [u8; 32],
+    key: Zeroizing<[u8; 32]>,
     /// The last millisecond's mask: most ids in a row are of the same one.
     cached: (UnixMs, u64),
 }
 
 impl SequenceMask {
-    pub(crate) fn new(key: [u8; 32]) -> Self {
-        let mut mask = Self { key, cached: (UnixMs(0), 0) };
+    pub(crate) fn new(key: &Zeroizing<[u8; 32]>) -> Self {
+        let mut mask = Self { key: key.clone(), cached: (UnixMs(0), 0) };
         mask.cached.1 = mask.compute(UnixMs(0));
         mask
     }
@@ -38,7 +39,7 @@ impl SequenceMask {
     }
 
     fn compute(&self, at: UnixMs) -> u64 {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.key).expect("HMAC takes keys of any length");
         mac.update(&at.as_u64().to_be_bytes());
         let digest: [u8; 32] = mac.finalize().into_bytes().into();
         digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte)) >> 1
@@ -111,7 +112,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_sequence_comes_back_and_order_is_kept(a in 0u64..1 << 62, b in 0u64..1 << 62, ms in 0u64..1 << 48) {
-            let mut mask = SequenceMask::new([7; 32]);
+            let mut mask = SequenceMask::new(&Zeroizing::new([7; 32]));
             let id = |mask: &mut SequenceMask, sequence| mask.id(UnixMs(ms), Position::from_u64(sequence), [0; 6]);
             let (id_a, id_b) = (id(&mut mask, a), id(&mut mask, b));
             prop_assert_eq!(mask.position(id_a), Position::from_u64(a));
@@ -122,8 +123,8 @@ mod tests {
     #[test]
     fn another_key_gives_another_mask() {
         let at = UnixMs(1_700_000_000_000);
-        let mut one = SequenceMask::new([1; 32]);
-        let two = SequenceMask::new([2; 32]);
+        let mut one = SequenceMask::new(&Zeroizing::new([1; 32]));
+        let two = SequenceMask::new(&Zeroizing::new([2; 32]));
         let id = one.id(at, Position::new(1, 64), [0; 6]);
         assert_ne!(two.position(id), Position::new(1, 64));
     }

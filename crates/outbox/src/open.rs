@@ -128,7 +128,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
     forget_clean_stop(&*disk, &options.dir)?;
     let Recovered { state, config, journal, reader, checkpoint, mut report, .. } = recovered;
     let shared = Arc::new(Shared {
-        mask: SequenceMask::new(options.master_key.derive("mask sequences in ids")),
+        mask: SequenceMask::new(&options.master_key.derive("mask sequences in ids")),
         sealer: Sealer::new(&options.master_key),
         bodies: Bodies::new(options.fresh_body_bytes),
         turns: Turns::default(),
@@ -242,9 +242,12 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
     let mut newer: Option<(Position, DecodeError)> = None;
     // The scheduler is told everything at once, when all is read.
     let mut unheard = Vec::new();
+    let sealer = Sealer::new(&options.master_key);
     let opened = Journal::open(disk, &dir.join(JOURNAL), journal_options, start, &mut |record| match decode(
         &bytes::Bytes::copy_from_slice(record.bytes),
-    ) {
+    )
+    .and_then(|decoded| sealer.unsealed(decoded))
+    {
         Ok(decoded) => {
             report.records += 1;
             state.apply(&mut config, record.position, &decoded, &mut unheard);

@@ -21,6 +21,7 @@ use crate::lookup::scan;
 use crate::open::{OpenError, Recovered, recover};
 use crate::options::Options;
 use crate::record::{DeliveryRef, Record, decode};
+use crate::seal::Sealer;
 use crate::state::State;
 
 /// What salvaging found and did.
@@ -60,7 +61,7 @@ pub fn salvage(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> Re
     };
     salvaged.payloads_lost = bury_lost_payloads(&mut state, clock.now(), is_readable);
     salvaged.deliveries_lost = step_over_damage(&mut state, &reader, journal.end());
-    let bytes = checkpoint::encode(&state, &config, journal.end());
+    let bytes = checkpoint::encode(&state, &config, &Sealer::new(&options.master_key), journal.end());
     checkpoint::write(&**disk, &options.dir, &bytes)?;
     Ok(salvaged)
 }
@@ -79,7 +80,9 @@ fn apply_whole_records(
         None => (State::new(options), Config::default(), Position::ZERO),
     };
     let (mut whole, mut unheard) = (BTreeSet::new(), Vec::new());
+    let sealer = Sealer::new(&options.master_key);
     scan(reader, from, end, &mut |position, record| {
+        let Ok(record) = sealer.unsealed(record) else { return ControlFlow::Continue(()) };
         state.apply(&mut config, position, &record, &mut unheard);
         unheard.clear();
         whole.insert(position);

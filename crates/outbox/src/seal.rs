@@ -1,19 +1,25 @@
-//! Secrets at rest, and answers that may hold one: an envelope of XChaCha20-Poly1305 with the store's key.
+//! Secrets at rest, and what may hold one (endpoints, the checkpoint's configuration, answers): an envelope of
+//! XChaCha20-Poly1305 with the store's key.
 //!
 //! ```text
 //! version 1: 0x01 | nonce (24 bytes, random) | ciphertext and tag
 //! ```
 //!
-//! What is encrypted is the secret's text form, `whsec_...` or `whsk_...`.
+//! Of a signing secret its text form is encrypted, `whsec_...` or `whsk_...`; of
+//! the configuration its JSON.
 
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
+use postrider_model::config::ConfigChange;
 use postrider_model::secret::{SealedSecret, Secret};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::ids;
+use crate::record::{CONFIG, DecodeError, Record};
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 24;
@@ -31,10 +37,10 @@ impl MasterKey {
     }
 
     /// A key for one purpose.
-    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");
         mac.update(purpose.as_bytes());
-        mac.finalize().into_bytes().into()
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 }
 
@@ -46,7 +52,7 @@ impl std::fmt::Debug for MasterKey {
 
 /// An envelope that the store's key does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store's key does not open a sealed secret: was `store.key` replaced?")]
+#[error("the store's key does not open what was sealed with it")]
 pub(crate) struct UnsealError;
 
 /// Seals and opens secrets.
@@ -57,7 +63,38 @@ pub(crate) struct Sealer {
 
 impl Sealer {
     pub(crate) fn new(key: &MasterKey) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(&key.derive("seal secrets").into()) }
+        let key = key.derive("seal secrets");
+        Self { cipher: XChaCha20Poly1305::new((&*key).into()) }
+    }
+
+    /// A record as it goes to disk: an endpoint's URL and headers may hold what opens
+    /// other people's doors, so it is sealed as a whole. `None` if it goes as it is.
+    pub(crate) fn for_disk(&self, record: &Record) -> Option<Record> {
+        match record {
+            Record::Config(change @ ConfigChange::Endpoint(_)) => {
+                Some(Record::SealedConfig(self.seal_config(change).into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A record as it was before [`Sealer::for_disk`].
+    pub(crate) fn unsealed(&self, record: Record) -> Result<Record, DecodeError> {
+        match record {
+            Record::SealedConfig(envelope) => self.open_config(&envelope).map(Record::Config),
+            other => Ok(other),
+        }
+    }
+
+    /// Seals configuration as JSON.
+    pub(crate) fn seal_config(&self, config: &impl Serialize) -> Vec<u8> {
+        let json = serde_json::to_vec(config).expect("our configuration types have string keys only");
+        self.seal_bytes(&Zeroizing::new(json))
+    }
+
+    pub(crate) fn open_config<T: DeserializeOwned>(&self, envelope: &[u8]) -> Result<T, DecodeError> {
+        let json = Zeroizing::new(self.open_bytes(envelope)?);
+        serde_json::from_slice(&json).map_err(|error| DecodeError::Meta { kind: CONFIG, detail: error.to_string() })
     }
 
     pub(crate) fn seal(&self, secret: &Secret) -> SealedSecret {

@@ -17,7 +17,7 @@ impl Committer {
                 let state = self.shared.state.lock();
                 let config = self.shared.config.read();
                 let position = self.journal.end();
-                let _ = reply.send((position, checkpoint::encode(&state, &config, position)));
+                let _ = reply.send((position, checkpoint::encode(&state, &config, &self.shared.sealer, position)));
             }
             Errand::RemoveSegment(number, reply) => {
                 // If the outcomes by which nothing needs it were lost, it would be needed again.

@@ -116,7 +116,8 @@ impl Committer {
     /// request was dropped.
     fn push(&mut self, builder: &mut FrameBuilder, frame: &mut Frame, record: Record) -> bool {
         let position = builder.next_position();
-        let fits = builder.push(&[self.encoder.encode(&record), record.raw()]);
+        let sealed = self.shared.sealer.for_disk(&record);
+        let fits = builder.push(&[self.encoder.encode(sealed.as_ref().unwrap_or(&record)), record.raw()]);
         if let Err(error) = fits {
             tracing::error!(%error, "a record is larger than its bound");
             return false;

@@ -52,7 +52,7 @@ impl CommitterThread {
 pub(crate) fn leave_clean_stop(shared: &Shared, disk: &dyn Disk, journal: &Journal) {
     // The keeper's last one is written, and it begins no other, since the stop is known.
     let _alone = shared.checkpointing.lock();
-    let bytes = checkpoint::encode(&shared.state.lock(), &shared.config.read(), journal.end());
+    let bytes = checkpoint::encode(&shared.state.lock(), &shared.config.read(), &shared.sealer, journal.end());
     let dir = &shared.options.dir;
     let left = checkpoint::write(disk, dir, &bytes).and_then(|()| {
         let path = dir.join(CLEAN_MARKER);

@@ -16,9 +16,13 @@ use postrider_model::config::ConfigChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::seal::UnsealError;
+
 use super::{Accepted, Answered, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskFinished, TaskStarted};
 
 const VERSION: u8 = 1;
+/// Of a change of the configuration that is sealed.
+const SEALED_VERSION: u8 = 2;
 /// Bytes of a record's head.
 const HEAD_BYTES: usize = 6;
 /// A meta part that claims to be longer is refused before anything is allocated.
@@ -26,7 +30,7 @@ const MAX_META_BYTES: usize = 16 << 20;
 
 const ACCEPTED: u8 = 1;
 const OUTCOME: u8 = 2;
-const CONFIG: u8 = 3;
+pub(crate) const CONFIG: u8 = 3;
 const DELIVERIES: u8 = 4;
 const TASK_STARTED: u8 = 5;
 const TASK_FINISHED: u8 = 6;
@@ -46,6 +50,8 @@ pub(crate) enum DecodeError {
     Short,
     #[error("record of kind {kind} cannot be decoded: {detail}")]
     Meta { kind: u8, detail: String },
+    #[error(transparent)]
+    Sealed(#[from] UnsealError),
 }
 
 /// Encodes the head and the meta part of records into one buffer that is used again.
@@ -61,6 +67,7 @@ impl Encoder {
             Record::Accepted(meta, raw) => self.bincode(marked(ACCEPTED, raw), meta),
             Record::Outcome(meta, raw) => self.bincode(marked(OUTCOME, raw), meta),
             Record::Config(change) => self.json(CONFIG, change),
+            Record::SealedConfig(envelope) => self.sealed(CONFIG, envelope),
             Record::Deliveries(meta) => self.bincode(DELIVERIES, meta),
             Record::TaskStarted(meta) => self.bincode(TASK_STARTED, meta),
             Record::TaskFinished(meta) => self.bincode(TASK_FINISHED, meta),
@@ -71,21 +78,27 @@ impl Encoder {
     }
 
     fn bincode(&mut self, kind: u8, meta: &impl Serialize) -> &[u8] {
-        self.begin(kind);
+        self.begin(kind, VERSION);
         bincode::serde::encode_into_std_write(meta, &mut self.buffer, bincode::config::standard())
             .expect("our record types encode, and a vector takes every write");
         self.finish()
     }
 
     fn json(&mut self, kind: u8, meta: &impl Serialize) -> &[u8] {
-        self.begin(kind);
+        self.begin(kind, VERSION);
         serde_json::to_writer(&mut self.buffer, meta).expect("our configuration types have string keys only");
         self.finish()
     }
 
-    fn begin(&mut self, kind: u8) {
+    fn sealed(&mut self, kind: u8, envelope: &[u8]) -> &[u8] {
+        self.begin(kind, SEALED_VERSION);
+        self.buffer.extend_from_slice(envelope);
+        self.finish()
+    }
+
+    fn begin(&mut self, kind: u8, version: u8) {
         self.buffer.clear();
-        self.buffer.extend_from_slice(&[kind, VERSION, 0, 0, 0, 0]);
+        self.buffer.extend_from_slice(&[kind, version, 0, 0, 0, 0]);
     }
 
     fn finish(&mut self) -> &[u8] {
@@ -141,6 +154,8 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
         (CONFIG, 1) => serde_json::from_slice::<ConfigChange>(meta)
             .map(Record::Config)
             .map_err(|error| DecodeError::Meta { kind, detail: error.to_string() }),
+        (CONFIG, SEALED_VERSION) if bytes.len() == meta_end => Ok(Record::SealedConfig(bytes.slice(HEAD_BYTES..))),
+        (CONFIG, SEALED_VERSION) => Err(DecodeError::Meta { kind, detail: "bytes are left over".into() }),
         (DELIVERIES, 1) => from_bincode::<Deliveries>(kind, meta).map(Record::Deliveries),
         (TASK_STARTED, 1) => from_bincode::<TaskStarted>(kind, meta).map(Record::TaskStarted),
         (TASK_FINISHED, 1) => from_bincode::<TaskFinished>(kind, meta).map(Record::TaskFinished),

@@ -7,7 +7,7 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{DecodeError, Encoder, decode, erase, from_checked_bincode, to_bincode};
+pub(crate) use codec::{CONFIG, DecodeError, Encoder, decode, erase, from_checked_bincode, to_bincode};
 
 use bytes::Bytes;
 use postrider_model::config::ConfigChange;
@@ -33,6 +33,9 @@ pub(crate) enum Record {
     Outcome(Outcome, Content),
     /// The configuration changed.
     Config(ConfigChange),
+    /// The same as it lies on disk where there may be secrets in it: sealed by
+    /// [`crate::seal::Sealer`].
+    SealedConfig(Bytes),
     /// A person or a rule changed deliveries.
     Deliveries(Deliveries),
     /// A task began.

@@ -20,6 +20,8 @@ use postrider_model::time::UnixMs;
 use proptest::prelude::*;
 
 use super::*;
+use crate::MasterKey;
+use crate::seal::Sealer;
 
 fn id(n: u8) -> RawId {
     RawId::new(UnixMs(1_800_000_000_000 + u64::from(n)), u64::from(n) << 40, [n; 6])
@@ -244,6 +246,33 @@ fn every_record_of_version_1_is_read_and_written_as_it_was() {
         let frozen = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(decode(&frozen.clone().into()), Ok(record.clone()), "{name} is read");
         assert_eq!(encoded(&record), frozen, "{name} is written");
+    }
+}
+
+/// An endpoint is sealed as a whole, which is version 2 of its kind.
+#[test]
+fn a_sealed_record_of_version_2_is_read_and_written_as_it_was() {
+    let sealer = Sealer::new(&MasterKey::new([1; 32]));
+    let plain = Record::Config(ConfigChange::Endpoint(endpoint().into()));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/v2/config-endpoint");
+    if std::env::var_os("POSTRIDER_WRITE_GOLDEN").is_some() {
+        let sealed = sealer.for_disk(&plain).expect("an endpoint is sealed");
+        std::fs::write(&path, encoded(&sealed)).expect("the golden directory is there");
+    }
+    let frozen = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(frozen[..2], [3, 2]);
+    let sealed = decode(&frozen.clone().into()).expect("it is read");
+    assert_eq!(encoded(&sealed), frozen, "it is written");
+    assert_eq!(sealer.unsealed(sealed.clone()), Ok(plain.clone()));
+    let other = Sealer::new(&MasterKey::new([2; 32]));
+    assert!(matches!(other.unsealed(sealed.clone()), Err(DecodeError::Sealed(_))));
+    let longer = [&frozen[..], b"x"].concat();
+    assert!(decode(&longer.into()).is_err(), "nothing stands behind it");
+
+    for (name, record) in samples() {
+        let is_endpoint = matches!(record, Record::Config(ConfigChange::Endpoint(_)));
+        assert_eq!(sealer.for_disk(&record).is_some(), is_endpoint, "{name}");
+        assert_eq!(sealer.unsealed(record.clone()), Ok(record), "what is in the clear stays readable: {name}");
     }
 }
 

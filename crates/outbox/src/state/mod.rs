@@ -67,6 +67,10 @@ impl State {
             Record::Accepted(accepted, _) => self.apply_accepted(config, position, accepted, events),
             Record::Outcome(outcome, _) => self.apply_outcome(outcome, events),
             Record::Config(change) => self.apply_config(config, change, events),
+            // Whoever reads the journal opens it first.
+            Record::SealedConfig(_) => {
+                let _ = check_invariant!("W4", false, "a sealed change of the configuration is applied");
+            }
             Record::Deliveries(change) => self.apply_deliveries(change, events),
             Record::TaskStarted(started) => {
                 self.see_time(started.created);

@@ -1,6 +1,7 @@
 //! The outbox as a whole, over a real directory or a simulated disk.
 
 mod added;
+mod at_rest;
 mod bulk_replay;
 mod crash;
 mod damage;

@@ -1,0 +1,79 @@
+//! Configuration values that are secrets: neither shown nor repeated in errors,
+//! and wiped from memory when they are dropped.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::value::{Raw, Value, quoted};
+use crate::secrets::{KEY_BYTES, Key, parse_key};
+
+/// Shortest `auth.jwt_secret`, in bytes: the output of HMAC-SHA256 (RFC 7518, section 3.2).
+pub(crate) const MIN_JWT_SECRET_BYTES: usize = 32;
+
+/// The secret that tokens are signed with.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct JwtSecret(Zeroizing<String>);
+
+impl JwtSecret {
+    /// The secret, to sign and verify with.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for JwtSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JwtSecret(..)")
+    }
+}
+
+impl Value for JwtSecret {
+    const TYPE: &'static str = "a text of at least 32 bytes";
+    const SECRET: bool = true;
+
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        let text = raw.text::<Self>()?;
+        match text.len() {
+            0..MIN_JWT_SECRET_BYTES => {
+                Err(format!("has {} bytes, at least {MIN_JWT_SECRET_BYTES} are needed", text.len()))
+            }
+            _ => Ok(Self(Zeroizing::new(text.to_owned()))),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted("<redacted>"))
+    }
+}
+
+/// The store's key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct StoreKey(Key);
+
+impl StoreKey {
+    /// The key, to open the store with.
+    pub(crate) fn expose(&self) -> &Key {
+        &self.0
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreKey(..)")
+    }
+}
+
+impl Value for StoreKey {
+    const TYPE: &'static str = "32 bytes in base64";
+    const SECRET: bool = true;
+
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        let text = raw.text::<Self>()?;
+        parse_key(text).map(Self).ok_or_else(|| format!("is no key of {KEY_BYTES} bytes in base64"))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted("<redacted>"))
+    }
+}

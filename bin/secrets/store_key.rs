@@ -1,0 +1,181 @@
+//! The store's key, and where it comes from:
+//!
+//! ```text
+//!   store.key_file > store.key (POSTRIDER_STORE__KEY) > $CREDENTIALS_DIRECTORY/postrider.store.key > DIR/store.key
+//! ```
+//!
+//! The first that is there counts, also if it does not fit: a store is never
+//! opened by trying keys.
+
+use std::fmt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use super::{credential, file, random_key};
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+
+/// Bytes of a key.
+pub(crate) const KEY_BYTES: usize = 32;
+
+/// A key. It is wiped from memory when it is dropped.
+pub(crate) type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// The store's key and where it came from.
+pub(crate) struct StoreKey {
+    /// The key.
+    pub(crate) key: Key,
+    /// A file, or the name of the setting; for people.
+    pub(crate) origin: String,
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreKey").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// A key from its text: base64 as it is made here, or padded and with `+` and `/`
+/// as other programs make it.
+pub(crate) fn parse_key(text: &str) -> Option<Key> {
+    [&URL_SAFE_NO_PAD, &STANDARD].into_iter().find_map(|form| {
+        // One byte more than a key, so that longer ones are refused and not cut.
+        let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
+        let length = form.decode_slice(text.as_bytes(), bytes.as_mut()).ok()?;
+        let key = bytes.first_chunk::<KEY_BYTES>().filter(|_| length == KEY_BYTES)?;
+        Some(Zeroizing::new(*key))
+    })
+}
+
+/// The key that endpoints are sealed with, if there is one already.
+///
+/// # Errors
+/// It cannot be read, is no key, or is open to others.
+pub(crate) fn find_store_key(config: &Config) -> Result<Option<StoreKey>, Failure> {
+    if let Some(path) = &config.store.key_file {
+        return match read_key(path)? {
+            Some(found) => Ok(Some(found)),
+            // None is made in its place: it could be a disk that is not mounted yet.
+            None => Err(Failure::new(Exit::Damaged, format!("store.key_file: {} is not there", path.display()))
+                .hint(restore(&path.display().to_string()))
+                .hint(format!("for a new store: `(umask 077; openssl rand -base64 32 > {})`", path.display()))),
+        };
+    }
+    if let Some(key) = &config.store.key {
+        return Ok(Some(StoreKey {
+            key: key.expose().clone(),
+            origin: "`store.key` (POSTRIDER_STORE__KEY)".to_owned(),
+        }));
+    }
+    if let Some(found) = credential("postrider.store.key").map(|path| read_key(&path)).transpose()?.flatten() {
+        return Ok(Some(found));
+    }
+    read_key(&config.data_dir.join("store.key"))
+}
+
+/// The key that endpoints are sealed with; made for a store that is new.
+///
+/// # Errors
+/// The file cannot be read or written, or a store is there without its key.
+pub(crate) fn find_or_make_store_key(config: &Config, is_new: bool) -> Result<StoreKey, Failure> {
+    if let Some(found) = find_store_key(config)? {
+        return Ok(found);
+    }
+    let path = config.data_dir.join("store.key");
+    let origin = path.display().to_string();
+    if !is_new {
+        return Err(Failure::new(Exit::Damaged, format!("{origin} is missing beside a store that needs it"))
+            .hint(restore(&origin))
+            .hint("if it is kept elsewhere: `store.key_file`, POSTRIDER_STORE__KEY, or a credential of systemd"));
+    }
+    let key = random_key()?;
+    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(key.as_ref()));
+    file::write(&path, &text)?;
+    Ok(StoreKey { key, origin })
+}
+
+fn read_key(path: &Path) -> Result<Option<StoreKey>, Failure> {
+    let Some(text) = file::read(path)? else { return Ok(None) };
+    let origin = path.display().to_string();
+    match parse_key(&text) {
+        Some(key) => Ok(Some(StoreKey { key, origin })),
+        None => Err(Failure::new(Exit::Damaged, format!("{origin} holds no key of {KEY_BYTES} bytes in base64"))
+            .hint(restore(&origin))),
+    }
+}
+
+fn restore(origin: &str) -> String {
+    format!("restore {origin} from a backup; without it the endpoints' secrets cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn config(dir: &Path) -> Config {
+        Config { data_dir: dir.to_owned(), ..Config::default() }
+    }
+
+    fn write(path: &Path, content: &[u8]) {
+        std::fs::write(path, content).expect("it can be written");
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).expect("it is ours");
+    }
+
+    #[test]
+    fn a_key_is_read_in_both_forms_and_in_no_other_length() {
+        let key = [0xfb; KEY_BYTES];
+        let (ours, theirs) = (URL_SAFE_NO_PAD.encode(key), STANDARD.encode(key));
+        assert_ne!(ours, theirs);
+        for text in [&ours, &theirs] {
+            assert_eq!(parse_key(text).as_deref(), Some(&key), "{text}");
+        }
+        for bytes in [0, 31, 33, 34, 64] {
+            assert_eq!(parse_key(&STANDARD.encode(vec![7; bytes])), None, "{bytes} bytes");
+        }
+        assert_eq!(parse_key(&"!".repeat(43)), None);
+    }
+
+    #[test]
+    fn a_store_never_gets_another_key() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = config(dir.path());
+        let missing = find_or_make_store_key(&config, false).expect_err("there is a store, but no key");
+        assert_eq!(missing.exit, Exit::Damaged);
+        let made = find_or_make_store_key(&config, true).expect("a new store gets one");
+        assert_eq!(find_or_make_store_key(&config, false).expect("it is there").key, made.key);
+        let path = dir.path().join("store.key");
+        let not_base64 = "!".repeat(43);
+        for damage in [b"short".as_slice(), b"\xff\xfe", b"", not_base64.as_bytes(), &[b'A'; 60]] {
+            write(&path, damage);
+            let failure = find_store_key(&config).expect_err("no key");
+            assert_eq!(failure.exit, Exit::Damaged, "{damage:?}");
+            assert!(failure.hints.iter().any(|hint| hint.contains("store.key")), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_named_counts_first_and_is_never_made() {
+        let (dir, other) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("another"));
+        let mut config = config(dir.path());
+        let made = find_or_make_store_key(&config, true).expect("a new store gets one");
+        let named = other.path().join("key");
+        config.store.key_file = Some(named.clone());
+        for is_new in [true, false] {
+            let failure = find_or_make_store_key(&config, is_new).expect_err("it is not there");
+            assert!(failure.exit == Exit::Damaged && !named.exists(), "{failure:?}");
+            assert!(failure.error.contains("store.key_file"), "{failure:?}");
+        }
+        write(&named, format!("{}\n", STANDARD.encode([9; KEY_BYTES])).as_bytes());
+        let found = find_or_make_store_key(&config, false).expect("it is there now");
+        assert_eq!((*found.key, found.origin.as_str()), ([9; KEY_BYTES], named.to_str().expect("UTF-8")));
+        assert_ne!(found.key, made.key);
+        let shown = format!("{found:?}");
+        assert!(!shown.contains('9') || !shown.contains("[9"), "{shown}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Secrets: where the keys come from, what lies on disk, what is shown, and where credentials go.
+
+mod key;
+mod moved;
+mod planted;
+mod redaction;
