@@ -9,7 +9,7 @@ What a contributor runs beside cargo's own commands.
 usage: cargo xtask test-clients [--examples N] [--seed N] [--only python|node]
        cargo xtask bench [--short] [--only CASE] [--json] [--record FILE] [--gate FILE]
        cargo xtask prove [--only CASE]... [--rounds N | --minutes N] [--seed N] [--list]
-       cargo xtask scorecard [--check]
+       cargo xtask scorecard [--check | --add FILE]
        cargo xtask sbom
 
 test-clients: runs real clients against a server of this checkout: Svix's packages of PyPI and
@@ -45,6 +45,7 @@ least part of its target has been done; runs add up, also those of other machine
 scorecard: writes the table of docs/reliability.md anew from the results.
 
   --check        writes nothing, and fails if it is not what the results give
+  --add FILE     adds what tests of this checkout have written to $POSTRIDER_PROOF_RESULTS first
 
 sbom: writes target/sbom/postrider.cdx.json, what the binary is made of (CycloneDX).
 
@@ -113,6 +114,8 @@ pub(crate) struct Prove {
 pub(crate) struct Scorecard {
     /// Whether it is only looked at.
     pub(crate) check: bool,
+    /// What tests have written, to be added.
+    pub(crate) add: Option<String>,
 }
 
 impl Asked {
@@ -218,7 +221,8 @@ impl Scorecard {
     fn from(arguments: &[String]) -> Result<Self> {
         match arguments {
             [] => Ok(Self::default()),
-            [flag] if flag == "--check" => Ok(Self { check: true }),
+            [flag] if flag == "--check" => Ok(Self { check: true, add: None }),
+            [flag, file] if flag == "--add" => Ok(Self { check: false, add: Some(file.clone()) }),
             [flag, ..] => bail!("unknown argument `{flag}`"),
         }
     }
@@ -242,7 +246,15 @@ mod tests {
         let asked = from("prove --only kill --only order --rounds 5 --seed 9").expect("it is valid");
         let only = vec!["kill".to_owned(), "order".to_owned()];
         assert_eq!(asked, Asked::Prove(Prove { only, rounds: Some(5), seed: Some(9), ..Prove::default() }));
-        assert_eq!(from("scorecard --check").expect("it is valid"), Asked::Scorecard(Scorecard { check: true }));
+        assert_eq!(
+            from("scorecard --check").expect("it is valid"),
+            Asked::Scorecard(Scorecard { check: true, add: None })
+        );
+        let add = Some("a.jsonl".to_owned());
+        assert_eq!(
+            from("scorecard --add a.jsonl").expect("it is valid"),
+            Asked::Scorecard(Scorecard { check: false, add })
+        );
         for help in ["help", "test-clients --help", "bench --short -h"] {
             assert_eq!(from(help).expect("it is valid"), Asked::Help);
         }
@@ -261,6 +273,7 @@ mod tests {
             ("prove --rounds 0", "--rounds 0"),
             ("prove --minutes long", "long"),
             ("scorecard --fast", "--fast"),
+            ("scorecard --add", "--add"),
             ("sbom --fast", "--fast"),
             ("bench --fast", "--fast"),
             ("bench --gate", "--gate"),

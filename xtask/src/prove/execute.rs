@@ -22,11 +22,26 @@ pub(crate) enum Ended {
 
 /// A line that a test writes for us.
 #[derive(Deserialize)]
-struct Line {
-    case: String,
+pub(crate) struct Line {
+    pub(crate) case: String,
     rounds: u64,
     seed: u64,
     found: Map<String, Value>,
+}
+
+impl Line {
+    /// # Errors
+    /// It is none.
+    pub(crate) fn read(line: &str) -> Result<Self> {
+        serde_json::from_str(line).with_context(|| format!("what a test has found: {line}"))
+    }
+
+    /// How the run of this case ended that has written it.
+    pub(crate) fn ended(self, case: &Case) -> Ended {
+        let is_zero = |name: &&str| self.found.get(*name).is_some_and(|number| number.as_f64() == Some(0.0));
+        let passed = case.zero.iter().all(is_zero);
+        Ended::Ran { passed, rounds: self.rounds, seed: Some(self.seed), found: self.found }
+    }
 }
 
 /// A line that `fuzz/run` prints.
@@ -64,10 +79,9 @@ pub(crate) fn execute(case: &Case, rounds: u64, seed: Option<u64>, root: &Path) 
     // A test that is skipped passes and finds nothing.
     let Ok(text) = std::fs::read_to_string(&results) else { return Ok(Ended::Skipped) };
     let line = text.lines().last().context("the test has written an empty file")?;
-    let line: Line = serde_json::from_str(line).with_context(|| format!("what the test has found: {line}"))?;
+    let line = Line::read(line)?;
     anyhow::ensure!(line.case == case.key, "the test counts as {}, not as {}", line.case, case.key);
-    let broken = case.zero.iter().any(|name| line.found.get(*name).is_none_or(|number| number.as_f64() != Some(0.0)));
-    Ok(Ended::Ran { passed: !broken, rounds: line.rounds, seed: Some(line.seed), found: line.found })
+    Ok(line.ended(case))
 }
 
 fn fuzz(case: &Case, cpu_seconds: u64, root: &Path) -> Result<Ended> {

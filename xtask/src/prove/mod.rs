@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::case::Case;
 use self::cases::CASES;
-use self::execute::Ended;
+use self::execute::{Ended, Line};
 use self::run::{Here, Run};
 use self::total::Total;
 use crate::options::{Prove, Scorecard};
@@ -53,7 +53,7 @@ pub(crate) fn run(asked: &Prove) -> Result<bool> {
         eprintln!("==> {}: {rounds} rounds", case.key);
         let began = Instant::now();
         let ended = execute::execute(case, rounds, asked.seed, root)?;
-        let finished = record(case, &ended, began.elapsed(), &here, root)?;
+        let finished = record(case, &ended, Some(began.elapsed()), &here, root)?;
         *done += rounds;
         if !finished {
             eprintln!("error: {} failed; {}", case.key, execute::again(case, &ended));
@@ -70,6 +70,9 @@ pub(crate) fn run(asked: &Prove) -> Result<bool> {
 /// A file cannot be read or written.
 pub(crate) fn scorecard(asked: &Scorecard) -> Result<bool> {
     let root = root()?;
+    if let Some(file) = &asked.add {
+        add(Path::new(file), root)?;
+    }
     if !asked.check {
         write(root)?;
         return Ok(true);
@@ -80,6 +83,18 @@ pub(crate) fn scorecard(asked: &Scorecard) -> Result<bool> {
         eprintln!("error: docs/reliability.md is not what the results give; run cargo xtask scorecard");
     }
     Ok(current)
+}
+
+/// Adds what tests of this checkout have written.
+fn add(file: &Path, root: &Path) -> Result<()> {
+    let here = Here::look(root);
+    let text = fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let line = Line::read(line)?;
+        let case = CASES.iter().find(|case| case.key == line.case).with_context(|| unknown(&line.case))?;
+        record(case, &line.ended(case), None, &here, root)?;
+    }
+    Ok(())
 }
 
 /// The case of which the least part of the target has been done, among those of
@@ -96,7 +111,7 @@ fn next(cases: &[&Case], done: &[u64], asked: &Prove, runs: &[Run]) -> Option<us
 }
 
 /// Writes a run down, and gives whether it passed. What was skipped is not written down.
-fn record(case: &Case, ended: &Ended, took: Duration, here: &Here, root: &Path) -> Result<bool> {
+fn record(case: &Case, ended: &Ended, took: Option<Duration>, here: &Here, root: &Path) -> Result<bool> {
     let Ended::Ran { passed, rounds, seed, found } = ended else {
         eprintln!("{}: skipped, see above", case.key);
         return Ok(true);
@@ -109,7 +124,7 @@ fn record(case: &Case, ended: &Ended, took: Duration, here: &Here, root: &Path) 
         file_system: here.file_system.clone(),
         rounds: *rounds,
         seed: *seed,
-        seconds: took.as_secs(),
+        seconds: took.map(|took| took.as_secs()),
         passed: *passed,
         found: found.clone(),
     };

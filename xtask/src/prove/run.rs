@@ -25,7 +25,9 @@ pub(crate) struct Run {
     /// What chance began with; `None` where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
-    pub(crate) seconds: u64,
+    /// `None` if others ran beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seconds: Option<u64>,
     pub(crate) passed: bool,
     /// Numbers, by name.
     pub(crate) found: Map<String, Value>,
@@ -127,7 +129,7 @@ pub(super) mod tests {
             file_system: "ext2/ext3".into(),
             rounds,
             seed: Some(7),
-            seconds: 3,
+            seconds: Some(3),
             passed: true,
             found,
         }

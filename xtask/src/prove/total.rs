@@ -11,7 +11,6 @@ pub(crate) struct Total {
     pub(crate) rounds: u64,
     /// Runs that failed.
     pub(crate) failed: usize,
-    pub(crate) seconds: u64,
     /// Numbers, by name: sums; the largest of those that begin with `most_`, the
     /// smallest of those that begin with `least_`.
     pub(crate) found: BTreeMap<String, f64>,
@@ -25,7 +24,6 @@ impl Total {
     pub(crate) fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Self {
         let mut total = Self::default();
         for run in runs {
-            total.seconds += run.seconds;
             total.places.insert(format!("{}, {}", run.machine, run.file_system));
             if !total.commits.contains(&run.commit) {
                 total.commits.push(run.commit.clone());
@@ -73,7 +71,7 @@ mod tests {
         ];
         runs.push(Run { passed: false, commit: "def".into(), ..run("kill", 70, json!({ "duplicates": 1 })) });
         let total = Total::of(&runs);
-        assert_eq!((total.rounds, total.failed, total.seconds), (150, 1, 9));
+        assert_eq!((total.rounds, total.failed), (150, 1));
         let found: Vec<_> = total.found.iter().map(|(name, number)| (name.as_str(), *number)).collect();
         assert_eq!(found, [("duplicates", 7.0), ("least_accepted", 7.0), ("lost", 0.0), ("most_a_kill", 3.0)]);
         assert_eq!(total.commits, ["abc", "def"]);
