@@ -1,11 +1,13 @@
 //! Secrets that are planted, in every form in which they could come out again.
 
+use std::collections::{BTreeSet, HashMap};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// What must not be seen, with its name.
+/// What must not be seen, with its name, by its first two bytes: a data directory is many megabytes.
 pub(super) struct Planted {
-    needles: Vec<(String, Vec<u8>)>,
+    by_start: HashMap<[u8; 2], Vec<(String, Vec<u8>)>>,
 }
 
 impl Planted {
@@ -13,27 +15,36 @@ impl Planted {
     pub(super) fn new(secrets: &[(&str, &str)]) -> Self {
         let mut needles = vec![];
         for (name, text) in secrets {
-            let bare = text.split_once('_').map_or(*text, |(_, bare)| bare);
+            let bare = text.strip_prefix("whsec_").or_else(|| text.strip_prefix("whsk_")).unwrap_or(text);
             forms(name, text.as_bytes(), &mut needles);
             forms(name, bare.as_bytes(), &mut needles);
             if let Ok(bytes) = STANDARD.decode(bare) {
                 forms(&format!("bytes of {name}"), &bytes, &mut needles);
             }
         }
-        Self { needles }
+        let mut by_start: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, needle) in needles {
+            by_start.entry([needle[0], needle[1]]).or_default().push((name, needle));
+        }
+        Self { by_start }
     }
 
     /// What of it is in these bytes.
-    pub(super) fn seen_in(&self, bytes: &[u8]) -> Vec<&str> {
-        let is_in = |needle: &[u8]| memchr_find(bytes, needle);
-        self.needles.iter().filter(|(_, needle)| is_in(needle)).map(|(name, _)| name.as_str()).collect()
+    pub(super) fn seen_in(&self, bytes: &[u8]) -> BTreeSet<&str> {
+        let mut starts = vec![false; 1 << 16];
+        for start in self.by_start.keys() {
+            starts[usize::from(u16::from_be_bytes(*start))] = true;
+        }
+        let mut seen = BTreeSet::new();
+        for (at, pair) in bytes.windows(2).enumerate() {
+            let start = [pair[0], pair[1]];
+            if starts[usize::from(u16::from_be_bytes(start))] {
+                let found = self.by_start[&start].iter().filter(|(_, needle)| bytes[at..].starts_with(needle));
+                seen.extend(found.map(|(name, _)| name.as_str()));
+            }
+        }
+        seen
     }
-}
-
-fn memchr_find(bytes: &[u8], needle: &[u8]) -> bool {
-    let Some(first) = needle.first() else { return false };
-    let starts = bytes.iter().enumerate().filter(|(_, byte)| *byte == first);
-    starts.map(|(at, _)| at).any(|at| bytes[at..].starts_with(needle))
 }
 
 fn forms(name: &str, bytes: &[u8], needles: &mut Vec<(String, Vec<u8>)>) {

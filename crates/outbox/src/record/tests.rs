@@ -263,9 +263,9 @@ fn a_sealed_record_of_version_2_is_read_and_written_as_it_was() {
     assert_eq!(frozen[..2], [3, 2]);
     let sealed = decode(&frozen.clone().into()).expect("it is read");
     assert_eq!(encoded(&sealed), frozen, "it is written");
-    assert_eq!(sealer.unsealed(sealed.clone()), Ok(plain.clone()));
+    assert_eq!(sealer.unsealed(sealed.clone()), Ok(plain));
     let other = Sealer::new(&MasterKey::new([2; 32]));
-    assert!(matches!(other.unsealed(sealed.clone()), Err(DecodeError::Sealed(_))));
+    assert!(matches!(other.unsealed(sealed), Err(DecodeError::Sealed(_))));
     let longer = [&frozen[..], b"x"].concat();
     assert!(decode(&longer.into()).is_err(), "nothing stands behind it");
 
