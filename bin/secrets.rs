@@ -13,6 +13,7 @@ use postrider_api::TokenSecret;
 use postrider_model::id::OrgId;
 use zeroize::Zeroizing;
 
+pub(crate) use self::file::FORBIDDEN_MODE;
 use self::file::{read, write};
 pub(crate) use self::store_key::{KEY_BYTES, Key, StoreKey, find_or_make_store_key, find_store_key, parse_key};
 use crate::config::{Config, MIN_JWT_SECRET_BYTES};
@@ -79,8 +80,13 @@ pub(crate) fn find_default_org(config: &Config) -> Result<Option<OrgId>, Failure
         return Ok(Some(org));
     }
     let path = default_org_file(config);
-    let Some(text) = read(&path)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|error| Failure::runtime(format!("{}: {error}", path.display())))
+    // It is no secret, so whoever may read it does not matter.
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::system(format_args!("failed to read {}", path.display()), &error)),
+    };
+    text.trim_end().parse().map(Some).map_err(|error| Failure::runtime(format!("{}: {error}", path.display())))
 }
 
 /// Notes the default tenant beside the store, for `token create`. The journal
@@ -90,7 +96,7 @@ pub(crate) fn find_default_org(config: &Config) -> Result<Option<OrgId>, Failure
 /// The note cannot be written.
 pub(crate) fn note_default_org(config: &Config, org: OrgId) -> Result<(), Failure> {
     let (path, text) = (default_org_file(config), org.to_string());
-    if read(&path).is_ok_and(|known| known.is_some_and(|known| *known == text)) {
+    if std::fs::read_to_string(&path).is_ok_and(|known| known.trim_end() == text) {
         return Ok(());
     }
     write(&path, &text)

@@ -40,7 +40,7 @@ use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::time::Clock;
-use postrider_outbox::{DirLock, Examined, OpenError, Outbox, Salvaged};
+use postrider_outbox::{DirLock, Examined, LockError, OpenError, Outbox, Salvaged};
 use postrider_scheduler::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -55,7 +55,7 @@ use self::store::Threads;
 pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::exit::{DISK_FULL_HINT, Exit, Failure};
+use crate::exit::{DISK_FULL_HINT, Failure};
 use crate::secrets;
 
 /// What the store gets to record what waits and to write a checkpoint.
@@ -207,24 +207,30 @@ pub(crate) fn salvage(config: &Config) -> Result<Salvaged, Failure> {
     store::salvage(config, &SystemClock::new())
 }
 
-/// What a start would find in the data directory; changes nothing. `progress` is told
+/// What a start would find in the data directory, on which a server works if `live`;
+/// changes nothing. `progress` is told
 /// how many of how many segments were read.
 ///
 /// # Errors
 /// There is no store in it, its key is not the one, or the file system fails.
-pub(crate) fn examine(config: &Config, progress: &mut dyn FnMut(usize, usize)) -> Result<Examined, Failure> {
-    store::examine(config, Arc::new(SystemClock::new()), progress)
+pub(crate) fn examine(
+    config: &Config,
+    live: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Examined, Failure> {
+    store::examine(config, Arc::new(SystemClock::new()), live, progress)
 }
 
-/// Takes the data directory, as a server does; `None` if one works on it.
+/// Keeps servers away from a data directory without changing anything in it; `None` if
+/// one works on it.
 ///
 /// # Errors
 /// The file system fails.
 pub(crate) fn try_lock(config: &Config) -> Result<Option<DirLock>, Failure> {
-    match store::lock(&config.data_dir) {
+    match DirLock::hold(&config.data_dir) {
         Ok(lock) => Ok(Some(lock)),
-        Err(failure) if failure.exit == Exit::InUse => Ok(None),
-        Err(failure) => Err(failure),
+        Err(LockError::InUse { .. }) => Ok(None),
+        Err(error) => Err(Failure::from(error)),
     }
 }
 

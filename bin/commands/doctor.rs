@@ -94,6 +94,7 @@ impl Doctor {
             };
             return repair_index(&config, context.output);
         }
+        let live = lock.is_none();
         let mut findings = vec![match lock {
             Some(_) => Finding::new(Level::Fine, "no server works on the directory"),
             None => Finding::new(
@@ -104,7 +105,7 @@ impl Doctor {
         findings.extend(permissions(&config.data_dir));
         findings.extend(room(&config));
         findings.extend(leftovers(&config.data_dir));
-        findings.extend(store(&config, context.output));
+        findings.extend(store(&config, live, context.output));
         report(&config, &findings, context.output)
     }
 }
@@ -121,17 +122,22 @@ fn repair_index(config: &Config, output: Output) -> Result<(), Failure> {
     if output.json { output.line(json!({ "indexRemoved": index.display().to_string() })) } else { Ok(()) }
 }
 
-/// Whether others than the owner can read the events or the keys.
+/// Whether others can read the events, or the keys that lie beside them.
 fn permissions(data_dir: &Path) -> Vec<Finding> {
-    let open = |path: &Path| {
+    let open = |path: &Path, forbidden: u32| {
         let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-        (mode & 0o077 != 0).then(|| {
-            Finding::new(Level::Problem, format!("{} can be opened by others (mode {mode:03o})", path.display()))
-                .help(format!("chmod go= {}", path.display()))
+        (mode & forbidden != 0).then(|| {
+            Finding::new(
+                Level::Problem,
+                format!("{} can be read or written by others (mode {mode:03o})", path.display()),
+            )
+            .help(format!("chmod {} {}", if path.is_dir() { "go-rw" } else { "600" }, path.display()))
         })
     };
-    let keys = ["store.key", "jwt-secret"].map(|name| data_dir.join(name));
-    [data_dir.to_owned()].iter().chain(&keys).filter_map(|path| open(path)).collect()
+    // Others may go through the directory to a socket in it.
+    let directory = open(data_dir, 0o066);
+    let keys = ["store.key", "jwt-secret"].map(|name| open(&data_dir.join(name), secrets::FORBIDDEN_MODE));
+    directory.into_iter().chain(keys.into_iter().flatten()).collect()
 }
 
 /// Whether the next segments of the journal find room.
@@ -162,12 +168,12 @@ fn leftovers(data_dir: &Path) -> Vec<Finding> {
 }
 
 /// What a start would find.
-fn store(config: &Config, output: Output) -> Vec<Finding> {
+fn store(config: &Config, live: bool, output: Output) -> Vec<Finding> {
     if let Err(failure) = secrets::find_token_secret(config) {
         return vec![Finding::of(failure)];
     }
     let mut progress = Progress::start(output, "segments");
-    let examined = wiring::examine(config, &mut |done, of| progress.set(done, of));
+    let examined = wiring::examine(config, live, &mut |done, of| progress.set(done, of));
     progress.end();
     match examined {
         Ok(examined) => started(config, examined),
@@ -267,8 +273,12 @@ mod tests {
         set(&key, 0o600);
         assert!(permissions(dir.path()).is_empty());
         set(&key, 0o640);
+        assert!(permissions(dir.path()).is_empty(), "its group may read it, as a start allows");
+        set(dir.path(), 0o711);
+        assert!(permissions(dir.path()).is_empty(), "a socket in it may be reached");
+        set(&key, 0o644);
         let found = permissions(dir.path());
         let [finding] = &found[..] else { panic!("{found:?}") };
-        assert!(finding.says.contains("mode 640") && finding.help[0].contains("store.key"), "{finding:?}");
+        assert!(finding.says.contains("mode 644") && finding.help[0].contains("store.key"), "{finding:?}");
     }
 }

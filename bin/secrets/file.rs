@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 const MAX_BYTES: u64 = 64 << 10;
 /// What nobody may do but the owner; the group may read, as it may where
 /// whoever runs the service hands files to its user.
-const FORBIDDEN: u32 = 0o027;
+pub(crate) const FORBIDDEN_MODE: u32 = 0o027;
 
 /// The text of a file without white space at its end; `None` if it is not there.
 ///
@@ -22,7 +22,7 @@ const FORBIDDEN: u32 = 0o027;
 /// It cannot be read, is no text, or is open to others.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
     match try_read(path) {
-        Ok((mode, _)) if mode & FORBIDDEN != 0 => Err(open_to_others(path, mode)),
+        Ok((mode, _)) if mode & FORBIDDEN_MODE != 0 => Err(open_to_others(path, mode)),
         Ok((_, bytes)) => match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(Some(Zeroizing::new(text.trim_end().to_owned()))),
             Err(_) => Err(Failure::new(Exit::Damaged, format!("{} is damaged: it is not UTF-8", path.display()))

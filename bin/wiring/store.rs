@@ -57,30 +57,43 @@ pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Fa
 pub(super) fn examine(
     config: &Config,
     clock: Arc<dyn Clock>,
+    live: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, Failure> {
     let StoreKey { key, origin } = existing_key(config)?;
     let options = options::outbox(config, MasterKey::new(*key));
     let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
-    let index = Index::open(&IndexOptions::new(home.path().join("index")))?;
+    let mut tries = 0;
+    let mut make_index = || {
+        tries += 1;
+        let path = home.path().join(format!("index-{tries}"));
+        Index::open(&IndexOptions::new(path.clone())).map_err(|error| OpenError::Io {
+            what: "make an index in",
+            path,
+            source: std::io::Error::other(error),
+        })
+    };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    postrider_outbox::examine(&options, &disk, clock, index, progress)
+    postrider_outbox::examine(&options, &disk, clock, &mut make_index, live, progress)
         .map_err(|error| not_opened(error, &config.data_dir, &origin))
 }
 
 /// The key of a store that must be there.
 fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
-    secrets::find_store_key(config)?.ok_or_else(|| {
-        Failure::runtime(format!("{} holds no store with its key", config.data_dir.display()))
-            .hint("name the data directory with `--data-dir DIR`")
-    })
+    if !config.data_dir.join("journal").exists() {
+        return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
+            .hint("name the data directory with `--data-dir DIR`"));
+    }
+    secrets::find_or_make_store_key(config, false)
 }
 
 /// `key_origin` is where the store's key came from.
 pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) -> Failure {
     let (exit, hint) = match &error {
         // Salvaging would drop what this program only does not know.
-        OpenError::Newer { .. } | OpenError::Journal(journal::OpenError::Version { .. }) => (
+        OpenError::Newer { .. }
+        | OpenError::Journal(journal::OpenError::Version { .. })
+        | OpenError::Checkpoint(CheckpointError::Newer { .. }) => (
             Exit::Failure,
             "a newer postrider has written to this store: start that version again; nothing is damaged".to_owned(),
         ),

@@ -268,8 +268,12 @@ async fn attempts_go_on_after_a_restart_where_they_were() {
     receiver.always(Reply::Status(500));
     let endpoint = server.api().register("shop", &receiver).await;
     let message = server.api().send("shop", "order.paid", json!({})).await;
-    let before = server.api().until_waits(&endpoint, &message, "not_due").await;
-    assert_eq!(before["attempt"], 3);
+    // The second one waits, too, for a moment.
+    let before = until("the third attempt to wait", async || {
+        let waits = server.api().until_waits(&endpoint, &message, "not_due").await;
+        (waits["attempt"] == 3).then_some(waits)
+    })
+    .await;
 
     let server = server.stop().await.start().await;
     let after = server.api().until_waits(&endpoint, &message, "not_due").await;

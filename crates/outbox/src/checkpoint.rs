@@ -44,6 +44,12 @@ pub enum CheckpointError {
         /// Why.
         source: io::Error,
     },
+    /// A newer version of postrider has written it.
+    #[error("checkpoint {path} is of a format that this version does not know")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was sealed with another key.
     #[error("checkpoint {path} was written with another store's key")]
     OtherKey {
@@ -130,6 +136,7 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
     };
     decode(&bytes, options).map(Some).map_err(|unfit| match unfit {
         Unfit::OtherKey => CheckpointError::OtherKey { path },
+        Unfit::Newer => CheckpointError::Newer { path },
         Unfit::Damaged(detail) => CheckpointError::Damaged { path, detail },
     })
 }
@@ -137,6 +144,7 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
 /// Why bytes are no checkpoint of this store.
 pub(crate) enum Unfit {
     OtherKey,
+    Newer,
     Damaged(String),
 }
 
@@ -152,6 +160,10 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
     let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;
     let (length, crc) = head.split_first_chunk::<8>().ok_or("it is too short")?;
     let crc: [u8; 4] = crc.try_into().map_err(|_| "it is too short")?;
+    // The magic ends with the version, one digit.
+    if magic.split_last().map(|(_, name)| name) == MAGIC.split_last().map(|(_, name)| name) && magic > MAGIC {
+        return Err(Unfit::Newer);
+    }
     if magic != MAGIC && magic != PLAIN_MAGIC {
         return Err("it does not begin as a checkpoint of this version does".into());
     }
@@ -214,5 +226,7 @@ mod tests {
         assert!(matches!(decode(&headed(MAGIC, &body(plain)), &options), Err(Unfit::OtherKey)));
         let damaged = headed(PLAIN_MAGIC, &body(b"[".to_vec()));
         assert!(matches!(decode(&damaged, &options), Err(Unfit::Damaged(_))));
+        assert!(matches!(decode(&headed(b"PRCHKPT3", b""), &options), Err(Unfit::Newer)));
+        assert!(matches!(decode(&headed(b"PRCHKPT0", b""), &options), Err(Unfit::Damaged(_))));
     }
 }

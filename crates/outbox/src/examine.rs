@@ -10,6 +10,9 @@ use crate::journal;
 use crate::open::{JOURNAL, OpenError, Report, open, store_id};
 use crate::options::Options;
 
+/// How often more a start is tried on a directory that a server works on.
+const LIVE_TRIES: usize = 4;
+
 /// What was found.
 #[derive(Debug)]
 pub struct Examined {
@@ -28,11 +31,12 @@ pub struct Examined {
 }
 
 /// Reads a store as a start would, by the same code, on a disk that keeps in memory
-/// what it writes; then reads every segment whole. `index` is an empty one of its own.
+/// what it writes; then reads every segment whole. `make_index` gives an empty one.
 /// `progress` is told after each segment how many of how many were read.
 ///
-/// A server may work on the directory meanwhile. What is found then is what a start
-/// would find if the server had been killed.
+/// If a server works on the directory meanwhile (`live`), what is found is what a start
+/// would find if the server had been killed. It writes while this reads: so nothing is
+/// said of the journal's end, and a start that is refused is tried again some times.
 ///
 /// # Errors
 /// The journal's files cannot be read.
@@ -40,7 +44,8 @@ pub fn examine(
     options: &Options,
     disk: &Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
-    index: Index,
+    make_index: &mut dyn FnMut() -> Result<Index, OpenError>,
+    live: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, OpenError> {
     let dir = options.dir.join(JOURNAL);
@@ -48,14 +53,36 @@ pub fn examine(
         let path = dir.clone();
         move |source| OpenError::Io { what, path, source }
     };
-    let trial = Arc::new(TrialDisk::new(Arc::clone(disk)));
-    let opened = open(options.clone(), trial, clock, index);
+    let mut try_to_open = || {
+        let trial = Arc::new(TrialDisk::new(Arc::clone(disk)));
+        open(options.clone(), trial, Arc::clone(&clock), make_index()?)
+    };
+    let mut opened = try_to_open();
+    for _ in 0..if live { LIVE_TRIES } else { 0 } {
+        if opened.is_ok() {
+            break;
+        }
+        opened = try_to_open();
+    }
     let numbers = journal::segment_numbers(&**disk, &dir).map_err(failed("list"))?;
     let (start, waiting, dead_letters, sealed) = match opened {
         Ok(opened) => {
             let stats = opened.outbox.stats();
             let last = opened.outbox.shared.state.lock().applied.segment();
-            (Ok(opened.report), stats.pending, stats.dead_letters, last)
+            let torn_bytes = if live { 0 } else { opened.report.torn_bytes };
+            (Ok(Report { torn_bytes, ..opened.report }), stats.pending, stats.dead_letters, last)
+        }
+        // With another key, or in another format, nothing else can be said.
+        Err(error) if !error.is_damage() => {
+            let segments = numbers.len();
+            return Ok(Examined {
+                start: Err(error),
+                segments,
+                records: 0,
+                damage: vec![],
+                waiting: 0,
+                dead_letters: 0,
+            });
         }
         // Nobody knows where it ends then.
         Err(error) => (Err(error), 0, 0, u32::MAX),

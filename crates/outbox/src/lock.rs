@@ -12,7 +12,8 @@ const NAME: &str = "lock";
 /// lets go of it when the process ends in whatever way.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    /// `None` if the directory has no lock file.
+    _file: Option<File>,
 }
 
 /// Why the data directory could not be taken.
@@ -57,7 +58,26 @@ impl DirLock {
         }
         // For people only: the lock itself is the kernel's. On a full disk it stays empty.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { _file: Some(file) })
+    }
+
+    /// Keeps servers away from a directory for as long as this is held, and changes
+    /// nothing in it. One that never had a server has no lock, and stays without.
+    ///
+    /// # Errors
+    /// A process has it, or the lock cannot be read.
+    pub fn hold(dir: &Path) -> Result<Self, LockError> {
+        let io = |source| LockError::Io { dir: dir.to_owned(), source };
+        let file = match File::open(dir.join(NAME)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self { _file: None }),
+            Err(error) => return Err(io(error)),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::InUse { dir: dir.to_owned(), pid: String::new() }),
+            Err(error) => Err(io(error.into())),
+        }
     }
 }
 

@@ -292,10 +292,7 @@ impl Committer {
         let lazy = only_outcomes && !self.waiting_outcomes.iter().any(|outcome| outcome.ordered);
         let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
         let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
-            Ok(builder) => {
-                self.note_room(class);
-                builder
-            }
+            Ok(builder) => builder,
             Err(AppendError::Full) => {
                 self.take_back(later);
                 return self.give_up_for_want_of_room(class);

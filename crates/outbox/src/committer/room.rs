@@ -74,14 +74,6 @@ impl Committer {
         Ok(class == FrameClass::Ingest)
     }
 
-    /// There is room for a frame of this class.
-    pub(super) fn note_room(&self, class: FrameClass) {
-        if class == FrameClass::Ingest && self.shared.full.load(Ordering::Acquire) {
-            self.shared.full.store(false, Ordering::Release);
-            tracing::info!("there is room in the journal again");
-        }
-    }
-
     fn refuse_what_can_be_refused(&mut self) {
         let commands = std::mem::take(&mut self.waiting_commands);
         for request in std::mem::take(&mut self.waiting_urgent).into_iter().chain(commands) {
@@ -98,16 +90,23 @@ impl Committer {
         }
     }
 
+    fn note_room(&self) {
+        if self.shared.full.load(Ordering::Acquire) {
+            self.shared.full.store(false, Ordering::Release);
+            tracing::info!("there is room in the journal again");
+        }
+    }
+
     pub(super) fn provision(&mut self) -> Result<(), AppendError> {
         if !self.journal.wants_provision() {
+            // Full for want of a file to open: the segments are there.
+            self.note_room();
             return Ok(());
         }
         match self.journal.provision() {
             Ok(()) => {
                 self.shared.wants_room.store(false, Ordering::Release);
-                if self.shared.full.swap(false, Ordering::AcqRel) {
-                    tracing::info!("there is room in the journal again");
-                }
+                self.note_room();
             }
             Err(error @ AppendError::Poisoned { .. }) => return Err(error),
             Err(error) => {

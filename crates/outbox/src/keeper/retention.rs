@@ -56,7 +56,10 @@ impl Keeper {
         let Some(oldest) = segments.first() else { return };
         // Carrying what is live needs room itself, the reserve: it pays if there
         // is a segment soon that is mostly history.
-        let pays = segments.iter().take(LOOK_AHEAD).any(|segment| self.live_bytes(segment) * 2 <= segment.bytes_used);
+        let pays = segments
+            .iter()
+            .take(LOOK_AHEAD)
+            .any(|segment| self.live_bytes(segment).saturating_mul(2) <= segment.bytes_used);
         if !pays || !self.retire(oldest) {
             self.no_room_at = Some(applied);
             return;
@@ -82,7 +85,9 @@ impl Keeper {
 
     fn carry_out(&self, segment: &SegmentInfo) -> bool {
         let mut found = Vec::new();
-        self.each_needed(segment, &mut |position, _| found.push(position));
+        if !self.each_needed(segment, &mut |position, _| found.push(position)) {
+            return false;
+        }
         for batch in found.chunks(CARRY_BATCH) {
             let answers: Vec<_> = batch.iter().filter_map(|position| self.carry(*position)).collect();
             if answers.len() < batch.len() || answers.into_iter().any(|answer| answer.blocking_recv().is_err()) {
@@ -117,19 +122,20 @@ impl Keeper {
         self.checkpoints.covers(segment) || (self.write_checkpoint() && self.checkpoints.covers(segment))
     }
 
+    /// All that may be, if it cannot be read.
     fn live_bytes(&self, segment: &SegmentInfo) -> u64 {
         let mut bytes = 0;
-        self.each_needed(segment, &mut |_, record_bytes| bytes += record_bytes);
-        bytes
+        if self.each_needed(segment, &mut |_, record_bytes| bytes += record_bytes) { bytes } else { u64::MAX }
     }
 
     /// The messages and answers of a segment that something still needs in this
-    /// place: where they are, and about how many bytes each has.
-    fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(Position, u64)) {
+    /// place: where they are, and about how many bytes each has. `false` if reading
+    /// failed, as it does where no more files may be open: then there may be more.
+    fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(Position, u64)) -> bool {
         let now = self.shared.now();
         let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
         let added = self.shared.state.lock().added_within(from, to);
-        scan(&self.shared.reader, from, to, &mut |position, record| {
+        let (next, unreadable) = scan(&self.shared.reader, from, to, &mut |position, record| {
             let record_bytes = record.raw().len() as u64 + 256;
             let needed = match &record {
                 Record::Answered(answered, _) => {
@@ -146,6 +152,11 @@ impl Keeper {
             }
             ControlFlow::Continue(())
         });
+        if next < to {
+            let detail = unreadable.last().map(|part| part.detail.as_str()).unwrap_or_default();
+            tracing::warn!(segment = segment.number, detail, "a segment stays, since it cannot be read at present");
+        }
+        next >= to
     }
 }
 
