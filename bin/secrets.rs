@@ -3,6 +3,7 @@
 //! readable by its owner only, as does a note of the default tenant.
 
 mod file;
+mod key;
 mod store_key;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::file::FORBIDDEN_MODE;
 use self::file::{read, write};
-pub(crate) use self::store_key::{KEY_BYTES, Key, StoreKey, find_or_make_store_key, find_store_key, parse_key};
+pub(crate) use self::key::{KEY_BYTES, Key, parse_key};
+pub(crate) use self::store_key::{StoreKey, find_or_make_store_key, find_store_key};
 use crate::config::{Config, MIN_JWT_SECRET_BYTES};
 use crate::exit::{Exit, Failure};
 

@@ -11,18 +11,13 @@ use std::fmt;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::key::{KEY_BYTES, Key, parse_key};
 use super::{credential, file, random_key};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-
-/// Bytes of a key.
-pub(crate) const KEY_BYTES: usize = 32;
-
-/// A key. It is wiped from memory when it is dropped.
-pub(crate) type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 /// The store's key and where it came from.
 pub(crate) struct StoreKey {
@@ -36,18 +31,6 @@ impl fmt::Debug for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreKey").field("origin", &self.origin).finish_non_exhaustive()
     }
-}
-
-/// A key from its text: base64 as it is made here, or padded and with `+` and `/`
-/// as other programs make it.
-pub(crate) fn parse_key(text: &str) -> Option<Key> {
-    [&URL_SAFE_NO_PAD, &STANDARD].into_iter().find_map(|form| {
-        // One byte more than a key, so that longer ones are refused and not cut.
-        let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
-        let length = form.decode_slice(text.as_bytes(), bytes.as_mut()).ok()?;
-        let key = bytes.first_chunk::<KEY_BYTES>().filter(|_| length == KEY_BYTES)?;
-        Some(Zeroizing::new(*key))
-    })
 }
 
 /// The key that endpoints are sealed with, if there is one already.
@@ -115,6 +98,8 @@ fn restore(origin: &str) -> String {
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
+
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 
