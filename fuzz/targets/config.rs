@@ -10,7 +10,6 @@ extern crate self as postrider_dispatcher;
 mod config;
 #[path = "../../bin/config/fuzzing.rs"]
 mod fuzzing;
-#[expect(dead_code, reason = "a key is read and not used")]
 #[path = "../../bin/secrets/key.rs"]
 mod secrets;
 #[path = "../../crates/dispatcher/src/signature_headers.rs"]
