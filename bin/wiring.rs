@@ -208,8 +208,7 @@ pub(crate) fn salvage(config: &Config) -> Result<Salvaged, Failure> {
 }
 
 /// What a start would find in the data directory, on which a server works if `live`;
-/// changes nothing. `progress` is told
-/// how many of how many segments were read.
+/// changes nothing. `progress` is told how many of how many segments were read.
 ///
 /// # Errors
 /// There is no store in it, its key is not the one, or the file system fails.
