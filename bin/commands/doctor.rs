@@ -182,10 +182,11 @@ fn store(config: &Config, live: bool, output: Output) -> Vec<Finding> {
 }
 
 fn started(config: &Config, examined: Examined) -> Vec<Finding> {
-    let mut findings = vec![Finding::new(
-        Level::Fine,
-        format!("{} records can be read in {} segments", examined.records, examined.segments),
-    )];
+    let mut findings = vec![];
+    if examined.segments > 0 {
+        let says = format!("{} records can be read in {} segments", examined.records, examined.segments);
+        findings.push(Finding::new(Level::Fine, says));
+    }
     match examined.start {
         Ok(report) => {
             let how = if report.clean { "a clean stop" } else { "a stop that was none: it would be recovered" };

@@ -7,7 +7,7 @@ use postrider_model::time::Clock;
 use crate::disk::{Disk, TrialDisk};
 use crate::index::Index;
 use crate::journal;
-use crate::open::{JOURNAL, OpenError, Report, open, store_id};
+use crate::open::{JOURNAL, OpenError, Opened, Report, open, store_id};
 use crate::options::Options;
 
 /// How often more a start is tried on a directory that a server works on.
@@ -18,7 +18,8 @@ const LIVE_TRIES: usize = 4;
 pub struct Examined {
     /// What a start would say: what it read, or why it would be refused.
     pub start: Result<Report, OpenError>,
-    /// Segment files of the journal.
+    /// Segment files of the journal that were read: none where a start would be refused for
+    /// another reason than damage.
     pub segments: usize,
     /// Records that can be read, in all of them.
     pub records: u64,
@@ -48,58 +49,73 @@ pub fn examine(
     live: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, OpenError> {
+    let mut start = try_to_open(options, disk, &clock, make_index);
+    for _ in 0..if live { LIVE_TRIES } else { 0 } {
+        if start.is_ok() {
+            break;
+        }
+        start = try_to_open(options, disk, &clock, make_index);
+    }
+    let mut examined =
+        Examined { start: Ok(Report::default()), segments: 0, records: 0, damage: vec![], waiting: 0, dead_letters: 0 };
+    // Nobody knows where it ends if a start is refused.
+    let mut end = u32::MAX;
+    match start {
+        Ok(opened) => {
+            let stats = opened.outbox.stats();
+            (examined.waiting, examined.dead_letters) = (stats.pending, stats.dead_letters);
+            end = opened.outbox.shared.state.lock().applied.segment();
+            let torn_bytes = if live { 0 } else { opened.report.torn_bytes };
+            examined.start = Ok(Report { torn_bytes, ..opened.report });
+        }
+        Err(error) => {
+            let is_damage = error.is_damage();
+            examined.start = Err(error);
+            if !is_damage {
+                // With another key, or in another format, nothing else can be said.
+                return Ok(examined);
+            }
+        }
+    }
+    read_segments(options, &**disk, end, &mut examined, progress)?;
+    Ok(examined)
+}
+
+fn try_to_open(
+    options: &Options,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    make_index: &mut dyn FnMut() -> Result<Index, OpenError>,
+) -> Result<Opened, OpenError> {
+    let trial = Arc::new(TrialDisk::new(Arc::clone(disk)));
+    open(options.clone(), trial, Arc::clone(clock), make_index()?)
+}
+
+/// Reads all segments. What is damaged from segment `end` on is for a start to say: the
+/// tail of the open segment is there.
+fn read_segments(
+    options: &Options,
+    disk: &dyn Disk,
+    end: u32,
+    examined: &mut Examined,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), OpenError> {
     let dir = options.dir.join(JOURNAL);
     let failed = |what| {
         let path = dir.clone();
         move |source| OpenError::Io { what, path, source }
     };
-    let mut try_to_open = || {
-        let trial = Arc::new(TrialDisk::new(Arc::clone(disk)));
-        open(options.clone(), trial, Arc::clone(&clock), make_index()?)
-    };
-    let mut opened = try_to_open();
-    for _ in 0..if live { LIVE_TRIES } else { 0 } {
-        if opened.is_ok() {
-            break;
-        }
-        opened = try_to_open();
-    }
-    let numbers = journal::segment_numbers(&**disk, &dir).map_err(failed("list"))?;
-    let (start, waiting, dead_letters, sealed) = match opened {
-        Ok(opened) => {
-            let stats = opened.outbox.stats();
-            let last = opened.outbox.shared.state.lock().applied.segment();
-            let torn_bytes = if live { 0 } else { opened.report.torn_bytes };
-            (Ok(Report { torn_bytes, ..opened.report }), stats.pending, stats.dead_letters, last)
-        }
-        // With another key, or in another format, nothing else can be said.
-        Err(error) if !error.is_damage() => {
-            let segments = numbers.len();
-            return Ok(Examined {
-                start: Err(error),
-                segments,
-                records: 0,
-                damage: vec![],
-                waiting: 0,
-                dead_letters: 0,
-            });
-        }
-        // Nobody knows where it ends then.
-        Err(error) => (Err(error), 0, 0, u32::MAX),
-    };
-    let mut examined = Examined { start, segments: numbers.len(), records: 0, damage: vec![], waiting, dead_letters };
+    let numbers = journal::segment_numbers(disk, &dir).map_err(failed("list"))?;
+    examined.segments = numbers.len();
     for (done, number) in numbers.iter().enumerate() {
-        let (mut records, store_id) = (0, store_id(options));
-        match journal::salvage_segment(&**disk, &dir, *number, store_id, &mut |_| records += 1) {
-            // The tail of the open segment is what a start looks at itself.
-            Ok(damage) if *number < sealed => examined.damage.extend(damage.iter().map(ToString::to_string)),
+        match journal::salvage_segment(disk, &dir, *number, store_id(options), &mut |_| examined.records += 1) {
+            Ok(damage) if *number < end => examined.damage.extend(damage.iter().map(ToString::to_string)),
             Ok(_) => {}
             // A server has removed it meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("read")(error)),
         }
-        examined.records += records;
         progress(done + 1, numbers.len());
     }
-    Ok(examined)
+    Ok(())
 }
