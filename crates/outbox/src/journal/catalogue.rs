@@ -9,13 +9,17 @@ use postrider_model::time::UnixMs;
 
 use super::error::OpenError;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
-use super::layout::{HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, is_temporary_name, segment_number};
+use super::layout::{
+    ALIGNMENT_BYTES, HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, is_temporary_name, segment_number,
+};
 use super::recover::{Context, failed};
 use super::walk::Walk;
 use crate::disk::DiskFile;
 
 /// A segment file.
 pub(super) struct Found {
+    /// Its length, up to the end of a word: something else may cut a file anywhere, and
+    /// what comes next must begin where frames do.
     pub(super) len: u64,
     /// `None` if it is damaged.
     pub(super) header: Option<SegmentHeader>,
@@ -57,7 +61,7 @@ pub(super) fn catalogue(context: &Context<'_>) -> Result<BTreeMap<u32, Found>, O
 /// Reads a segment's header and that of its first frame.
 fn look_at(file: &dyn DiskFile, number: u32, store_id: u64) -> io::Result<(Found, Option<HeaderFault>)> {
     let mut bytes = [0; (SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) as usize];
-    let len = file.len()?;
+    let len = file.len()?.next_multiple_of(ALIGNMENT_BYTES as u64);
     file.read_at(&mut bytes, 0)?;
     let (header, frame) = bytes.split_at(SEGMENT_HEADER_BYTES as usize);
     let decoded = SegmentHeader::decode(header);

@@ -161,7 +161,6 @@ impl Envelope {
         (len > 0).then_some(Self { len, crc: bytes.get_u32_le() })
     }
 
-    /// Whether the record is as it was written.
     /// The envelope of a record.
     pub(super) fn of(record: &[u8]) -> Self {
         Self { len: record.len(), crc: crc32c::crc32c(record) }

@@ -49,11 +49,12 @@ impl Repair<'_> {
         let Some(active) = self.found.get(&end.segment()) else {
             return Ok(repaired);
         };
-        let holds_frames = end.offset_bytes() > SEGMENT_HEADER_BYTES;
+        // Damage that ends where a segment begins must be known for damage by the next start, too.
+        let ends_something = end.offset_bytes() > SEGMENT_HEADER_BYTES || !self.scanned.damage.is_empty();
         let unclean = !self.context.start.clean || self.scanned.frames > 0;
         let is_torn = repaired.torn.iter().any(|torn| torn.segment == end.segment());
-        if is_torn || active.header.is_none() || (holds_frames && unclean) || active.is_cut() {
-            self.rewrite(&mut repaired, holds_frames && unclean)?;
+        if is_torn || active.header.is_none() || (ends_something && unclean) || active.is_cut() {
+            self.rewrite(&mut repaired, ends_something && unclean)?;
         }
         Ok(repaired)
     }

@@ -16,7 +16,7 @@ use postrider_model::time::UnixMs;
 use super::catalogue::{Found, walk};
 use super::error::{Damage, DamageKind, OpenError};
 use super::frame::FrameHeader;
-use super::layout::{ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES};
+use super::layout::SEGMENT_HEADER_BYTES;
 use super::recover::{Context, failed};
 use super::walk::Walk;
 
@@ -129,9 +129,7 @@ impl<'a> Scanner<'a> {
     /// the journal ends at `self.scanned.end`.
     fn not_a_frame(&mut self, at: Position, cut: bool) -> Result<Option<Position>, OpenError> {
         let (number, offset) = (at.segment(), at.offset_bytes());
-        // A file that something else cut ends anywhere; what comes next must not.
         let limit = self.in_segment(number, |walk| Ok(walk.limit()))?;
-        let limit = limit.checked_next_multiple_of(ALIGNMENT_BYTES as u32).unwrap_or(limit);
         let used = self.in_segment(number, |walk| walk.used_end(offset))?;
         let next = self.next_frame_after(at)?;
         let after = Position::new(number.saturating_add(1), SEGMENT_HEADER_BYTES);

@@ -63,7 +63,11 @@ impl Window {
         }
         (self.start, self.filled) = (offset, 0);
         self.chunk_bytes = (self.chunk_bytes * 2).min(MAX_CHUNK_BYTES);
-        self.filled = self.file.read_at(self.buffer.get_mut(..wanted).unwrap_or_default(), offset)?;
+        let read = self.file.read_at(self.buffer.get_mut(..wanted).unwrap_or_default(), offset)?;
+        // Every frame ends in zeros that fill a word: a file that was cut among these lacks nothing.
+        let end = offset.saturating_add(read as u64).next_multiple_of(ALIGNMENT_BYTES as u64);
+        self.filled = usize::try_from(end - offset).unwrap_or(read).min(wanted);
+        self.buffer.get_mut(read..self.filled).unwrap_or_default().fill(0);
         Ok(())
     }
 
@@ -91,9 +95,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Walks through the first `limit` bytes of a segment.
+    /// Walks through the first `limit` bytes of a segment, up to the end of a word.
     pub(super) fn new(file: Arc<dyn DiskFile>, segment: u32, store_id: u64, limit: u64) -> Self {
-        let limit = limit.min(u64::from(u32::MAX));
+        let limit = limit.next_multiple_of(ALIGNMENT_BYTES as u64).min(u64::from(u32::MAX));
         let window = Window { file, limit, start: 0, buffer: Vec::new(), filled: 0, chunk_bytes: FIRST_CHUNK_BYTES };
         Self { segment, store_id, window }
     }
