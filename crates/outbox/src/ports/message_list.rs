@@ -95,6 +95,7 @@ impl Shared {
                     pager.take(message(found), key)
                 }
                 Ok(_) => pager.look(row, false),
+                Err(QueryError::Damaged { detail }) => pager.damaged(row, &detail),
                 Err(error) => pager.fail(error),
             }
         });
@@ -128,6 +129,7 @@ impl Shared {
             let found = match self.message_at(row.sequence, row.position) {
                 Ok(Some(found)) if wanted.record(&found) => found,
                 Ok(_) => return pager.look(row, false),
+                Err(QueryError::Damaged { detail }) => return pager.damaged(row, &detail),
                 Err(error) => return pager.fail(error),
             };
             let delivery = found.delivery(endpoint);
@@ -140,6 +142,7 @@ impl Shared {
                     match self.ended_state(&found, endpoint) {
                         Ok(Some(state)) => (state, false),
                         Ok(None) => return pager.look(row, false),
+                        Err(QueryError::Damaged { detail }) => return pager.damaged(row, &detail),
                         Err(error) => return pager.fail(error),
                     }
                 }

@@ -43,6 +43,13 @@ impl<T, R: Copy> Pager<T, R> {
         !stop && self.count()
     }
 
+    /// Passes over a row whose record is damaged, so that it does not hide the others; whoever
+    /// asks for it by its id is told.
+    pub(super) fn damaged(&mut self, row: &R, detail: &str) -> bool {
+        tracing::warn!(detail, "a list leaves out a record that is damaged");
+        self.look(row, false)
+    }
+
     /// Something was done for a row that costs as much as looking at so many.
     pub(super) fn spend(&mut self, rows: usize) {
         self.looked_at += rows;

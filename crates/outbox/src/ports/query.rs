@@ -87,10 +87,7 @@ impl Query for Outbox {
                 }
                 // Past retention, although its row is not yet.
                 Ok(_) | Err(crate::lookup::ReadRecordError::NotFound(_)) => pager.look(row, false),
-                Err(crate::lookup::ReadRecordError::Damaged(detail)) => {
-                    tracing::warn!(detail, "an attempt in a list is damaged");
-                    pager.look(row, false)
-                }
+                Err(crate::lookup::ReadRecordError::Damaged(detail)) => pager.damaged(row, &detail),
                 Err(error) => pager.fail(QueryError::Failed(error.to_string())),
             }
         };

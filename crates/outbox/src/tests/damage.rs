@@ -2,6 +2,7 @@
 //! is set aside and named, what something needs stops the start until it is
 //! salvaged.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,6 +106,29 @@ fn damage_that_nothing_live_needs_is_quarantined_and_named() {
         running.attempt(key, 200, Next::Delivered);
     }
     assert!(running.send("shop", PAID, "more").deliveries == 1);
+    running.stop();
+}
+
+#[test]
+fn a_damaged_record_does_not_hide_the_others_in_a_list() {
+    let store = Store::new(true);
+    let running = store.start().expect("nothing is damaged yet");
+    let app = store.endpoint.app;
+    let lists = || {
+        let (filter, page) = (MessageFilter::default(), PageRequest::default());
+        let all = running.outbox.messages(app, &filter, &page).expect("what can be read is listed");
+        let of_endpoint = running.outbox.messages_of_endpoint(app, store.endpoint.id, &filter, None, &page);
+        let of_endpoint = of_endpoint.expect("what can be read is listed").items;
+        (
+            all.items.iter().map(|message| message.id).collect::<BTreeSet<_>>(),
+            of_endpoint.iter().map(|listed| listed.message.id).collect::<BTreeSet<_>>(),
+        )
+    };
+    let all = BTreeSet::from([store.delivered.id, store.live[0].id, store.live[1].id]);
+    assert_eq!(lists(), (all.clone(), all));
+    flip(&store.segment(), "delivered-body");
+    let others = BTreeSet::from(store.live.each_ref().map(|message| message.id));
+    assert_eq!(lists(), (others.clone(), others));
     running.stop();
 }
 
