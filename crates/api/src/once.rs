@@ -46,8 +46,13 @@ pub(crate) struct Repeatable {
 
 /// The key of a request, if it has one.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
     let invalid = |problem| ApiError::invalid("header", HEADER, problem);
+    // Which of two is meant nobody knows, and the wrong one would make the request new.
+    if values.next().is_some() {
+        return Err(invalid("must be given once".to_owned()));
+    }
     let text = value.to_str().map_err(|_| invalid("must be visible ASCII".to_owned()))?;
     validate::key(text).map_err(invalid)?;
     Ok(Some(text.to_owned()))

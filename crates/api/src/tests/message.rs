@@ -98,6 +98,9 @@ async fn an_idempotency_key_gives_the_same_answer_and_refuses_other_content() {
         let answer = world.raw(Method::POST, PATH, &[("idempotency-key", bad)], body).await;
         answer.is_invalid(&["header", "idempotency-key"], bad);
     }
+    let twice = [("idempotency-key", "new"), ("idempotency-key", "newer")];
+    let answer = world.raw(Method::POST, PATH, &twice, r#"{"eventType": "a", "payload": {}}"#).await;
+    answer.is_invalid(&["header", "idempotency-key"], "two of them");
     assert_eq!(world.writes(), writes);
 }
 

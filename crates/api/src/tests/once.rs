@@ -206,6 +206,9 @@ async fn only_a_good_key_of_a_route_that_is_there_is_looked_at() {
         let answer = world.raw(Method::POST, "/api/v1/app", &[("idempotency-key", bad)], "{}").await;
         answer.is_invalid(&["header", "idempotency-key"], bad);
     }
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "a")];
+    let answer = world.raw(Method::POST, "/api/v1/app", &twice, r#"{"name": "shop"}"#).await;
+    answer.is_invalid(&["header", "idempotency-key"], "twice");
     let keyed = |method, path| Request::builder().method(method).uri(path).header("idempotency-key", "k");
     let asked = async |method, path| world.send(keyed(method, path).body(Body::empty()).unwrap()).await;
     asked(Method::POST, "/api/v1/nothing").await.is_error(StatusCode::NOT_FOUND, "not_found");
