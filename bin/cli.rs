@@ -98,6 +98,7 @@ pub(crate) enum Ask {
     Task(commands::task::Task),
     Pause(commands::pause::Pause),
     Resume(commands::pause::Resume),
+    Audit(commands::audit::Audit),
     Listen(commands::listen::Listen),
 }
 

@@ -36,6 +36,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_api::Api;
 use postrider_dispatcher::Dispatcher;
 use postrider_dispatcher::guard::Guard;
+use postrider_model::audit::{Actor, Audit as _, Call, Origin, Target, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
@@ -103,7 +104,8 @@ impl Server {
         let threads = Threads::start(opened)?;
         let org = default_org(config, &outbox).await?;
         if paused {
-            outbox.execute(Command::PauseDispatch { paused: true }).await?;
+            let ports = outbox.bind(&Arc::new(Told::not_yet(started_paused(org))));
+            ports.configure.execute(Command::PauseDispatch { paused: true }).await?;
         }
         let dispatch = Dispatch::start(config, &outbox, &dispatcher)?;
 
@@ -274,6 +276,20 @@ async fn default_org(config: &Config, outbox: &Outbox) -> Result<OrgId, Failure>
     Ok(org)
 }
 
+/// What a start with `--paused` does, for the audit log.
+fn started_paused(org: OrgId) -> Call {
+    Call {
+        operation: "v1.dispatch.pause".to_owned(),
+        org,
+        actor: Actor::Server,
+        from: Origin::Start,
+        request_id: None,
+        target: Target::default(),
+        status: 204,
+        status_if_created: 204,
+    }
+}
+
 fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
     let outbox = Arc::new(outbox.clone());
     Ports {
@@ -282,7 +298,8 @@ fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
         query: Arc::clone(&outbox) as _,
         control: Arc::clone(&outbox) as _,
         expunge: Arc::clone(&outbox) as _,
-        once: outbox,
+        once: Arc::clone(&outbox) as _,
+        audit: outbox,
         explain: Arc::new(scheduler.clone()),
         health: Arc::clone(checks) as _,
     }

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 pub(crate) mod app;
+pub(crate) mod audit;
 pub(crate) mod check_config;
 pub(crate) mod dead_letter;
 pub(crate) mod delivery;
@@ -111,6 +112,7 @@ async fn ask(command: Ask, context: &Context) -> Result<(), Failure> {
         Ask::Task(command) => command.run(context).await,
         Ask::Pause(command) => command.run(context).await,
         Ask::Resume(command) => command.run(context).await,
+        Ask::Audit(command) => command.run(context).await,
         Ask::Listen(command) => command.run(context).await,
     }
 }

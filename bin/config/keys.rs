@@ -233,6 +233,9 @@ settings! {
         /// Deliveries of one endpoint held in memory; the rest is read from the journal as it drains. Dead letters that
         /// are replayed may be 1,000 more, and what is accepted beside them a tenth.
         lane_window: u64 = 10_000, in 1..=1_000_000;
+        /// Entries of the audit log about changes, about a hundred bytes of memory each; of those about refusals a tenth as
+        /// many are kept. The oldest go first, also before `retention.audit` is over.
+        audit_entries: u64 = 100_000, in 100..=10_000_000;
         /// Bytes read of an endpoint's answer.
         response_read_bytes: u64 = 64 * KIB, in KIB..=16 * MIB;
     }
@@ -245,6 +248,8 @@ settings! {
         dead_letters: Span = Span::days(30), in 1..=TEN_YEARS_S;
         /// How long a delivery may wait on a disabled or paused endpoint before it is a dead letter.
         held: Span = Span::days(30), in 1..=TEN_YEARS_S;
+        /// How long an entry of the audit log is kept.
+        audit: Span = Span::days(90), in 1..=TEN_YEARS_S;
         /// How long nothing expires after a start and after the clock has jumped, so that a wrong clock
         /// cannot empty the store.
         grace: Span = Span(Duration::from_secs(3_600)), in 0..=86_400;

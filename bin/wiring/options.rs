@@ -93,6 +93,8 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
+        retain_audit: retention.audit.0,
+        audit_entries: size(limits.audit_entries),
         retention_grace: retention.grace.0,
         expunge_after: retention.expunge.0,
         max_bytes: Some(retention.max_bytes).filter(|bytes| *bytes > 0),

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "JSON gives null for what is not there, and a test fails by that")]
 
 mod architecture;
+mod audit;
 mod bit_flips;
 mod clients;
 mod contract;

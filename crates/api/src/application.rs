@@ -1,11 +1,12 @@
 //! Applications.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::application::{Application, ApplicationFields};
+use postrider_model::audit::{Call, Told};
 use postrider_model::bounds::Whole;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::id::{AppId, OrgId};
@@ -16,7 +17,7 @@ use utoipa::ToSchema;
 use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Params, Path};
+use crate::extract::{Json, Params, Path, State};
 use crate::input::{Field, Problems, set, throttle};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::schema::derived_body;
@@ -240,12 +241,13 @@ pub(crate) async fn delete(
 }
 
 /// Makes the application that came along with something else, if the path leads
-/// to none. It is checked in any case.
+/// to none. It is checked in any case. `operation` is what it came along with.
 pub(crate) async fn ensure(
     context: &Context,
     caller: &Caller,
     path: &str,
     application: ApplicationIn,
+    operation: &str,
 ) -> Result<(), ApiError> {
     let org = caller.whole_org()?;
     let mut fields = application.into_fields().map_err(|error| error.within("application"))?;
@@ -266,6 +268,13 @@ pub(crate) async fn ensure(
         return Ok(());
     }
     fields.uid = Some(path.to_owned());
+    // Sending a message is not told of, but an application that is made for it is.
+    let telling = (!context.tells()).then(|| {
+        let accepted = StatusCode::ACCEPTED.as_u16();
+        let call = Call { status: accepted, status_if_created: accepted, ..caller.call(operation) };
+        context.telling_of(&Arc::new(Told::not_yet(call)))
+    });
+    let context = telling.as_ref().unwrap_or(context);
     // By uid and not by the path, so that one made meanwhile stays as it is.
     let made = execute(context, org, String::new(), Write::CreateOrGet, move |present| *present = fields).await;
     made.map(drop).map_err(|error| error.in_path("uid", "app_id").within("application"))

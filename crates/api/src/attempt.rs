@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use postrider_model::attempt::Attempt;
 use postrider_model::delivery::Trigger;
@@ -16,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Params, Path};
+use crate::extract::{Params, Path, State};
 use crate::message::MessageOut;
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::schema::{Channel, StatusCodeClass, WithContent};

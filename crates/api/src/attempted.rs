@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use postrider_model::delivery::DeliveryState;
 use postrider_model::endpoint::Endpoint;
@@ -16,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Caller;
 use crate::endpoint_body::EndpointOut;
 use crate::error::ApiError;
-use crate::extract::{Params, Path};
+use crate::extract::{Params, Path, State};
 use crate::message::{self, MessageOut};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::schema::{Channel, WithContent};

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -20,7 +19,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::{ApiError, ErrorOut};
-use crate::extract::{self, BatchBody, Path};
+use crate::extract::{self, BatchBody, Path, State};
 use crate::input::{Field, Object, Problems};
 use crate::message::MessageIn;
 use crate::{Context, time};
@@ -208,7 +207,7 @@ async fn with_application(
 ) -> Result<NewMessage, ApiError> {
     if let Some(application) = application {
         message.validate()?;
-        application::ensure(context, caller, &message.app, application).await?;
+        application::ensure(context, caller, &message.app, application, "v1.message.create-batch").await?;
     }
     Ok(message)
 }

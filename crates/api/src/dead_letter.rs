@@ -1,6 +1,5 @@
 //! Dead letters: what was given up, to be seen, replayed or purged.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::ports::ControlError;
 use postrider_model::task::TaskWork;
@@ -9,7 +8,7 @@ use crate::Context;
 use crate::auth::Caller;
 use crate::delivery::{DeliveryOut, names, page_of};
 use crate::error::ApiError;
-use crate::extract::{Json, Params, Path};
+use crate::extract::{Json, Params, Path, State};
 use crate::filter::{self, FilterIn, Listed, OfParams};
 use crate::page::{List, PageParams, TimeParams, TypeParams};
 use crate::task::{self, TaskOut};

@@ -1,6 +1,5 @@
 //! Deliveries: what waits, why, and how to end it.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::delivery::{DeliveryState, Trigger};
 use postrider_model::explain::{Explain, Wait};
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Params, Path};
+use crate::extract::{Json, Params, Path, State};
 use crate::filter::{self, Listed, OfParams, PendingIn, Shown, StateParams};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::{Context, message, time};

@@ -1,6 +1,5 @@
 //! The operator's view of the whole: pause, resume, status.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::command::Command;
 use serde::Serialize;
@@ -8,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::extract::State;
 use crate::{Context, time};
 
 /// Pauses all deliveries of all tenants

@@ -1,6 +1,5 @@
 //! Endpoints.
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
@@ -12,7 +11,7 @@ use crate::application::created_or_ok;
 use crate::auth::Caller;
 use crate::endpoint_body::{Asked, EndpointIn, EndpointOut, EndpointPatch, EndpointUpdate};
 use crate::error::ApiError;
-use crate::extract::{Json, Params, Path};
+use crate::extract::{Json, Params, Path, State};
 use crate::input::Problems;
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 

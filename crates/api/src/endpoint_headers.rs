@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::command::{Command, Write};
 use postrider_model::credentials;
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, State};
 use crate::input::{Field, Problems};
 
 /// The headers as they are shown: of those in `sensitive` only the names.

@@ -1,6 +1,5 @@
 //! What an endpoint gets again: tasks over the messages of a span of time.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{BulkReplay, EndpointSpan, TaskWork};
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, State};
 use crate::input::{Field, Problems};
 use crate::schema::{Channel, EndedStatus, EventTypeName, StatusCodeClass};
 use crate::task::TaskOut;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use postrider_model::command::{Command, Reply};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::secret::{SECRET_PREFIX, Secret};
@@ -12,7 +11,7 @@ use utoipa::ToSchema;
 use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, State};
 use crate::input::{Field, Problems};
 
 /// How long the old secrets go on signing, in seconds, if nothing is said.

@@ -1,13 +1,12 @@
 //! How an endpoint is doing, in numbers.
 
-use axum::extract::State;
 use postrider_model::time::UnixMs;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Params, Path};
+use crate::extract::{Params, Path, State};
 use crate::{Context, time};
 
 /// Numbers of deliveries. `success`, `fail` and `canceled` are those that came to

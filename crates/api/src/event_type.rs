@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
@@ -16,7 +15,7 @@ use crate::Context;
 use crate::application::created_or_ok;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Json, Params, Path};
+use crate::extract::{Json, Params, Path, State};
 use crate::input::{Field, Problems, set};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::schema::{EventTypeName, derived_body};

@@ -1,6 +1,5 @@
 //! Example messages, by which an endpoint's owner sees what an event looks like.
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use postrider_model::message::{JSON, NewMessage};
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{self, Path, RawBody};
+use crate::extract::{self, Path, RawBody, State};
 use crate::input::{Field, Problems};
 use crate::message::{self, MessageOut};
 use crate::schema::EventTypeName;

@@ -1,13 +1,12 @@
 //! Removing what should not have been sent, or answered.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::id::AttemptId;
 
 use crate::Context;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::Path;
+use crate::extract::{Path, State};
 use crate::message;
 
 /// Removes a message's payload for good

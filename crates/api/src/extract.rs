@@ -1,6 +1,7 @@
 //! What handlers take from a request. Each extractor refuses in our own error
 //! shape and names the place.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -25,6 +26,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::Context;
 use crate::error::{ApiError, Item};
 use crate::time;
+
+/// What handlers work with: where a request was bound to its idempotency key, or is told
+/// of in the audit log, the ports for that.
+pub(crate) struct State<T>(pub(crate) T);
+
+impl FromRequestParts<Context> for State<Context> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Context) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().unwrap_or(context).clone()))
+    }
+}
 
 /// The whole body, within the limit and the time that a body may take.
 #[derive(Clone)]

@@ -1,6 +1,5 @@
 //! How it stands with the deliveries to an endpoint as a whole.
 
-use axum::extract::State;
 use postrider_model::explain::{BreakerState, Flow};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +7,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::delivery::WaitOut;
 use crate::error::ApiError;
-use crate::extract::Path;
+use crate::extract::{Path, State};
 use crate::{Context, time};
 
 /// How it stands with the deliveries to an endpoint.

@@ -51,6 +51,7 @@
 //! | `GET task` | tasks of every kind; `status`, `task` |
 //! | `POST app/{app}/endpoint/{endpoint}/pause`, `.../resume` | the endpoint gets nothing, or goes on |
 //! | `POST dispatch/pause`, `dispatch/resume` | nobody gets anything, or all go on; the operator's; 204 |
+//! | `GET audit` | who changed what, when and from where; the operator's; `app_id`, `actor`, `operation`, `before`, `after` |
 //! | `GET status` | what is configured and what is wrong |
 //!
 //! `GET /health/live` is 200 while the process runs; `GET /health/ready` is 503
@@ -69,6 +70,8 @@ mod answer;
 mod application;
 mod attempt;
 mod attempted;
+mod audit;
+mod audited;
 mod auth;
 mod batch;
 mod dead_letter;
@@ -124,6 +127,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use postrider_model::audit::{AuditedPorts, Told};
 use postrider_model::once::{BoundPorts, KeyedRequest};
 use postrider_model::ports::{Ports, Unavailable};
 use postrider_model::query::Query;
@@ -131,7 +135,7 @@ use postrider_model::time::Clock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-pub use auth::{Door, Scheme};
+pub use auth::{Door, Peer, Scheme};
 pub use openapi::openapi_json;
 pub use rate_limit::RequestRate;
 pub use router::{metrics_router, router};
@@ -246,6 +250,8 @@ pub(crate) struct Shared {
     bodies_kib: usize,
     /// The description of the API, and the same as a page; made when somebody asks.
     described: OnceLock<(Bytes, Bytes)>,
+    /// Its ports tell of a call.
+    tells: bool,
 }
 
 impl Deref for Context {
@@ -268,7 +274,9 @@ impl Context {
         let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
         let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
         let request_limits = Arc::new(RequestLimits::new(&api.limits, &api.clock));
-        Self(Arc::new(Shared { api, tokens, request_limits, queries, bodies, bodies_kib, described: OnceLock::new() }))
+        let described = OnceLock::new();
+        let shared = Shared { api, tokens, request_limits, queries, bodies, bodies_kib, described, tells: false };
+        Self(Arc::new(shared))
     }
 
     /// Verifies tokens.
@@ -311,10 +319,24 @@ impl Context {
 
     /// The same over ports through which this request makes its change once.
     pub(crate) fn bound_to(&self, request: &KeyedRequest) -> Self {
-        let BoundPorts { accept, configure, control } = self.ports.once.bind(request);
+        let BoundPorts { accept, configure, control, audit } = self.ports.once.bind(request);
         let mut shared = Shared::clone(&self.0);
-        shared.api.ports = Ports { accept, configure, control, ..shared.api.ports };
+        shared.api.ports = Ports { accept, configure, control, audit, ..shared.api.ports };
         Self(Arc::new(shared))
+    }
+
+    /// The same over ports whose changes tell of this call.
+    pub(crate) fn telling_of(&self, told: &Arc<Told>) -> Self {
+        let AuditedPorts { configure, control, expunge } = self.ports.audit.bind(told);
+        let mut shared = Shared::clone(&self.0);
+        shared.api.ports = Ports { configure, control, expunge, ..shared.api.ports };
+        shared.tells = true;
+        Self(Arc::new(shared))
+    }
+
+    /// Whether changes tell of a call.
+    pub(crate) fn tells(&self) -> bool {
+        self.0.tells
     }
 
     /// Reads from the store, on a thread that may block.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +21,7 @@ use utoipa::ToSchema;
 use crate::application::{self, ApplicationIn};
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{self, Params, Path, RawBody};
+use crate::extract::{self, Params, Path, RawBody, State};
 use crate::input::{Field, Object, Problems};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams, TypeParams};
 use crate::schema::{Channel, EventTypeName, WithContent};
@@ -281,7 +280,7 @@ pub(crate) async fn take_in(
         if message.body.len() > limit_bytes {
             return Err(ApiError::too_large(format!("payload has more than {limit_bytes} bytes")));
         }
-        application::ensure(context, caller, &message.app, application).await?;
+        application::ensure(context, caller, &message.app, application, "v1.message.create").await?;
     }
     // W1: the port answers when the message is on disk, and so do we.
     let accepted = context.ports.accept.accept(message.clone()).await?;

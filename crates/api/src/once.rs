@@ -4,7 +4,7 @@
 //!   POST with a key --> was it answered before? -- yes --> the same answer, byte for byte
 //!                          | no
 //!                          v
-//!   the same routes over ports that are bound to the key --> their answer is kept, and given
+//!   the same handler over ports that are bound to the key --> their answer is kept, and given
 //! ```
 //!
 //! No handler knows of it. What they ask of the ports goes on record together
@@ -13,7 +13,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRequest as _, FromRequestParts as _, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,7 +21,6 @@ use http_body_util::BodyExt as _;
 use postrider_model::once::{Answered, KeyedRequest};
 use postrider_model::ports::ControlError;
 use postrider_model::validate;
-use tower::Service as _;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -36,13 +34,6 @@ const HEADER: &str = "idempotency-key";
 const EXAMPLE: &str = "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example";
 /// Its body may be larger than others.
 const BATCH: &str = "/api/v1/app/{app_id}/msg/batch";
-
-/// The routes, to be answered over other ports.
-#[derive(Clone)]
-pub(crate) struct Repeatable {
-    pub(crate) context: Context,
-    pub(crate) routes: Router<Context>,
-}
 
 /// The key of a request, if it has one.
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -59,17 +50,17 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 }
 
 /// Lets a request with a key have its effect once.
-pub(crate) async fn once(State(routes): State<Repeatable>, request: Request, next: Next) -> Response {
+pub(crate) async fn once(State(context): State<Context>, request: Request, next: Next) -> Response {
     let has_key = request.method() == Method::POST && request.headers().contains_key(HEADER);
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     // Messages have keys of their own, which the ingest socket shares.
     if !has_key || route.is_none_or(|route| route == MESSAGES) {
         return next.run(request).await;
     }
-    answer_once(routes, request).await.unwrap_or_else(ApiError::into_response)
+    answer_once(context, request, next).await.unwrap_or_else(ApiError::into_response)
 }
 
-async fn answer_once(Repeatable { context, routes }: Repeatable, request: Request) -> Result<Response, ApiError> {
+async fn answer_once(context: Context, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &context).await?;
     let key = key(&parts.headers)?.unwrap_or_default();
@@ -93,12 +84,10 @@ async fn answer_once(Repeatable { context, routes }: Repeatable, request: Reques
     if let Some(answered) = context.blocking(move |ports| Ok(ports.once.answered(&asked)?)).await? {
         return Ok(given(answered));
     }
-    // What the first routing has noted would be in the way of the second.
-    parts.extensions.clear();
     parts.extensions.insert(body);
     parts.extensions.insert(caller);
-    let mut routes = routes.with_state(context.bound_to(&request));
-    let response = routes.call(Request::from_parts(parts, axum::body::Body::empty())).await.into_response();
+    parts.extensions.insert(context.bound_to(&request));
+    let response = next.run(Request::from_parts(parts, axum::body::Body::empty())).await;
     // Of a batch that was taken in part, a retry takes in the rest.
     let is_partial = response.status() == StatusCode::MULTI_STATUS;
     if !response.status().is_success() || is_partial || is_example {

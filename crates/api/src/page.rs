@@ -4,7 +4,7 @@
 //! that of the first: from there the list is walked backwards. The members of
 //! a page are always in the order of the list.
 
-use postrider_model::id::{AppId, AttemptId, EndpointId, ID_BYTES, MessageId, RawId, TaskId};
+use postrider_model::id::{AppId, AttemptId, AuditId, EndpointId, ID_BYTES, MessageId, RawId, TaskId};
 use postrider_model::query::{MAX_PAGE_KEY_BYTES, Page, PageKey, PageRequest};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -99,6 +99,8 @@ pub(crate) enum Cursor {
     Attempt,
     /// By the task's id.
     Task,
+    /// By the id of an entry of the audit log.
+    Audit,
     /// By the event type's name.
     Name,
     /// By bytes that only the store understands.
@@ -114,6 +116,7 @@ impl Cursor {
             Self::Message => MessageId(raw()?).to_string(),
             Self::Attempt => AttemptId(raw()?).to_string(),
             Self::Task => TaskId(raw()?).to_string(),
+            Self::Audit => AuditId(raw()?).to_string(),
             // No name begins with a dot, but one may begin with the `-` that means backwards.
             Self::Name => match String::from_utf8_lossy(key) {
                 name if name.starts_with('-') => format!(".{name}"),
@@ -130,6 +133,7 @@ impl Cursor {
             Self::Message => text.parse::<MessageId>().ok()?.0,
             Self::Attempt => text.parse::<AttemptId>().ok()?.0,
             Self::Task => text.parse::<TaskId>().ok()?.0,
+            Self::Audit => text.parse::<AuditId>().ok()?.0,
             Self::Name => return Some(text.strip_prefix('.').unwrap_or(text).as_bytes().to_vec()),
             Self::Opaque => return decode_hex(text),
         };

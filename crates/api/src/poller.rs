@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use postrider_model::id::{MessageId, RawId};
 use postrider_model::query::{MessageFilter, PageKey, PageRequest};
@@ -16,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Params, Path};
+use crate::extract::{Params, Path, State};
 use crate::message::MessageOut;
 use crate::schema::{Channel, EventTypeName};
 use crate::{Context, page, time};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
 use http::header::HOST;
 use http::uri::{Authority, Uri};
 use http::{HeaderMap, StatusCode};
@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::application::{self, ApplicationIn};
+use crate::audited::MadeToken;
 use crate::auth::{Caller, Scheme};
 use crate::error::ApiError;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, State};
 use crate::input::{Field, Object, Problems};
 use crate::schema::EventTypeName;
-use crate::{Context, token};
+use crate::{Context, known_tokens, token};
 
 /// Seconds for which a token may be valid: an hour to seven days, and the latter
 /// where nothing is said.
@@ -99,15 +100,16 @@ pub(crate) async fn access(
     uri: Uri,
     headers: HeaderMap,
     Json(input): Json<PortalAccessIn>,
-) -> Result<axum::Json<PortalAccessOut>, ApiError> {
+) -> Result<(Extension<MadeToken>, axum::Json<PortalAccessOut>), ApiError> {
     let org = caller.whole_org()?;
     let (ttl, application) = input.read()?;
     if let Some(application) = application {
-        application::ensure(&context, &caller, &app, application).await?;
+        application::ensure(&context, &caller, &app, application, "v1.authentication.app-portal-access").await?;
     }
     let app = caller.app_id(&context, &app)?;
     let token = token::create_for_application(&context.token_secret, org, app, ttl, context.clock.now());
-    Ok(axum::Json(PortalAccessOut { url: docs_url(scheme, &uri, &headers), token }))
+    let made = known_tokens::hash(&token).map(|hash| known_tokens::fingerprint(&hash)).unwrap_or_default();
+    Ok((Extension(MadeToken(made)), axum::Json(PortalAccessOut { url: docs_url(scheme, &uri, &headers), token })))
 }
 
 /// The address of `/docs` as whoever asks sees this server.

@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(of("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::"));
         assert_eq!(of("::ffff:192.0.2.7").as_deref(), Some("192.0.2.7"));
         assert_eq!(of("192.0.2.7").as_deref(), Some("192.0.2.7"));
-        assert_eq!(address(Door::Tcp).or_else(|| address(Door::Unix { trusted: false })), None);
+        assert_eq!(address(Door::Tcp).or_else(|| address(Door::unix(false))), None);
     }
 }

@@ -12,31 +12,33 @@ use postrider_model::ports::Health;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::audited::Telling;
 use crate::error::ApiError;
 use crate::meters::Meters;
-use crate::once::Repeatable;
 use crate::routes::Routes;
 use crate::{
-    Api, Context, RenderMetrics, application, attempt, attempted, batch, dead_letter, delivery, dispatch, docs,
-    endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example, expunge, flow,
-    health, message, meters, once, openapi, poller, portal, precheck, task,
+    Api, Context, RenderMetrics, application, attempt, attempted, audit, audited, batch, dead_letter, delivery,
+    dispatch, docs, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example,
+    expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks.
 pub fn router(api: Api) -> Routes {
     let health = Arc::clone(&api.ports.health);
     let context = Context::new(api);
-    let routes = Router::from(operations()).method_not_allowed_fallback(method_not_allowed);
-    let once = Repeatable { context: context.clone(), routes: routes.clone() };
+    let (routes, document) = operations().split_for_parts();
+    let telling = Telling::new(context.clone(), &document);
     let meters = Meters::default();
     let router = routes
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(context.clone())
-        .layer(from_fn_with_state(once, once::once))
+        .layer(from_fn_with_state(telling.clone(), audited::tell))
+        .layer(from_fn_with_state(context.clone(), once::once))
         .merge(Router::from(health_operations()).with_state(health))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_route)
         .layer(from_fn_with_state(meters.clone(), meters::count));
-    Routes::new(router, context, meters)
+    Routes::new(router, context, telling, meters)
 }
 
 /// All operations, as routes and as their description: what is not described
@@ -65,6 +67,7 @@ fn tenant_routes() -> OpenApiRouter<Context> {
         .routes(routes!(dispatch::pause))
         .routes(routes!(dispatch::resume))
         .routes(routes!(dispatch::status))
+        .routes(routes!(audit::list))
 }
 
 /// What concerns one application.

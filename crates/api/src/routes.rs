@@ -18,11 +18,12 @@ use std::time::Instant;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use hyper::body::Body;
 use tower::Service as _;
 
 use crate::Context;
+use crate::audited::{Asked, Telling};
 use crate::auth::{Caller, Door, Scheme};
 use crate::error::ApiError;
 use crate::extract::{Params, RawBody};
@@ -47,8 +48,8 @@ impl From<Router> for Routes {
 
 impl Routes {
     /// The routes, of which [`MESSAGES`] has a way of its own.
-    pub(crate) fn new(router: Router, context: Context, meters: Meters) -> Self {
-        Self { router, messages: Some(Messages { context, meters }) }
+    pub(crate) fn new(router: Router, context: Context, telling: Telling, meters: Meters) -> Self {
+        Self { router, messages: Some(Messages { context, telling, meters }) }
     }
 
     /// Answers a request that came through this door, by a client that speaks `scheme`.
@@ -85,6 +86,7 @@ fn sends_message_to<B>(request: &Request<B>) -> Option<&str> {
 #[derive(Debug)]
 struct Messages {
     context: Context,
+    telling: Telling,
     meters: Meters,
 }
 
@@ -107,10 +109,20 @@ impl Messages {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let caller = Caller::of(&self.context, door, &parts.headers)?;
-        let params = Params::read(parts.uri.query().unwrap_or_default())?;
-        let body = RawBody::read(body, &self.context, self.context.limits.request_bytes()).await?;
-        message::take_in(&self.context, &caller, app, &params, &parts.headers, &body).await
+        let taken = async {
+            let caller = Caller::of(&self.context, door, &parts.headers)?;
+            let params = Params::read(parts.uri.query().unwrap_or_default())?;
+            let body = RawBody::read(body, &self.context, self.context.limits.request_bytes()).await?;
+            message::take_in(&self.context, &caller, app.clone(), &params, &parts.headers, &body).await
+        };
+        let taken = taken.await;
+        if let Err(error) = &taken
+            && matches!(error.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        {
+            let asked = Asked::message(door, &parts.headers, app);
+            self.telling.refused_message(MESSAGES, &asked, error.status()).await;
+        }
+        taken
     }
 }
 

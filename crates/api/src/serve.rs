@@ -46,7 +46,7 @@ use self::client::Client;
 use self::handshake::Handshakes;
 use self::places::Places;
 use crate::activity::Activity;
-use crate::auth::{Door, Scheme};
+use crate::auth::{Door, Peer, Scheme};
 use crate::error::ApiError;
 use crate::routes::Routes;
 use crate::tls::Tls;
@@ -216,8 +216,9 @@ async fn accept(listener: &Listener) -> io::Result<Accepted> {
         }
         Listener::Unix(listener, users) => {
             let (stream, _) = listener.accept().await?;
-            let trusted = users.trusts(stream.peer_cred()?.uid());
-            Ok(Accepted::Unix(stream, Door::Unix { trusted }))
+            let credentials = stream.peer_cred()?;
+            let peer = Peer { uid: credentials.uid(), pid: credentials.pid() };
+            Ok(Accepted::Unix(stream, Door::Unix { trusted: users.trusts(peer.uid), peer }))
         }
     }
 }

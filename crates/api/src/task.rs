@@ -1,6 +1,5 @@
 //! Tasks: what goes on in the background. Svix calls them background tasks.
 
-use axum::extract::State;
 use http::StatusCode;
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::task::{Task, TaskKind, TaskWork};
@@ -9,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::extract::{Params, Path};
+use crate::extract::{Params, Path, State};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
 use crate::schema::{TaskKindName, TaskStatus};
 use crate::{Context, time};

@@ -7,6 +7,7 @@ mod access;
 mod application;
 mod attempt;
 mod attempted;
+mod audit;
 mod batch;
 mod client;
 mod delivery;

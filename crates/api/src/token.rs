@@ -175,6 +175,11 @@ impl Verified {
         Ok(Self { subject: subject(&claims), exp: claims.exp, nbf: claims.nbf })
     }
 
+    /// Whom the token speaks for, whatever the time.
+    pub(crate) const fn subject(&self) -> Option<Subject> {
+        self.subject
+    }
+
     /// Whom the token speaks for at this time.
     pub(crate) fn at(&self, now: UnixMs) -> Result<Subject, TokenError> {
         let now = now.as_u64() as f64 / 1_000.0;

@@ -237,6 +237,8 @@ ids! {
     AttemptId, "atmpt_";
     /// An organisation: a tenant with applications of its own.
     OrgId, "org_";
+    /// An entry of the audit log.
+    AuditId, "audit_";
     /// A long-running job, such as a bulk replay.
     TaskId, "qtask_";
 }

@@ -9,6 +9,7 @@
 
 pub mod application;
 pub mod attempt;
+pub mod audit;
 pub mod bounds;
 pub mod command;
 pub mod config;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::audit::Audit;
 use crate::id::{AppId, OrgId};
 use crate::ports::{Accept, Configure, Control, ControlError};
 
@@ -61,6 +62,8 @@ pub struct BoundPorts {
     pub configure: Arc<dyn Configure>,
     /// Cancels and replays.
     pub control: Arc<dyn Control>,
+    /// Tells of what is changed through ports that are bound to the key, too.
+    pub audit: Arc<dyn Audit>,
 }
 
 /// Keeps answers for 24 hours.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::command::{Command, CommandError, Reply};
 use crate::config::Config;
 use crate::delivery::TransitionError;
@@ -243,6 +244,8 @@ pub struct Ports {
     pub expunge: Arc<dyn Expunge>,
     /// Keeps answers for those who ask twice.
     pub once: Arc<dyn Once>,
+    /// Tells who changed what.
+    pub audit: Arc<dyn Audit>,
     /// Says why something waits.
     pub explain: Arc<dyn Explain>,
     /// Says whether the service is well.

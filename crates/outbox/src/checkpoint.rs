@@ -3,7 +3,7 @@
 //! beginning (`docs/format.md`, "Checkpoint").
 //!
 //! ```text
-//! magic "PRCHKPT2" | length of body u64 LE | CRC-32C of body u32 LE | body
+//! magic "PRCHKPT3" | length of body u64 LE | CRC-32C of body u32 LE | body
 //! ```
 //!
 //! It is written under a temporary name, synced, renamed, and the directory is
@@ -22,9 +22,11 @@ use crate::disk::{self, Disk};
 use crate::options::Options;
 use crate::record::{DecodeError, from_checked_bincode, to_bincode};
 use crate::seal::Sealer;
-use crate::state::{Expunging, LaneState, State, TaskState};
+use crate::state::{AuditLog, Expunging, LaneState, State, TaskState};
 
-const MAGIC: &[u8; 8] = b"PRCHKPT2";
+const MAGIC: &[u8; 8] = b"PRCHKPT3";
+/// That of one without the audit log.
+const OLDER_MAGIC: &[u8; 8] = b"PRCHKPT2";
 /// Of a checkpoint in which the configuration is not sealed.
 pub(crate) const PLAIN_MAGIC: &[u8; 8] = b"PRCHKPT1";
 const HEAD_BYTES: usize = 20;
@@ -99,15 +101,15 @@ struct Body {
 
 /// The bytes of a checkpoint of all that the journal holds before `position`.
 pub(crate) fn encode(state: &State, config: &Config, sealer: &Sealer, position: Position) -> Vec<u8> {
-    let body = to_bincode(&BodyRef {
+    let body = BodyRef {
         position,
         last_record: state.last_record,
         config: sealer.seal_config(&config.to_changes()),
         lanes: state.lanes.iter().collect(),
         tasks: state.tasks.iter().collect(),
         expunging: &state.expunging,
-    });
-    headed(MAGIC, &body)
+    };
+    headed(MAGIC, &to_bincode(&(body, &state.audit)))
 }
 
 /// A body with the head that belongs to it.
@@ -164,14 +166,18 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
     if magic.split_last().map(|(_, name)| name) == MAGIC.split_last().map(|(_, name)| name) && magic > MAGIC {
         return Err(Unfit::Newer);
     }
-    if magic != MAGIC && magic != PLAIN_MAGIC {
+    if ![MAGIC, OLDER_MAGIC, PLAIN_MAGIC].contains(&magic) {
         return Err("it does not begin as a checkpoint of this version does".into());
     }
     if u64::from_le_bytes(*length) != body.len() as u64 || u32::from_le_bytes(crc) != crc32c::crc32c(body) {
         return Err("its checksum does not match".into());
     }
-    let body: Body = from_checked_bincode(body).map_err(Unfit::Damaged)?;
-    let changes = if magic == MAGIC {
+    let (body, audit): (Body, AuditLog) = if magic == MAGIC {
+        from_checked_bincode(body).map_err(Unfit::Damaged)?
+    } else {
+        (from_checked_bincode(body).map_err(Unfit::Damaged)?, AuditLog::default())
+    };
+    let changes = if magic != PLAIN_MAGIC {
         // Its checksum is right: what does not open was sealed with another key.
         Sealer::new(&options.master_key).open_config::<Vec<ConfigChange>>(&body.config).map_err(
             |error| match error {
@@ -191,6 +197,7 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
     state.lanes = body.lanes.into_iter().collect();
     state.tasks = body.tasks.into_iter().collect();
     state.expunging = body.expunging;
+    state.audit = audit;
     state.recount();
     Ok(Restored { state, config, position: body.position, bytes: size })
 }
@@ -202,9 +209,9 @@ mod tests {
     use super::*;
     use crate::MasterKey;
 
-    /// As it was written before the configuration was sealed.
+    /// As they were written before the configuration was sealed, and before there was an audit log.
     #[test]
-    fn a_checkpoint_in_the_clear_stays_readable() {
+    fn older_checkpoints_stay_readable() {
         let options = Options::new("/nowhere", MasterKey::new([7; 32]));
         let (state, mut config) = (State::new(&options), Config::default());
         config.apply(&ConfigChange::DefaultOrg(OrgId(RawId::from_bytes([9; 20]))));
@@ -223,10 +230,16 @@ mod tests {
             panic!("it is readable")
         };
         assert_eq!((restored.position, restored.config.default_org()), (Position::new(3, 64), config.default_org()));
-        assert!(matches!(decode(&headed(MAGIC, &body(plain)), &options), Err(Unfit::OtherKey)));
+        assert!(matches!(decode(&headed(OLDER_MAGIC, &body(plain)), &options), Err(Unfit::OtherKey)));
+        let sealed = Sealer::new(&options.master_key).seal_config(&config.to_changes());
+        let Ok(restored) = decode(&headed(OLDER_MAGIC, &body(sealed.clone())), &options) else {
+            panic!("one without the audit log is readable")
+        };
+        assert_eq!(restored.config.default_org(), config.default_org());
+        assert!(matches!(decode(&headed(MAGIC, &body(sealed)), &options), Err(Unfit::Damaged(_))));
         let damaged = headed(PLAIN_MAGIC, &body(b"[".to_vec()));
         assert!(matches!(decode(&damaged, &options), Err(Unfit::Damaged(_))));
-        assert!(matches!(decode(&headed(b"PRCHKPT3", b""), &options), Err(Unfit::Newer)));
+        assert!(matches!(decode(&headed(b"PRCHKPT4", b""), &options), Err(Unfit::Newer)));
         assert!(matches!(decode(&headed(b"PRCHKPT0", b""), &options), Err(Unfit::Damaged(_))));
     }
 }

@@ -192,6 +192,7 @@ fn assemble(
         room: Arc::new(Semaphore::new(options.waiting_bytes as usize)),
         requests: Arc::new(Semaphore::new(REQUESTS)),
         bound: None,
+        call: None,
     };
     let keeper =
         Keeper::new(Arc::clone(&shared), Arc::clone(&disk), (urgent, errands), (signal.clone(), woken), checkpoint);

@@ -51,6 +51,11 @@ pub struct Options {
     pub retain_history: Duration,
     /// How long a dead letter is kept, from its death.
     pub retain_dead_letters: Duration,
+    /// How long an entry of the audit log is kept.
+    pub retain_audit: Duration,
+    /// Entries of the audit log that tell of changes; of those that tell of refusals a tenth as many.
+    /// The oldest go first.
+    pub audit_entries: usize,
     /// How long a delivery waits on a disabled or paused endpoint before it is a dead letter.
     pub retain_held: Duration,
     /// Expunged content is taken off the disk this long after that was asked for.
@@ -87,6 +92,8 @@ impl Options {
             default_order: OrderRule::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
+            retain_audit: 90 * DAY,
+            audit_entries: 100_000,
             retain_held: 30 * DAY,
             expunge_after: Duration::from_secs(3_600),
             retention_grace: Duration::from_secs(3_600),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use postrider_model::audit::Told;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
@@ -29,6 +30,8 @@ pub struct Outbox {
     pub(crate) requests: Arc<Semaphore>,
     /// The request with an idempotency key that this handle is for, if it is for one.
     pub(crate) bound: Option<Arc<Bound>>,
+    /// The call that this handle's changes tell of, if it is for one.
+    pub(crate) call: Option<Arc<Told>>,
 }
 
 /// See [`Outbox::clock`].

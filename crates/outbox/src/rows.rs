@@ -39,7 +39,11 @@ pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row
         Record::Answered(answered, _) => {
             take(Row::Key(KeyRow { hash: answered.once.key, position, at: answered.at }));
         }
-        Record::Config(_) | Record::SealedConfig(_) | Record::TaskStarted(_) | Record::TaskFinished(_) => {}
+        Record::Config(_)
+        | Record::SealedConfig(_)
+        | Record::TaskStarted(_)
+        | Record::TaskFinished(_)
+        | Record::Audit(_) => {}
     }
 }
 

@@ -11,12 +11,15 @@ use crate::support::Api;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Texts without a bound of their own, and why they need none.
-const ANY_TEXT: [(&str, &str); 6] = [
+const ANY_TEXT: [(&str, &str); 9] = [
+    ("actor", "it is compared with what is recorded, and nothing is stored"),
+    ("app_id", "it is looked up, and nothing is stored"),
     ("deleteHeaders", "it is looked up among the headers that are there; nothing of it is stored"),
     ("endpointId", "it is looked up, and nothing is stored"),
     ("endpoint_id", "it is looked up, and nothing is stored"),
     ("msgId", "it is looked up, and nothing is stored"),
     ("msg_id", "it is looked up, and nothing is stored"),
+    ("operation", "it is compared with what is recorded, and nothing is stored"),
     ("iterator", "it is read as what earlier answers gave; empty is the first page"),
 ];
 

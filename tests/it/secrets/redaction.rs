@@ -187,6 +187,7 @@ async fn what_is_planted_is_seen_nowhere() {
         "/app/shop/attempt/endpoint/shared",
         "/dead-letter",
         "/background-task",
+        "/audit?limit=250",
         "/openapi.json",
         "/none",
     ] {
@@ -217,6 +218,7 @@ async fn what_is_planted_is_seen_nowhere() {
         &["endpoint", "update", "--app", "shop", "shared", "--url", "https://elsewhere.example/"],
         &["listen", "--port", "0", "--secret", MISTYPED],
         &["message", "list", "--app", "shop"],
+        &["audit", "--limit", "250"],
         &["salvage"],
     ] {
         heard.command(&server.setup, &config, arguments);

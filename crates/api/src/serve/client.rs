@@ -123,7 +123,7 @@ mod tests {
             let headers = said.clone().into_iter().collect();
             assert_eq!(client.scheme(&headers, &proxies), expected, "{peer} {over_tls} {said:?}");
         }
-        let client = Client { door: Door::Unix { trusted: true }, over_tls: false };
+        let client = Client { door: Door::unix(true), over_tls: false };
         assert_eq!(client.scheme(&HeaderMap::new(), &proxies), Scheme::Http);
     }
 }

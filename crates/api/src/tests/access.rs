@@ -33,7 +33,7 @@ async fn tcp_needs_a_good_token() {
         format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(&serde_json::to_string(&claims).unwrap()))
     };
     let none = sign(&secret(), r#"{"alg":"none"}"#, &claims);
-    for door in [None, Some(Door::Tcp), Some(Door::Unix { trusted: false }), Some(Door::Unix { trusted: true })] {
+    for door in [None, Some(Door::Tcp), Some(Door::unix(false)), Some(Door::unix(true))] {
         for token in ["", "x", &expired, &foreign, &unsigned, &none] {
             let answer = world.send(request(door, Some(&format!("Bearer {token}")))).await;
             answer.is_error(StatusCode::UNAUTHORIZED, "authentication_failed");
@@ -45,7 +45,7 @@ async fn tcp_needs_a_good_token() {
         }
         world.send(request(door, Some(&format!("bearer {good}")))).await.is(StatusCode::OK);
     }
-    for door in [None, Some(Door::Tcp), Some(Door::Unix { trusted: false })] {
+    for door in [None, Some(Door::Tcp), Some(Door::unix(false))] {
         world.send(request(door, None)).await.is_error(StatusCode::UNAUTHORIZED, "authentication_failed");
     }
 }
@@ -54,7 +54,7 @@ async fn tcp_needs_a_good_token() {
 async fn a_trusted_user_of_the_socket_speaks_for_the_default_tenant() {
     let world = World::new();
     world.app("shop").await;
-    let door = Some(Door::Unix { trusted: true });
+    let door = Some(Door::unix(true));
     let list = world.send(request(door, None)).await.is(StatusCode::OK);
     assert_eq!(list["data"][0]["uid"], "shop");
     // A token is honoured there, too.

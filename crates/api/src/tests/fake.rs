@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::attempt::Attempt;
+use postrider_model::audit::{Entry, Told};
 use postrider_model::command::{Command, Environment, Reply, execute};
 use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, transition};
@@ -29,6 +30,7 @@ use postrider_model::status::MessageStatus;
 use postrider_model::task::{Task, TaskWork};
 use postrider_model::time::{Clock, UnixMs};
 
+use super::audit::FakeAudit;
 use super::once::FakeOnce;
 
 /// The time at which every test begins.
@@ -58,6 +60,10 @@ pub(super) struct State {
     keys: HashMap<(AppId, String), (MessageId, Bytes)>,
     /// Answers that were kept, with their requests.
     pub(super) kept: Vec<(KeyedRequest, Answered)>,
+    /// The audit log.
+    pub(super) entries: Vec<Entry>,
+    /// The call that the next change tells of.
+    pub(super) call: Option<Arc<Told>>,
     ids: u64,
 }
 
@@ -108,6 +114,7 @@ impl Fake {
             control: Arc::clone(self) as _,
             expunge: Arc::clone(self) as _,
             once: Arc::new(FakeOnce(Arc::clone(self))),
+            audit: Arc::new(FakeAudit(Arc::clone(self))),
             explain: Arc::clone(self) as _,
             health: Arc::clone(self) as _,
         }
@@ -182,6 +189,7 @@ impl State {
         let found = found.ok_or(ControlError::NotFound { kind: "delivery" })?;
         found.state = transition(&found.state, &event)?;
         self.writes += 1;
+        self.tell();
         Ok(())
     }
 }
@@ -206,6 +214,7 @@ impl Configure for Fake {
         let result = result.map(|(changes, reply)| {
             state.writes += changes.len();
             changes.iter().for_each(|change| state.config.apply(change));
+            state.tell();
             reply
         });
         Box::pin(async { result })
@@ -222,7 +231,7 @@ impl Configure for Fake {
 }
 
 /// A page of what is in the order of its keys.
-fn page<T: Clone>(items: Vec<&T>, key: impl Fn(&T) -> Vec<u8>, request: &PageRequest) -> Page<T> {
+pub(super) fn page<T: Clone>(items: Vec<&T>, key: impl Fn(&T) -> Vec<u8>, request: &PageRequest) -> Page<T> {
     let PageRequest { limit, after, descending } = request;
     let mut items: Vec<T> = items.into_iter().cloned().collect();
     if *descending {
@@ -441,6 +450,7 @@ impl Control for Fake {
         let (id, created) = (TaskId(state.new_id()), state.now());
         let task = Task { id, work, sent: 0, finished: false, created, updated: created };
         state.tasks.push(task.clone());
+        state.tell();
         Box::pin(async move { Ok(task) })
     }
 
@@ -459,6 +469,9 @@ impl Expunge for Fake {
         let found = state.messages.iter_mut().find(|found| (found.app, found.id) == (app, message));
         let result = found.map(|found| found.body = None).ok_or(ControlError::NotFound { kind: "message" });
         state.writes += usize::from(result.is_ok());
+        if result.is_ok() {
+            state.tell();
+        }
         Box::pin(async { result })
     }
 
@@ -468,6 +481,9 @@ impl Expunge for Fake {
         let found = state.attempts.iter_mut().find(is_it);
         let result = found.map(|found| found.response = None).ok_or(ControlError::NotFound { kind: "attempt" });
         state.writes += usize::from(result.is_ok());
+        if result.is_ok() {
+            state.tell();
+        }
         Box::pin(async { result })
     }
 }

@@ -10,6 +10,7 @@ use postrider_model::once::{Answered, BoundPorts, KeyedRequest, Once};
 use postrider_model::ports::{Accept, AcceptError, Answer as Later, ControlError, Receipt, Unavailable};
 use serde_json::{Value, json};
 
+use super::audit::FakeAudit;
 use super::client::{Answer, World, secret, token_of};
 use super::fake::{BODY_LIMIT, Fake, org};
 use super::openapi::operations;
@@ -33,7 +34,12 @@ impl Once for FakeOnce {
         let Self(fake) = self;
         let name = format!("{} of {}", request.key, request.route.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
         let accept = Arc::new(Naming { fake: Arc::clone(fake), name });
-        BoundPorts { accept, configure: Arc::clone(fake) as _, control: Arc::clone(fake) as _ }
+        BoundPorts {
+            accept,
+            configure: Arc::clone(fake) as _,
+            control: Arc::clone(fake) as _,
+            audit: Arc::new(FakeAudit(Arc::clone(fake))),
+        }
     }
 
     fn keep(&self, request: &KeyedRequest, answered: Answered) -> Later<Result<Answered, ControlError>> {

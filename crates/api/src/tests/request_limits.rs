@@ -78,8 +78,8 @@ async fn who_shows_no_good_token_too_often_is_told_to_wait() {
     is_limited(&ask(&world, here, None).await);
     is_refused(&ask(&world, there, None).await);
     for _ in 0..5 {
-        is_refused(&ask(&world, Door::Unix { trusted: false }, None).await);
-        is_refused(&ask(&world, Door::Unix { trusted: true }, Some("x")).await);
+        is_refused(&ask(&world, Door::unix(false), None).await);
+        is_refused(&ask(&world, Door::unix(true), Some("x")).await);
     }
 }
 
@@ -103,7 +103,7 @@ async fn each_token_has_a_limit_of_its_own() {
     is_limited(&ask(&world, from("192.0.2.3"), Some(&one)).await);
     is_limited(&send(&world, from("192.0.2.3"), "/api/v1/app/shop/msg", &one, None).await);
     ask(&world, from("192.0.2.1"), Some(&other)).await.is(StatusCode::OK);
-    ask(&world, Door::Unix { trusted: false }, Some(&one)).await.is(StatusCode::OK);
+    ask(&world, Door::unix(false), Some(&one)).await.is(StatusCode::OK);
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn each_address_has_a_limit_of_its_own() {
         is_limited(&send(&world, here, "/api/v1/app/shop/msg", &token, None).await);
     }
     ask(&world, from("2001:db8:0:1::1"), Some(&token(1))).await.is(StatusCode::OK);
-    ask(&world, Door::Unix { trusted: false }, Some(&token(1))).await.is(StatusCode::OK);
+    ask(&world, Door::unix(false), Some(&token(1))).await.is(StatusCode::OK);
     for (path, status) in [("/docs", 429), ("/api/v1/openapi.json", 429), ("/health/live", 200)] {
         let mut request = Request::get(path).body(Body::empty()).unwrap();
         request.extensions_mut().insert(here);

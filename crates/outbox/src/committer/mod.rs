@@ -382,7 +382,7 @@ impl Answer {
             }
             Self::Kept(reply, answered) => reply.send(Ok(answered)),
             Self::Carried(reply) => drop(reply.send(())),
-            Self::Expunged(reply) => reply.send(Ok(())),
+            Self::Expunged(reply) | Self::Noted(reply) => reply.send(Ok(())),
         }
     }
 }

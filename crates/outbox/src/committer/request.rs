@@ -1,10 +1,12 @@
 //! What the committer is asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use postrider_model::attempt::FAILURE_RESPONSE_KEPT_BYTES;
+use postrider_model::audit::{Call, Entry, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
@@ -62,6 +64,10 @@ pub(crate) enum Urgent {
     Keep(Answered, ReplyTo<Answered>),
     /// What a request with an idempotency key came to has to move out of its segment.
     CarryAnswer(record::Answered, Bytes, oneshot::Sender<()>),
+    /// An entry of the audit log that tells of no change in the store.
+    Note(Box<Call>, ReplyTo<()>),
+    /// An entry of the audit log has to move out of its segment.
+    CarryEntry(Box<Entry>, oneshot::Sender<()>),
 }
 
 /// What needs no record. It has a channel of its own, which is looked at first:
@@ -88,6 +94,8 @@ pub(crate) struct ReplyTo<T> {
     _room: Option<OwnedSemaphorePermit>,
     /// The request had an idempotency key: the reply goes on record for a retry.
     pub(crate) once: Option<IdempotencyKey>,
+    /// The call that the request is a part of: it is told of together with what the request changes.
+    pub(crate) call: Option<Arc<Told>>,
 }
 
 impl<T> ReplyTo<T> {
@@ -95,8 +103,14 @@ impl<T> ReplyTo<T> {
         sender: oneshot::Sender<Result<T, ControlError>>,
         room: OwnedSemaphorePermit,
         once: Option<IdempotencyKey>,
+        call: Option<Arc<Told>>,
     ) -> Self {
-        Self { sender, _room: Some(room), once }
+        Self { sender, _room: Some(room), once, call }
+    }
+
+    /// Bytes of the entry that tells of the call, at most.
+    fn entry_bytes(&self) -> usize {
+        if self.call.is_some() { ENTRY_BYTES } else { 0 }
     }
 
     /// Nobody may hear it any more; what was asked for has happened all the same.
@@ -108,7 +122,7 @@ impl<T> ReplyTo<T> {
 /// For the keeper, which waits for each answer.
 impl<T> From<oneshot::Sender<Result<T, ControlError>>> for ReplyTo<T> {
     fn from(sender: oneshot::Sender<Result<T, ControlError>>) -> Self {
-        Self { sender, _room: None, once: None }
+        Self { sender, _room: None, once: None, call: None }
     }
 }
 
@@ -185,6 +199,8 @@ const COMMAND_BYTES: usize = 512 << 10;
 const EVENT_TYPE_BYTES: usize = 3 << 20;
 /// A delivery in a list of deliveries.
 const DELIVERY_BYTES: usize = 96;
+/// An entry of the audit log: names, ids, and the names of fields.
+const ENTRY_BYTES: usize = 8 << 10;
 /// A record of a task's batch without its deliveries.
 const BATCH_RECORD_BYTES: usize = 128;
 
@@ -210,21 +226,28 @@ impl FrameBound for Urgent {
     fn bound_bytes(&self) -> usize {
         match self {
             // Where the reply goes on record, it holds the object once more.
-            Self::Command(command, reply) => match command {
-                Command::EventType { .. } => EVENT_TYPE_BYTES << usize::from(reply.once.is_some()),
-                _ => COMMAND_BYTES << usize::from(reply.once.is_some()),
-            },
-            Self::Deliveries(request) => 2 * FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
+            Self::Command(command, reply) => {
+                let object = if let Command::EventType { .. } = command { EVENT_TYPE_BYTES } else { COMMAND_BYTES };
+                (object << usize::from(reply.once.is_some())) + reply.entry_bytes()
+            }
+            Self::Deliveries(request) => {
+                2 * FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES + request.reply.entry_bytes()
+            }
             // The reply holds the work once more.
-            Self::StartTask(work, reply) => (FIXED_BYTES + work_bytes(work)) << usize::from(reply.once.is_some()),
+            Self::StartTask(work, reply) => {
+                ((FIXED_BYTES + work_bytes(work)) << usize::from(reply.once.is_some())) + reply.entry_bytes()
+            }
             // At worst each stands in a record of its own.
             Self::Batch(batch) => FIXED_BYTES + batch.deliveries.len() * (DELIVERY_BYTES + BATCH_RECORD_BYTES),
             Self::Carry(request) => {
                 let states = request.endpoints.len() * DELIVERY_BYTES;
                 accepted_bytes(&request.message) + states + request.body.as_ref().map_or(0, Bytes::len)
             }
-            Self::Expunge(request) => FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES,
+            Self::Expunge(request) => {
+                FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES + request.reply.entry_bytes()
+            }
             Self::FinishTask(_) => FIXED_BYTES,
+            Self::Note(..) | Self::CarryEntry(..) => ENTRY_BYTES,
             Self::Keep(answered, _) => FIXED_BYTES + answered.body.len(),
             Self::CarryAnswer(_, sealed, _) => FIXED_BYTES + sealed.len(),
         }

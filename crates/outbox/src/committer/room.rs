@@ -84,8 +84,13 @@ impl Committer {
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
                 Urgent::Expunge(request) => request.reply.send(Err(full.into())),
                 Urgent::Keep(_, reply) => reply.send(Err(full.into())),
+                Urgent::Note(_, reply) => reply.send(Err(full.into())),
                 // The keeper asks again later: dropping the request tells it to.
-                Urgent::Batch(_) | Urgent::Carry(_) | Urgent::CarryAnswer(..) | Urgent::FinishTask(_) => {}
+                Urgent::Batch(_)
+                | Urgent::Carry(_)
+                | Urgent::CarryAnswer(..)
+                | Urgent::CarryEntry(..)
+                | Urgent::FinishTask(_) => {}
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a request becomes in a frame: its legality is checked here, before a
 //! record is written; what is in the frame applies.
 
+mod audit;
 mod carry;
 mod configuration;
 mod deliveries;
@@ -65,6 +66,7 @@ pub(super) enum Answer {
     Batch(oneshot::Sender<Batched>),
     Kept(ReplyTo<Answered>, Answered),
     Carried(oneshot::Sender<()>),
+    Noted(ReplyTo<()>),
     Expunged(ReplyTo<()>),
 }
 
@@ -87,7 +89,7 @@ impl Committer {
     pub(super) fn stage_urgent(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
         for request in std::mem::take(&mut self.waiting_urgent) {
             let Some(request) = self.first_with_its_key(request, frame) else { continue };
-            let answers = frame.answers.len();
+            let (answers, records) = (frame.answers.len(), frame.records.len());
             match request {
                 Urgent::Command(command, reply) => self.stage_command(command, reply, builder, frame),
                 Urgent::Deliveries(request) => self.stage_deliveries(request, builder, frame),
@@ -97,10 +99,13 @@ impl Committer {
                 Urgent::Carry(request) => self.stage_carry(request, builder, frame),
                 Urgent::Expunge(request) => self.stage_expunge(request, builder, frame),
                 Urgent::Keep(answered, reply) => self.stage_answer(answered, reply, builder, frame),
+                Urgent::Note(call, reply) => self.stage_note(&call, reply, builder, frame),
+                Urgent::CarryEntry(entry, reply) => self.stage_carried_entry(entry, reply, builder, frame),
                 Urgent::CarryAnswer(answered, sealed, reply) => {
                     self.stage_carried_answer(answered, sealed, reply, builder, frame);
                 }
             }
+            self.tell((answers, records), builder, frame);
             self.keep_replies(answers, builder, frame);
         }
     }

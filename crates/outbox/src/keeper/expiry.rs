@@ -1,13 +1,20 @@
 //! What ends by its age: waiting on a held endpoint, and dead letters.
 
+use std::time::Duration;
+
 use postrider_model::delivery::DeadReason;
 use postrider_model::id::EndpointId;
+use postrider_model::time::UnixMs;
 use tokio::sync::oneshot;
 
 use super::Keeper;
 use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::record::{DeliveryChange, DeliveryRef};
 use crate::state::Live;
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Deliveries that one record changes at most.
 const BATCH: usize = 1_000;
@@ -49,7 +56,13 @@ impl Keeper {
         }
     }
 
-    fn held_lanes(&self) -> Vec<(EndpointId, postrider_model::time::UnixMs)> {
+    /// Entries of the audit log past their retention are not shown and not carried any more.
+    pub(super) fn forget_old_entries(&self) {
+        let oldest_ms = self.shared.clock.now().as_u64().saturating_sub(millis(self.shared.options.retain_audit));
+        self.shared.state.lock().audit.forget_before(UnixMs(oldest_ms));
+    }
+
+    fn held_lanes(&self) -> Vec<(EndpointId, UnixMs)> {
         let config = self.shared.config.read();
         let endpoints = config.apps().flat_map(|entry| entry.endpoints());
         endpoints.filter_map(|endpoint| Some((endpoint.id, config.hold(endpoint)?.1))).collect()

@@ -130,6 +130,7 @@ impl Keeper {
         if self.grace.allows(self.shared.clock.now(), self.shared.clock.monotonic(), &self.shared.options) {
             self.expire_held();
             self.forget_dead_letters();
+            self.forget_old_entries();
             self.remove_old_segments();
         }
         self.make_room();

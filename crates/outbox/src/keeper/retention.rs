@@ -104,6 +104,11 @@ impl Keeper {
                 self.urgent.send(Urgent::CarryAnswer(answered, sealed, reply)).ok()?;
                 return Some(answer);
             }
+            Record::Audit(entry) => {
+                let (reply, answer) = oneshot::channel();
+                self.urgent.send(Urgent::CarryEntry(entry, reply)).ok()?;
+                return Some(answer);
+            }
             record => message(position, record)?,
         };
         let mut ended = self.shared.ended_states(&found).ok()?;
@@ -128,7 +133,7 @@ impl Keeper {
         if self.each_needed(segment, &mut |_, record_bytes| bytes += record_bytes) { bytes } else { u64::MAX }
     }
 
-    /// The messages and answers of a segment that something still needs in this
+    /// The messages, answers and entries of the audit log in a segment that something still needs in this
     /// place: where they are, and about how many bytes each has. `false` if reading
     /// failed, as it does where no more files may be open: then there may be more.
     fn each_needed(&self, segment: &SegmentInfo, take: &mut dyn FnMut(Position, u64)) -> bool {
@@ -141,6 +146,7 @@ impl Keeper {
                 Record::Answered(answered, _) => {
                     now.since(answered.at) < KEY_WINDOW && is_newest(&self.shared, position, &answered.once.key)
                 }
+                Record::Audit(entry) => self.shared.state.lock().audit.is_at(entry.id, position),
                 _ => message(position, record).is_some_and(|message| {
                     let has_key = message.meta.idempotency.is_some() || message.meta.event_id.is_some();
                     let keyed = has_key && now.since(message.meta.at()) < KEY_WINDOW;

@@ -2,6 +2,7 @@
 
 mod accept;
 mod accept_group;
+mod audit;
 mod configure;
 mod control;
 mod dead_letter;

@@ -52,7 +52,12 @@ impl Once for Outbox {
 
     fn bind(&self, request: &KeyedRequest) -> BoundPorts {
         let outbox = Arc::new(self.bound_to(request));
-        BoundPorts { accept: Arc::clone(&outbox) as _, configure: Arc::clone(&outbox) as _, control: outbox }
+        BoundPorts {
+            accept: Arc::clone(&outbox) as _,
+            configure: Arc::clone(&outbox) as _,
+            control: Arc::clone(&outbox) as _,
+            audit: outbox,
+        }
     }
 
     fn keep(&self, request: &KeyedRequest, answered: Answered) -> Answer<Result<Answered, ControlError>> {

@@ -7,12 +7,11 @@
 //! The highest bit of the kind says that the raw bytes were expunged: what
 //! stands in their place is nothing, or zeros.
 //!
-//! `meta` is bincode for what is written often, JSON for configuration, which
-//! is rare and grows new fields. A message's body and an answer's body are the
+//! `meta` is bincode for what is written often, JSON for configuration and the audit
+//! log, which are rare and grow new fields. A message's body and an answer's body are the
 //! raw bytes: no codec touches them. This is the one place that knows bincode.
 
 use bytes::Bytes;
-use postrider_model::config::ConfigChange;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +36,7 @@ const TASK_FINISHED: u8 = 6;
 const CARRIED: u8 = 7;
 const EXPUNGED: u8 = 8;
 const ANSWERED: u8 = 9;
+const AUDIT: u8 = 10;
 
 /// Set in the kind of a record whose raw bytes were expunged.
 const ERASED: u8 = 0x80;
@@ -74,6 +74,7 @@ impl Encoder {
             Record::Carried(meta, raw) => self.bincode(marked(CARRIED, raw), meta),
             Record::Expunged(meta) => self.bincode(EXPUNGED, meta),
             Record::Answered(meta, _) => self.bincode(ANSWERED, meta),
+            Record::Audit(entry) => self.json(AUDIT, entry),
         }
     }
 
@@ -86,7 +87,7 @@ impl Encoder {
 
     fn json(&mut self, kind: u8, meta: &impl Serialize) -> &[u8] {
         self.begin(kind, VERSION);
-        serde_json::to_writer(&mut self.buffer, meta).expect("our configuration types have string keys only");
+        serde_json::to_writer(&mut self.buffer, meta).expect("our types in JSON have string keys only");
         self.finish()
     }
 
@@ -151,9 +152,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
     match (unmarked(kind), version) {
         (ACCEPTED, 1) => Ok(Record::Accepted(from_bincode::<Accepted>(kind, meta)?, raw())),
         (OUTCOME, 1) => Ok(Record::Outcome(from_bincode::<Outcome>(kind, meta)?, raw())),
-        (CONFIG, 1) => serde_json::from_slice::<ConfigChange>(meta)
-            .map(Record::Config)
-            .map_err(|error| DecodeError::Meta { kind, detail: error.to_string() }),
+        (CONFIG, 1) => from_json(kind, meta).map(Record::Config),
         (CONFIG, SEALED_VERSION) if bytes.len() == meta_end => Ok(Record::SealedConfig(bytes.slice(HEAD_BYTES..))),
         (CONFIG, SEALED_VERSION) => Err(DecodeError::Meta { kind, detail: "bytes are left over".into() }),
         (DELIVERIES, 1) => from_bincode::<Deliveries>(kind, meta).map(Record::Deliveries),
@@ -162,8 +161,13 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
         (CARRIED, 1) => Ok(Record::Carried(from_bincode::<Carried>(kind, meta)?, raw())),
         (EXPUNGED, 1) => from_bincode::<Expunged>(kind, meta).map(Record::Expunged),
         (ANSWERED, 1) => Ok(Record::Answered(from_bincode::<Answered>(kind, meta)?, bytes.slice(meta_end..))),
+        (AUDIT, 1) => from_json(kind, meta).map(Record::Audit),
         _ => Err(DecodeError::Unknown { kind, version }),
     }
+}
+
+fn from_json<T: DeserializeOwned>(kind: u8, meta: &[u8]) -> Result<T, DecodeError> {
+    serde_json::from_slice(meta).map_err(|error| DecodeError::Meta { kind, detail: error.to_string() })
 }
 
 /// The kind without the mark, if it is one that may bear it.

@@ -10,6 +10,7 @@ mod tests;
 pub(crate) use codec::{CONFIG, DecodeError, Encoder, decode, erase, from_checked_bincode, to_bincode};
 
 use bytes::Bytes;
+use postrider_model::audit::Entry;
 use postrider_model::config::ConfigChange;
 use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Next, Scheduled, Trigger};
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, TaskId};
@@ -48,6 +49,8 @@ pub(crate) enum Record {
     Expunged(Expunged),
     /// What a request with an idempotency key came to; the bytes are sealed.
     Answered(Answered, Bytes),
+    /// An entry of the audit log, beside what it tells of, or carried.
+    Audit(Box<Entry>),
 }
 
 /// The message's record without its body.

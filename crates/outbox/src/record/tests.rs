@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 use postrider_model::application::{Application, ApplicationFields};
+use postrider_model::audit::{Actor, Entry, Origin, Target};
 use postrider_model::config::ConfigChange;
 use postrider_model::delivery::{
     DeadReason, DeliveryEvent, DeliveryKey, DeliveryState, Next, Scheduled, Trigger, transition,
 };
 use postrider_model::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret};
 use postrider_model::event_type::{EventType, EventTypeFields};
-use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
+use postrider_model::id::{AppId, AttemptId, AuditId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::job::FailureKind;
 use postrider_model::position::Position;
 use postrider_model::query::DeliveryFilter;
@@ -102,6 +103,42 @@ fn resending() -> DeliveryState {
 }
 
 /// One record of each kind and shape, with the name of its file.
+fn entry() -> Entry {
+    Entry {
+        id: AuditId(id(5)),
+        operation: "patch_endpoint".into(),
+        org: OrgId(id(9)),
+        actor: Actor::Token { org: OrgId(id(9)), app: Some(AppId(id(1))), fingerprint: "0123456789abcdef".into() },
+        from: Origin::Tcp { address: Some([192, 0, 2, 7].into()) },
+        request_id: Some("r-1".into()),
+        target: Target {
+            app: Some(AppId(id(1))),
+            endpoint: Some(EndpointId(id(2))),
+            message: Some(MessageId(id(3))),
+            attempt: Some(AttemptId(id(4))),
+            task: Some(TaskId(id(7))),
+            event_type: Some("order.paid".into()),
+            token: Some("fedcba9876543210".into()),
+        },
+        fields: vec!["headers".into(), "policy.maxInFlight".into()],
+        deliveries: Some(3),
+        status: 200,
+    }
+}
+
+fn refused() -> Entry {
+    Entry {
+        actor: Actor::User { uid: 1000 },
+        from: Origin::Unix { uid: 1000, pid: Some(17) },
+        request_id: None,
+        target: Target::default(),
+        fields: vec![],
+        deliveries: None,
+        status: 403,
+        ..entry()
+    }
+}
+
 fn samples() -> Vec<(&'static str, Record)> {
     let deliveries = |what| Deliveries { at: UnixMs(10), what, deliveries: vec![delivery()], task: None };
     let key = DeliveryKey { endpoint: EndpointId(id(2)), message: Position::new(4, 64) };
@@ -223,6 +260,8 @@ fn samples() -> Vec<(&'static str, Record)> {
         ),
         ("answered-reply", Record::Answered(answered(Kept::Reply), Bytes::from_static(b"sealed"))),
         ("answered-answer", Record::Answered(answered(Kept::Answer { status: 201 }), Bytes::from_static(b"sealed"))),
+        ("audit-token", Record::Audit(entry().into())),
+        ("audit-refused", Record::Audit(refused().into())),
     ]
 }
 
@@ -280,7 +319,7 @@ fn a_sealed_record_of_version_2_is_read_and_written_as_it_was() {
 fn there_is_a_frozen_sample_of_every_kind() {
     let mut kinds: Vec<u8> = samples().iter().map(|(_, record)| encoded(record)[0]).collect();
     kinds.dedup();
-    assert_eq!(kinds, [1, 0x81, 2, 0x82, 3, 4, 5, 6, 7, 0x87, 8, 9]);
+    assert_eq!(kinds, [1, 0x81, 2, 0x82, 3, 4, 5, 6, 7, 0x87, 8, 9, 10]);
 }
 
 #[test]
@@ -320,7 +359,7 @@ fn an_unknown_kind_or_version_is_refused_not_skipped() {
 proptest! {
     /// Whatever the bytes, decoding ends with a record or an error.
     #[test]
-    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in prop_oneof![0u8..11, 0x80u8..0x8b]) {
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in prop_oneof![0u8..12, 0x80u8..0x8c]) {
         let mut framed = vec![kind, 1];
         framed.extend_from_slice(&(bytes.len() as u32 / 2).to_le_bytes());
         framed.extend_from_slice(&bytes);

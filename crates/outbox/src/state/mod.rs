@@ -1,12 +1,14 @@
 //! All that is derived from the journal and kept in memory, and the one
 //! function that derives it: [`State::apply`], used live and in recovery alike.
 
+mod audit;
 mod backlog;
 mod endpoints;
 mod expunging;
 mod lane;
 mod task;
 
+pub(crate) use audit::{AuditLog, AuditRow};
 pub(crate) use expunging::Expunging;
 pub(crate) use lane::{Claim, LaneState, Live};
 pub(crate) use task::TaskState;
@@ -34,6 +36,7 @@ pub(crate) struct State {
     pub(crate) lanes: HashMap<EndpointId, LaneState>,
     pub(crate) tasks: BTreeMap<TaskId, TaskState>,
     pub(crate) expunging: Expunging,
+    pub(crate) audit: AuditLog,
     /// The time of the newest record: time never goes back behind it.
     pub(crate) last_record: UnixMs,
     /// Everything in the journal before this has been applied.
@@ -46,12 +49,19 @@ pub(crate) struct State {
     lane_window: usize,
     /// The order of endpoints that have none of their own.
     default_order: OrderRule,
+    /// Entries of the audit log.
+    audit_entries: usize,
 }
 
 impl State {
     pub(crate) fn new(options: &Options) -> Self {
-        let Options { lane_window, default_order, .. } = options;
-        Self { lane_window: *lane_window, default_order: default_order.clone(), ..Self::default() }
+        let Options { lane_window, default_order, audit_entries, .. } = options;
+        Self {
+            lane_window: *lane_window,
+            default_order: default_order.clone(),
+            audit_entries: *audit_entries,
+            ..Self::default()
+        }
     }
 
     /// Applies one record: every record applies, since its legality was checked
@@ -87,6 +97,10 @@ impl State {
             Record::Expunged(expunged) => self.apply_expunged(position, expunged, events),
             // The index finds it.
             Record::Answered(answered, _) => self.see_time(answered.at),
+            Record::Audit(entry) => {
+                self.see_time(entry.at());
+                self.audit.add(position, entry, self.audit_entries);
+            }
         }
     }
 

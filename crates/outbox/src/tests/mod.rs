@@ -2,6 +2,7 @@
 
 mod added;
 mod at_rest;
+mod audit;
 mod bulk_replay;
 mod crash;
 mod damage;

@@ -94,7 +94,12 @@ impl Urgent {
             Self::StartTask(_, reply) => reply.once,
             Self::Keep(_, reply) => reply.once,
             Self::Expunge(request) => request.reply.once,
-            Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => None,
+            Self::Batch(_)
+            | Self::FinishTask(_)
+            | Self::Carry(_)
+            | Self::CarryAnswer(..)
+            | Self::Note(..)
+            | Self::CarryEntry(..) => None,
         }
     }
 
@@ -110,13 +115,22 @@ impl Urgent {
                 Earlier::Reply(_) => Err(QueryError::Failed("a reply is no answer".to_owned()).into()),
             })),
             // These have no key.
-            Self::Batch(_) | Self::FinishTask(_) | Self::Carry(_) | Self::CarryAnswer(..) => {}
+            Self::Batch(_)
+            | Self::FinishTask(_)
+            | Self::Carry(_)
+            | Self::CarryAnswer(..)
+            | Self::Note(..)
+            | Self::CarryEntry(..) => {}
         }
     }
 }
 
 impl<T: DeserializeOwned> ReplyTo<T> {
     fn send_like(self, earlier: Result<Earlier, ControlError>) {
+        if let (Ok(_), Some(call)) = (&earlier, &self.call) {
+            // The earlier request's entry tells of the change; this one makes none.
+            call.tell();
+        }
         self.send(earlier.and_then(|earlier| match earlier {
             Earlier::Answer(answered) => Err(ControlError::Answered(answered)),
             Earlier::Reply(json) => {
@@ -141,7 +155,7 @@ impl Answer {
             Self::Deliveries(to, count) => to.kept(count),
             Self::Task(to, task) => to.kept(task),
             Self::Expunged(to) => to.kept(&()),
-            Self::Accepted(..) | Self::Batch(_) | Self::Kept(..) | Self::Carried(_) => None,
+            Self::Accepted(..) | Self::Batch(_) | Self::Kept(..) | Self::Carried(_) | Self::Noted(_) => None,
         }
     }
 }

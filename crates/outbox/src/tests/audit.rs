@@ -1,0 +1,243 @@
+//! The audit log: an entry and what it tells of are on disk together or not at all,
+//! and it outlives the history.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_model::audit::{Actor, Audit as _, AuditFilter, Call, Entry, Origin, Target, Told};
+use postrider_model::command::Command;
+use postrider_model::once::{KeyedRequest, Once as _};
+use postrider_model::ports::{Accept as _, ControlError};
+use postrider_model::query::PageRequest;
+use postrider_model::task::TaskWork;
+use tokio::runtime::Runtime;
+
+use super::stepper::{Stepper, app, endpoint, runtime, sim_dir};
+use super::support::{ManualClock, ORG, message};
+use crate::disk::sim::{SimDisk, Survival};
+use crate::{MasterKey, Options};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct World {
+    clock: Arc<ManualClock>,
+    disk: SimDisk,
+    index: tempfile::TempDir,
+    runtime: Arc<Runtime>,
+}
+
+fn options() -> Options {
+    Options {
+        segment_bytes: 16 << 10,
+        waiting_bytes: 64 << 10,
+        max_in_flight: 16,
+        retain_history: HOUR,
+        retain_audit: 2 * DAY,
+        audit_entries: 20,
+        retention_grace: Duration::ZERO,
+        ..Options::new(sim_dir(), MasterKey::new([7; 32]))
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let index = tempfile::tempdir().expect("a temporary directory");
+        Self { clock: ManualClock::new(), disk: SimDisk::new(), index, runtime: runtime() }
+    }
+
+    fn start(&self) -> Stepper {
+        let disk = Arc::new(self.disk.clone());
+        Stepper::start(options(), self.index.path(), &self.clock, disk, &self.runtime).expect("it starts")
+    }
+}
+
+fn call(operation: &str) -> Call {
+    Call {
+        operation: operation.to_owned(),
+        org: ORG,
+        actor: Actor::User { uid: 17 },
+        from: Origin::Unix { uid: 17, pid: None },
+        request_id: None,
+        target: Target::default(),
+        status: 200,
+        status_if_created: 201,
+    }
+}
+
+fn execute(stepper: &mut Stepper, operation: &str, command: Command) -> Result<(), ControlError> {
+    let ports = stepper.outbox.bind_call(operation);
+    stepper.ask(ports.configure.execute(command)).map(drop)
+}
+
+impl crate::Outbox {
+    fn bind_call(&self, operation: &str) -> postrider_model::audit::AuditedPorts {
+        postrider_model::audit::Audit::bind(self, &Arc::new(Told::not_yet(call(operation))))
+    }
+}
+
+fn entries(stepper: &Stepper) -> Vec<Entry> {
+    let page = PageRequest { limit: 1_000, after: None, descending: false };
+    stepper.outbox.entries(&AuditFilter::default(), &page).expect("they are read").items
+}
+
+fn operations(stepper: &Stepper) -> Vec<String> {
+    entries(stepper).into_iter().map(|entry| entry.operation).collect()
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("app-{number}")).collect()
+}
+
+#[test]
+fn at_every_crash_point_there_is_an_entry_for_each_change_and_a_change_for_each_entry() {
+    let names = names(6);
+    let mut has_finished = false;
+    for count in 0..300 {
+        let mut world = World::new();
+        let mut stepper = world.start();
+        world.disk.crash_after(count);
+        let made = names.iter().map_while(|name| execute(&mut stepper, name, app(name)).ok()).count();
+        has_finished = made == names.len();
+        drop(stepper);
+        let dead = world.disk.clone();
+        for survival in [Survival::Nothing, Survival::Everything, Survival::Mixed { seed: count }] {
+            world.disk = dead.crash(survival);
+            let stepper = world.start();
+            let there: Vec<_> = names.iter().filter(|name| stepper.app_id(name).is_some()).cloned().collect();
+            let case = format!("after {count} operations, {survival:?}");
+            assert!(there.len() >= made, "{case}: what was answered is there");
+            assert_eq!(operations(&stepper), there, "{case}");
+            for (entry, name) in entries(&stepper).iter().zip(&names) {
+                assert_eq!((entry.target.app, entry.status), (stepper.app_id(name), 201), "{case}");
+                assert_eq!(entry.fields, ["name", "uid"]);
+            }
+        }
+        if has_finished {
+            break;
+        }
+    }
+    assert!(has_finished);
+}
+
+#[test]
+fn a_call_is_told_of_once_and_one_that_is_refused_not_at_all() {
+    let world = World::new();
+    let mut stepper = world.start();
+    execute(&mut stepper, "app", app("shop")).expect("it is legal");
+    execute(&mut stepper, "endpoint", endpoint("shop", "main", &["a"])).expect("it is legal");
+    let gone = Command::DeleteApplication { org: ORG, app: "none".to_owned() };
+    execute(&mut stepper, "refused", gone).expect_err("there is none");
+    // Several changes of one call, and changes without one.
+    let ports = stepper.outbox.bind_call("twice");
+    for name in ["one", "two"] {
+        stepper.ask(ports.configure.execute(app(name))).expect("it is legal");
+    }
+    stepper
+        .ask(postrider_model::ports::Configure::execute(&stepper.outbox.clone(), app("three")))
+        .expect("it is legal");
+    stepper.ask(ports.control.start_task(TaskWork::ReplayDeadLetters(Default::default()))).expect("it is legal");
+    let ports = stepper.outbox.bind_call("task");
+    let task = stepper.ask(ports.control.start_task(TaskWork::ReplayDeadLetters(Default::default())));
+    stepper.ask(stepper.outbox.note(call("noted"))).expect("there is room");
+    assert_eq!(operations(&stepper), ["app", "endpoint", "twice", "task", "noted"]);
+    let told = entries(&stepper);
+    assert_eq!(told[3].target.task, task.ok().map(|task| task.id));
+    assert_eq!(told[1].target.endpoint, stepper.endpoint_id("shop", "main"));
+}
+
+#[test]
+fn a_retry_with_a_key_tells_nothing_more() {
+    let world = World::new();
+    let mut stepper = world.start();
+    let request = KeyedRequest {
+        org: ORG,
+        app: None,
+        route: "/x".to_owned(),
+        key: "k".to_owned(),
+        query: String::new(),
+        body: bytes::Bytes::new(),
+    };
+    for _ in 0..2 {
+        let bound = postrider_model::once::Once::bind(&stepper.outbox, &request);
+        let told = Arc::new(Told::not_yet(call("keyed")));
+        let ports = bound.audit.bind(&told);
+        let command = Command::EventType {
+            org: ORG,
+            name: "order.paid".to_owned(),
+            write: postrider_model::command::Write::Create,
+            edit: Box::new(|fields| fields.description = "paid".to_owned()),
+        };
+        stepper.ask(ports.configure.execute(command)).expect("the second is a retry");
+        assert!(told.is_told(), "nobody has to tell of it");
+    }
+    assert_eq!(operations(&stepper), ["keyed"]);
+    assert!(stepper.outbox.answered(&request).is_ok());
+}
+
+/// Fills a segment or more with what nobody needs, lets that become old, and removes it.
+fn retire(world: &World, stepper: &mut Stepper) {
+    for _ in 0..8 {
+        let filler = message("app-0", "order.lost", &"x".repeat(5_000));
+        stepper.ask(stepper.outbox.accept(filler)).expect("there is room");
+    }
+    world.clock.forward(2 * HOUR);
+    let before = stepper.outbox.shared.reader.segments().first().map(|segment| segment.number);
+    stepper.keeper(|keeper| keeper.round());
+    assert!(stepper.outbox.shared.reader.segments().first().map(|segment| segment.number) > before);
+}
+
+#[test]
+fn entries_outlive_the_history_and_go_in_their_time() {
+    let mut world = World::new();
+    let mut stepper = world.start();
+    let names = names(3);
+    for name in &names {
+        execute(&mut stepper, name, app(name)).expect("it is legal");
+    }
+    for _ in 0..3 {
+        retire(&world, &mut stepper);
+        assert_eq!(operations(&stepper), names);
+    }
+    drop(stepper);
+    world.disk = world.disk.crash(Survival::Nothing);
+    let stepper = world.start();
+    assert_eq!(operations(&stepper), names, "by checkpoint and journal");
+    stepper.stop();
+    let mut stepper = world.start();
+    assert_eq!(operations(&stepper), names, "by the checkpoint");
+    world.clock.forward(2 * DAY);
+    retire(&world, &mut stepper);
+    assert_eq!(operations(&stepper), [""; 0]);
+    drop(stepper);
+    world.disk = world.disk.crash(Survival::Nothing);
+    let mut stepper = world.start();
+    retire(&world, &mut stepper);
+    let mut left = 0;
+    let (from, to) = (postrider_model::position::Position::ZERO, postrider_model::position::Position::MAX);
+    crate::lookup::scan(&stepper.outbox.shared.reader, from, to, &mut |_, record| {
+        left += usize::from(matches!(record, crate::record::Record::Audit(_)));
+        std::ops::ControlFlow::Continue(())
+    });
+    assert_eq!(left, 0, "nothing is carried for ever");
+}
+
+#[test]
+fn no_more_are_kept_than_the_limit() {
+    let world = World::new();
+    let mut stepper = world.start();
+    let names = names(25);
+    for name in &names {
+        stepper.ask(stepper.outbox.note(call(name))).expect("there is room");
+        let refused = Call { status: 403, ..call("refused") };
+        stepper.ask(stepper.outbox.note(refused)).expect("there is room");
+    }
+    let (refused, told): (Vec<_>, Vec<_>) = operations(&stepper).into_iter().partition(|name| name == "refused");
+    assert_eq!((told, refused.len()), (names[5..].to_vec(), 2));
+    let page = PageRequest { limit: 3, after: None, descending: true };
+    let found = stepper.outbox.entries(&AuditFilter::default(), &page).expect("they are read");
+    assert!(!found.done && found.items.len() == 3);
+    let filter = AuditFilter { operation: Some("app-7".to_owned()), ..AuditFilter::default() };
+    let found = stepper.outbox.entries(&filter, &page).expect("they are read");
+    assert!(found.done && found.items.len() == 1, "{found:?}");
+}
