@@ -72,7 +72,6 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Token(commands::token::Token),
     Doctor(commands::doctor::Doctor),
-    Salvage(commands::salvage::Salvage),
     CheckConfig(commands::check_config::CheckConfig),
     #[command(subcommand)]
     Docs(commands::docs::Docs),

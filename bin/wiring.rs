@@ -26,9 +26,11 @@ pub(crate) mod meters;
 mod options;
 mod reload;
 mod renewal;
+mod salvage;
 mod store;
 mod warnings;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +54,7 @@ use self::doors::{Doors, Listeners, Rooms};
 use self::health::Checks;
 pub(crate) use self::reload::reload;
 use self::renewal::Renewal;
+pub(crate) use self::salvage::LIST as SALVAGE_LIST;
 use self::store::Threads;
 pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
@@ -200,13 +203,18 @@ pub(crate) fn problems(config: &Config) -> Vec<Failure> {
     found.into_iter().flatten().collect()
 }
 
-/// Makes a damaged store usable again.
+/// Makes a new data directory out of a damaged one, which stays as it is. `progress` is told
+/// how many of how many steps are done; `list` makes what is written beside the new store.
 ///
 /// # Errors
-/// A server works on the directory, there is no store in it, or the file system fails.
-pub(crate) fn salvage(config: &Config) -> Result<Salvaged, Failure> {
-    let _lock = store::lock(&config.data_dir)?;
-    store::salvage(config, &SystemClock::new())
+/// A server works on the directory, there is no store in it, the new one is not free, or the file system fails.
+pub(crate) fn salvage(
+    config: &Config,
+    to: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+    list: &dyn Fn(&Salvaged) -> String,
+) -> Result<Salvaged, Failure> {
+    salvage::salvage(config, to, &SystemClock::new(), progress, list)
 }
 
 /// What a start would find in the data directory, on which a server works if `live`;

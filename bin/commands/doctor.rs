@@ -1,7 +1,9 @@
 //! `postrider doctor`: looks at a data directory and says in words what is wrong.
 
+mod salvage;
+
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use postrider_outbox::Examined;
@@ -21,13 +23,17 @@ use crate::{secrets, wiring};
 /// be refused.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  postrider doctor --data-dir ./postrider-data\n  postrider doctor --repair-index\n\n\
+    after_help = "Examples:\n  postrider doctor --data-dir ./postrider-data\n  postrider doctor --repair-index\n  \
+                  postrider doctor --data-dir ./postrider-data --salvage ./salvaged\n\n\
                   The index is not read: it is derived, and a start finds and mends what is wrong with it."
 )]
 pub(crate) struct Doctor {
     /// Remove the index of a stopped server, so that the next start makes it anew from the journal
     #[arg(long)]
     repair_index: bool,
+    /// Make a new directory out of what can be read of a damaged one, with a list of what is missing; the old one stays as it is
+    #[arg(long, value_name = "NEW_DIR", conflicts_with = "repair_index")]
+    salvage: Option<PathBuf>,
 }
 
 /// How bad it is.
@@ -85,6 +91,9 @@ impl Doctor {
         if !config.data_dir.join("journal").is_dir() {
             return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
                 .hint("name the data directory with `--data-dir DIR`"));
+        }
+        if let Some(to) = &self.salvage {
+            return salvage::salvage(&config, to, context.output);
         }
         // Held to the end, so that no server starts meanwhile.
         let lock = wiring::try_lock(&config)?;
@@ -160,9 +169,10 @@ fn leftovers(data_dir: &Path) -> Vec<Finding> {
         let says = format!("{torn} torn tails were kept aside: they were never promised to anybody");
         findings.push(Finding::new(Level::Note, says).help("journal/torn-* may be deleted"));
     }
-    if data_dir.join("checkpoint.damaged").exists() {
-        let says = "a salvage has set a damaged checkpoint aside";
-        findings.push(Finding::new(Level::Note, says).help("checkpoint.damaged may be deleted once nothing is missed"));
+    if data_dir.join(wiring::SALVAGE_LIST).exists() {
+        let says = "the directory was salvaged out of a damaged one";
+        let help = format!("{} says what is missing; it may be deleted", wiring::SALVAGE_LIST);
+        findings.push(Finding::new(Level::Note, says).help(help));
     }
     findings
 }

@@ -17,7 +17,6 @@ pub(crate) mod event_type;
 pub(crate) mod listen;
 pub(crate) mod message;
 pub(crate) mod pause;
-pub(crate) mod salvage;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod task;
@@ -94,7 +93,6 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Token(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
-        Command::Salvage(command) => command.run(&context),
         Command::CheckConfig(command) => command.run(&context),
         Command::Docs(command) => command.run(&context),
     }

@@ -11,7 +11,7 @@ use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
 use postrider_outbox::journal;
 use postrider_outbox::{
-    CheckpointError, CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox, Salvaged,
+    CheckpointError, CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox,
 };
 use tokio::sync::oneshot;
 
@@ -42,17 +42,6 @@ pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Fai
     Ok(opened)
 }
 
-/// Makes a damaged store usable again. The caller has locked it.
-pub(super) fn salvage(config: &Config, clock: &dyn Clock) -> Result<Salvaged, Failure> {
-    let StoreKey { key, origin } = existing_key(config)?;
-    let options = options::outbox(config, MasterKey::new(*key));
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    postrider_outbox::salvage(&options, &disk, clock).map_err(|error| match error.is_damage() {
-        true => Failure { exit: Exit::Damaged, ..Failure::from(error) },
-        false => not_opened(error, &config.data_dir, &origin),
-    })
-}
-
 /// What a start would find. Nothing is locked and nothing changed.
 pub(super) fn examine(
     config: &Config,
@@ -79,7 +68,7 @@ pub(super) fn examine(
 }
 
 /// The key of a store that must be there.
-fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
+pub(super) fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
     if !config.data_dir.join("journal").exists() {
         return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
             .hint("name the data directory with `--data-dir DIR`"));
@@ -109,8 +98,8 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
         error if error.is_damage() => (
             Exit::Damaged,
             format!(
-                "copy the directory, then `postrider salvage --data-dir {}` keeps what can be read and says what is \
-                 lost",
+                "`postrider doctor --data-dir {} --salvage NEW_DIR` makes a new directory out of what can be read, and \
+                 says what is missing",
                 data_dir.display()
             ),
         ),
@@ -224,7 +213,7 @@ mod tests {
         assert!(hint.contains("newer postrider") && !hint.contains("salvage"), "{hint}");
         let (exit, hint) = refused(OpenError::Damaged { what: "segment 3".into(), why: "it is needed" });
         assert_eq!(exit, Exit::Damaged);
-        assert!(hint.contains("postrider salvage --data-dir /srv/p"), "{hint}");
+        assert!(hint.contains("postrider doctor --data-dir /srv/p --salvage NEW_DIR"), "{hint}");
     }
 
     #[test]

@@ -117,9 +117,9 @@ async fn mend(store: &Store, setup: &Setup, flip: &Flip, said: &str, what: &str)
         assert!(audit.is_as_before(), "{what}: {audit:#?}");
         return 0;
     }
-    assert!(said.contains("postrider salvage"), "{what}: {said}");
-    let salvaged = crate::support::run(setup.data_dir(), &["salvage"]).json();
-    let server = setup.clone().argument("--paused").start().await;
+    assert!(said.contains("--salvage NEW_DIR"), "{what}: {said}");
+    let (setup, salvaged) = setup.salvage();
+    let server = setup.argument("--paused").start().await;
     let audit = Audit::of(store, &server).await;
     audit.assert_agrees_with(&salvaged, store, what);
     audit.lost() as u64

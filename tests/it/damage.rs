@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::doctor::files;
 use crate::support::{Endpoint, Receiver, Server, Setup, until};
 
 /// A text that is found in the journal, since bodies are kept as they came.
@@ -83,12 +84,26 @@ async fn a_flipped_byte_that_a_live_delivery_needs_stops_the_start_until_it_is_s
 
     let refused = setup.refused().await;
     assert_eq!(refused.code, Some(70), "{refused:?}");
-    assert!(refused.stderr.contains("postrider salvage"), "it says what to do: {refused:?}");
+    assert!(refused.stderr.contains("--salvage NEW_DIR"), "it says what to do: {refused:?}");
     assert!(refused.stderr.contains("segment-"), "it names the file: {refused:?}");
     assert_eq!(setup.refused().await.code, Some(70), "another start does not change that");
 
-    let salvaged = crate::support::run(setup.data_dir(), &["salvage"]).json();
-    assert_eq!(salvaged["payloadsLost"], 1, "{salvaged}");
+    let before = files(setup.data_dir());
+    let (salvaged, list) = setup.salvage();
+    assert!(files(setup.data_dir()) == before, "the damaged directory stays as it is");
+    let kinds: Vec<_> = list.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds, ["salvage", "missing", "message", "summary"], "{list:?}");
+    let (missing, lost, summary) = (&list[1], &list[2], &list[3]);
+    assert_eq!(missing["coveredByCheckpoint"], true, "{missing}");
+    assert!(missing["before"]["number"].is_u64() && missing["after"]["time"].is_string(), "{missing}");
+    assert_eq!(missing["records"][0]["msgId"], middle.as_str(), "{missing}");
+    assert_eq!((lost["msgId"].as_str(), lost["eventType"].as_str()), (Some(&*middle), Some("a.b")), "{lost}");
+    let delivery = &lost["deliveries"][0];
+    assert!(delivery["endpointId"] == endpoint.id.as_str() && delivery["deadLetter"] == true, "{lost}");
+    assert_eq!(summary["payloadsLost"], 1, "{summary}");
+    let written = std::fs::read_to_string(salvaged.data_dir().join("salvage.ndjson")).expect("the list is kept");
+    assert_eq!(written.lines().count(), list.len());
+    let setup = salvaged;
     let server = setup.start().await;
     let api = server.api();
     let dead = &api.get("/app/shop/dead-letter").await["data"][0];
@@ -101,13 +116,20 @@ async fn a_flipped_byte_that_a_live_delivery_needs_stops_the_start_until_it_is_s
 
 #[tokio::test]
 async fn a_flipped_byte_after_the_checkpoint_stops_the_start_since_anything_may_have_been_there() {
-    let (server, _receiver, endpoint, [_, _, last]) = three_messages(false).await;
+    let (server, _receiver, endpoint, [first, _, last]) = three_messages(false).await;
     let setup = server.kill().await;
     flip(&setup, "first");
     let refused = setup.refused().await;
     assert_eq!(refused.code, Some(70), "{refused:?}");
 
-    crate::support::run(setup.data_dir(), &["salvage"]).ok();
+    let (setup, list) = setup.salvage();
+    assert!(list.iter().any(|line| line["kind"] == "missing" && line["coveredByCheckpoint"] == false), "{list:?}");
+    let lost = list.iter().find(|line| line["kind"] == "message").unwrap_or_else(|| panic!("none: {list:?}"));
+    assert_eq!(
+        (lost["msgId"].as_str(), &lost["deliveries"][0]["known"]),
+        (Some(&*first), &json!("delivered")),
+        "{lost}"
+    );
     let server = setup.start().await;
     assert_eq!(server.api().get(&format!("/app/shop/msg/{last}")).await["id"], last.as_str());
     arrives(&server, &endpoint).await;
@@ -223,12 +245,38 @@ async fn a_damaged_checkpoint_stops_the_start_until_it_is_salvaged() {
     std::fs::write(&checkpoint, bytes).expect("it can be written");
     let refused = setup.refused().await;
     assert_eq!(refused.code, Some(70), "{refused:?}");
-    assert!(refused.stderr.contains("postrider salvage"), "{refused:?}");
+    assert!(refused.stderr.contains("--salvage NEW_DIR"), "{refused:?}");
 
-    let salvaged = crate::support::run(setup.data_dir(), &["salvage"]).json();
-    assert!(salvaged["checkpointAside"].is_string(), "{salvaged}");
+    let (setup, list) = setup.salvage();
+    assert!(list.iter().any(|line| line["kind"] == "checkpoint"), "{list:?}");
     let server = setup.start().await;
     server.api().until_waits(&endpoint, &middle, "endpoint_paused").await;
     server.api().set(&endpoint, "resumed").await;
     server.api().until_state(&endpoint, &middle, "delivered").await;
+}
+
+#[tokio::test]
+async fn salvaging_takes_no_directory_that_is_used_and_leaves_nothing_half_done() {
+    let (server, ..) = three_messages(true).await;
+    let (home, data) = (server.setup.home().to_owned(), server.setup.data_dir().to_owned());
+    let salvage = |to: &Path| crate::support::run(&data, &["doctor", "--salvage", to.to_str().expect("UTF-8")]);
+    let to = home.join("new");
+    assert_eq!(salvage(&to).code, Some(75), "a server works on it");
+    let setup = server.stop().await;
+    let full = salvage(&home);
+    assert!(full.code == Some(64) && full.stderr.contains("is not empty"), "{full:?}");
+    let within = salvage(&data.join("new"));
+    assert!(within.code == Some(64) && within.stderr.contains("stays as it is"), "{within:?}");
+    // Another key than the store's, and no checkpoint that would tell.
+    std::fs::write(data.join("checkpoint"), "damaged").expect("it can be written");
+    let key = data.join("store.key");
+    let own = std::fs::read(&key).expect("it is there");
+    std::fs::write(&key, "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").expect("it can be written");
+    let before = files(&data);
+    let refused = salvage(&to);
+    assert!(refused.code == Some(70) && refused.stderr.contains("do not belong together"), "{refused:?}");
+    assert!(files(&data) == before && !to.exists() && !home.join("new.incomplete").exists());
+    std::fs::write(&key, own).expect("it can be written");
+    salvage(&to).ok();
+    setup.at(&to).start().await;
 }

@@ -21,7 +21,7 @@ fn says(told: &Value, level: &str, text: &str) -> bool {
 }
 
 /// Every file below a directory, with its bytes.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).expect("it is there").flatten() {
         let (path, kind) = (entry.path(), entry.file_type().expect("it has a type"));
@@ -74,9 +74,11 @@ async fn damage_is_named_with_what_to_do_and_the_exit_code_says_whether_a_start_
     assert_eq!(refused.code, Some(70), "{refused:?}");
     let told = refused.answered();
     assert!(says(&told, "refused", "segment-"), "{told}");
-    assert!(told.to_string().contains("postrider salvage --data-dir"), "{told}");
-    run(setup.data_dir(), &["salvage"]).ok();
-    assert_eq!(doctor(&setup).answered()["healthy"], false, "the damage is still there");
+    assert!(told.to_string().contains("--salvage NEW_DIR"), "{told}");
+    let (setup, _) = setup.salvage();
+    let told = doctor(&setup).answered();
+    assert!(told["healthy"] == false && says(&told, "note", "was salvaged"), "the damage was copied, too: {told}");
+    assert!(says(&told, "fine", "a start would succeed"), "{told}");
     setup.start().await;
 }
 

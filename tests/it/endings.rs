@@ -109,7 +109,7 @@ async fn a_second_process_on_the_same_directory_is_refused_with_75() {
     let refused = server.setup.refused().await;
     assert_eq!(refused.code, Some(75), "{refused:?}");
     assert!(refused.stderr.contains("is in use by process"), "{refused:?}");
-    let salvage = server.run(&["salvage"]);
+    let salvage = server.run(&["doctor", "--salvage", "/tmp/not-made"]);
     assert_eq!(salvage.code, Some(75), "{salvage:?}");
     // The first goes on as if nothing had been.
     server.api().app("shop").await;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk};
 use crate::options::Options;
-use crate::record::{DecodeError, from_checked_bincode, to_bincode};
+use crate::record::{DecodeError, beginning_from_bincode, from_checked_bincode, to_bincode};
 use crate::seal::Sealer;
 use crate::state::{AuditLog, Expunging, LaneState, State, TaskState};
 
@@ -141,6 +141,21 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
         Unfit::Newer => CheckpointError::Newer { path },
         Unfit::Damaged(detail) => CheckpointError::Damaged { path, detail },
     })
+}
+
+/// The configuration out of a damaged checkpoint, if that part of it is whole: it is
+/// sealed, so what opens is what was written.
+pub(crate) fn config_of_damaged(disk: &dyn Disk, options: &Options) -> Option<Vec<ConfigChange>> {
+    /// How a body begins.
+    #[derive(Deserialize)]
+    struct Beginning {
+        _position: Position,
+        _last_record: UnixMs,
+        config: Vec<u8>,
+    }
+    let bytes = disk::read_file(disk, &options.dir.join(NAME)).ok()??;
+    let beginning: Beginning = beginning_from_bincode(bytes.get(HEAD_BYTES..)?)?;
+    Sealer::new(&options.master_key).open_config(&beginning.config).ok()
 }
 
 /// Why bytes are no checkpoint of this store.

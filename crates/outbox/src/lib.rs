@@ -53,5 +53,7 @@ pub use meters::describe_metrics;
 pub use open::{OpenError, Opened, Report, open};
 pub use options::Options;
 pub use outbox::{Outbox, Stats};
-pub use salvage::{Salvaged, salvage};
+pub use salvage::{
+    Checkpoint, LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, Unread, WhatIsKnown, salvage,
+};
 pub use seal::MasterKey;

@@ -107,7 +107,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the store is damaged, so that only `postrider salvage` helps.
+    /// Whether the store is damaged, so that only a salvage helps.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Checkpoint(CheckpointError::Damaged { .. }))
@@ -218,6 +218,8 @@ pub(crate) struct Recovered {
     pub(crate) checkpoint: LastCheckpoint,
     /// What could not be read after the checkpoint.
     pub(crate) lost: Vec<String>,
+    /// All damage that was found on the way, after the checkpoint as a rule.
+    pub(crate) damage: Vec<journal::Damage>,
 }
 
 /// Reads the checkpoint and the journal after it.
@@ -276,7 +278,8 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
         );
     }
     state.applied = opened.journal.end();
-    Ok(Recovered { state, config, journal: opened.journal, reader: opened.reader, report, checkpoint, lost })
+    let damage = opened.report.damage;
+    Ok(Recovered { state, config, journal: opened.journal, reader: opened.reader, report, checkpoint, lost, damage })
 }
 
 /// From here on a stop is unclean until it is seen to be clean.

@@ -86,11 +86,12 @@ impl Audit {
 
     /// What is not there any more is what salvage says.
     #[track_caller]
-    pub(super) fn assert_agrees_with(&self, salvaged: &Value, store: &Store, what: &str) {
-        let context = format!("{what}: {salvaged}: {self:#?}");
+    pub(super) fn assert_agrees_with(&self, salvaged: &[Value], store: &Store, what: &str) {
+        let context = format!("{what}: {salvaged:?}: {self:#?}");
         assert!(self.is_right(), "{context}");
-        let lost: Vec<&str> =
-            salvaged["lost"].as_array().into_iter().flatten().filter_map(|part| part.as_str()).collect();
+        let summary = salvaged.last().expect("there is a summary");
+        let is_lost = |line: &&Value| line["kind"] == "missing" && line["coveredByCheckpoint"] == false;
+        let lost: Vec<&Value> = salvaged.iter().filter(is_lost).collect();
         let in_lost = |id: &String| {
             let message = store.messages.iter().find(|message| message.id == *id).expect("it is known");
             lost.iter().any(|part| holds(part, message))
@@ -99,8 +100,8 @@ impl Audit {
         // Of a message whose record is lost nothing is known, its delivery neither.
         let unread = |id: &String| self.missing.contains(id) || self.damaged.contains_key(id) && in_lost(id);
         let unknown = self.pending_less.iter().filter(|id| !unread(id) && !self.buried.contains(*id)).count();
-        assert_eq!(salvaged["deliveriesLost"].as_u64(), Some(unknown as u64), "{context}");
-        assert_eq!(salvaged["payloadsLost"].as_u64(), Some(self.buried.len() as u64), "{context}");
+        assert_eq!(summary["deliveriesLost"].as_u64(), Some(unknown as u64), "{context}");
+        assert_eq!(summary["payloadsLost"].as_u64(), Some(self.buried.len() as u64), "{context}");
         // Outcomes and configuration that lay in the damaged part are not known any more.
         let has_lost = !lost.is_empty();
         let again = self.pending_more.is_empty() && self.forgotten.is_empty() && !self.endpoints_differ;
@@ -179,8 +180,9 @@ impl Audit {
 }
 
 /// Whether a part that is lost holds a message's payload, or the frame of it.
-fn holds(lost: &str, message: &Kept) -> bool {
-    lost.contains(&message.segment) && named_bytes(lost).is_some_and(|range| range.contains(&message.offset))
+fn holds(lost: &Value, message: &Kept) -> bool {
+    let bytes = |name: &str| lost[name].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap_or_default();
+    lost["file"] == message.segment.as_str() && (bytes("from")..bytes("to")).contains(&message.offset)
 }
 
 /// The bytes that a text such as `...segment-0000000001.journal: bytes 64 to 128: ...` names.

@@ -84,6 +84,15 @@ impl Setup {
         self.home.path()
     }
 
+    /// Salvages into a directory beside the data: gives the setup that uses it, and the list
+    /// of what is missing.
+    pub(crate) fn salvage(&self) -> (Self, Vec<Value>) {
+        let to = self.home().join("salvaged");
+        let ran = run(&self.data_dir, &["doctor", "--salvage", to.to_str().expect("UTF-8")]);
+        let lines = ran.ok().stdout.lines().map(|line| serde_json::from_str(line).expect("each line is JSON"));
+        (self.clone().at(&to), lines.collect())
+    }
+
     /// The journal's files, oldest segment first.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.data_dir.join("journal")).expect("there is a journal");

@@ -19,7 +19,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"PRJOURNL";
 const CHECKED_BYTES: usize = 60;
 
 /// The name of segment `number`.
-pub(super) fn segment_name(number: u32) -> String {
+pub(crate) fn segment_name(number: u32) -> String {
     format!("segment-{number:010}.journal")
 }
 

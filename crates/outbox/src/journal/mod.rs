@@ -47,9 +47,10 @@ mod writer;
 
 pub use error::{AppendError, Damage, DamageKind, OpenError, ReadError, RemoveError};
 pub use frame::{FrameBuilder, FrameFull, FrameKind, record_bytes};
+pub(crate) use layout::segment_name;
 pub use options::{DEFAULT_SEGMENT_BYTES, Options};
 pub use reader::{JournalReader, RecordAt, SegmentInfo};
 pub use recover::{Opened, RecoveryReport, Start, TornTail};
 pub use rewrite::Edit;
-pub use salvage::{salvage_segment, segment_numbers, store_id};
+pub use salvage::{FrameSeen, Seen, salvage_segment, segment_numbers, store_id};
 pub use writer::{AppendedFrame, FrameClass, Journal};

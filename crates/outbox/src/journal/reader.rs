@@ -12,7 +12,7 @@ use postrider_model::time::UnixMs;
 use super::error::{Damage, ReadError};
 use super::frame::{ENVELOPE_BYTES, Envelope, FrameHeader, FrameKind, Records};
 use super::layout::{ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES};
-use super::salvage;
+use super::salvage::{self, Seen};
 use super::shared::{MARK_BYTES, SegmentState, Shared};
 use super::walk::Walk;
 
@@ -252,6 +252,14 @@ impl JournalReader {
     /// # Errors
     /// There is no such segment, or reading fails.
     pub fn salvage(&self, segment: u32, visit: &mut dyn FnMut(RecordAt<'_>)) -> Result<Vec<Damage>, ReadError> {
+        self.survey(segment, &mut salvage::whole_records(visit))
+    }
+
+    /// The same, with all that is met: frames, damage, and what was a record.
+    ///
+    /// # Errors
+    /// There is no such segment, or reading fails.
+    pub fn survey(&self, segment: u32, visit: &mut dyn FnMut(Seen<'_>)) -> Result<Vec<Damage>, ReadError> {
         let nothing = ReadError::NotFound(Position::new(segment, 0));
         let used = self.shared.segments.read().get(&segment).map(|segment| segment.used).ok_or(nothing)?;
         let file = self.shared.file(segment).map_err(|source| self.io(segment, source))?;

@@ -14,6 +14,46 @@ use super::reader::RecordAt;
 use super::walk::Walk;
 use crate::disk::{Disk, DiskFile};
 
+/// What is met on the way through a segment, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A frame that counts. Its records follow.
+    Frame(FrameSeen),
+    /// A part that is damaged. What is left of its records follows.
+    Damage(&'a Damage),
+    /// A record that is whole.
+    Record(RecordAt<'a>),
+    /// Bytes that were a record: they are where one must be, and are not what its checksum
+    /// is of. Nothing in them can be trusted.
+    Broken(RecordAt<'a>),
+}
+
+/// A frame, as far as it tells when something was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSeen {
+    /// Its own position.
+    pub position: Position,
+    /// Its number: one more than that of the frame before.
+    pub number: u64,
+    /// When it was written.
+    pub time: UnixMs,
+}
+
+impl From<&FrameHeader> for FrameSeen {
+    fn from(header: &FrameHeader) -> Self {
+        Self { position: header.position, number: header.number, time: header.time }
+    }
+}
+
+/// A visitor of the whole records alone.
+pub(super) fn whole_records<'v>(visit: &'v mut dyn FnMut(RecordAt<'_>)) -> impl FnMut(Seen<'_>) + use<'v> {
+    move |seen| {
+        if let Seen::Record(record) = seen {
+            visit(record);
+        }
+    }
+}
+
 /// Which segment is read.
 pub(super) struct Source {
     pub(super) segment: u32,
@@ -36,12 +76,13 @@ pub fn segment_numbers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
 /// segment header that can be read; `None` if there is none.
 ///
 /// # Errors
-/// A file cannot be read.
+/// The directory cannot be read.
 pub fn store_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
     for number in segment_numbers(disk, dir)? {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-        disk.open(&dir.join(segment_name(number)))?.read_at(&mut bytes, 0)?;
-        if let Ok(header) = SegmentHeader::decode(&bytes) {
+        let read = disk.open(&dir.join(segment_name(number))).and_then(|file| file.read_at(&mut bytes, 0));
+        // Another one may be readable.
+        if let (Ok(_), Ok(header)) = (read, SegmentHeader::decode(&bytes)) {
             return Ok(Some(header.store_id));
         }
     }
@@ -63,7 +104,7 @@ pub fn salvage_segment(
     let path = dir.join(segment_name(segment));
     let file = disk.open(&path)?;
     let len = file.len()?;
-    read_segment(&Source { segment, path, store_id }, file, len, visit)
+    read_segment(&Source { segment, path, store_id }, file, len, &mut whole_records(visit))
 }
 
 /// Walks through the frames up to `limit`.
@@ -71,24 +112,27 @@ pub(super) fn read_segment(
     source: &Source,
     file: Arc<dyn DiskFile>,
     limit: u64,
-    visit: &mut dyn FnMut(RecordAt<'_>),
+    visit: &mut dyn FnMut(Seen<'_>),
 ) -> io::Result<Vec<Damage>> {
     let mut damage = Vec::new();
-    let mut found = |from, to, what| {
-        damage.push(Damage { segment: source.segment, from, to, path: source.path.clone(), what });
+    let mut found = |from, to, what, visit: &mut dyn FnMut(Seen<'_>)| {
+        let found = Damage { segment: source.segment, from, to, path: source.path.clone(), what };
+        visit(Seen::Damage(&found));
+        damage.push(found);
     };
     let mut walk = Walk::new(file, source.segment, source.store_id, limit);
     let header = SegmentHeader::decode(walk.bytes(0, SEGMENT_HEADER_BYTES as usize)?);
     if !header.is_ok_and(|header| (header.number, header.store_id) == (source.segment, source.store_id)) {
-        found(0, SEGMENT_HEADER_BYTES, DamageKind::SegmentHeader);
+        found(0, SEGMENT_HEADER_BYTES, DamageKind::SegmentHeader, visit);
     }
     let mut at = SEGMENT_HEADER_BYTES;
     let mut last: Option<FrameHeader> = None;
     while at < walk.limit() {
         if let Some(frame) = walk.frame(at)? {
             if last.is_some_and(|last| last.number.checked_add(1) != Some(frame.number)) {
-                found(at, at, DamageKind::MissingFrames);
+                found(at, at, DamageKind::MissingFrames, visit);
             }
+            visit(Seen::Frame((&frame).into()));
             let payload = walk.payload(&frame)?;
             for_each(Records::new(payload, frame.payload_offset()), &frame, source.segment, visit);
             at = frame.end_offset();
@@ -100,7 +144,7 @@ pub(super) fn read_segment(
         let Some(end) = next.map(|frame| frame.position.offset_bytes()).or(used) else {
             break;
         };
-        found(at, end, DamageKind::Frames);
+        found(at, end, DamageKind::Frames, visit);
         // The last record may end in zeros.
         let resume = next.map_or_else(|| walk.limit(), |frame| frame.position.offset_bytes());
         read_broken(&mut walk, at, resume, last, visit)?;
@@ -111,27 +155,27 @@ pub(super) fn read_segment(
     Ok(damage)
 }
 
-fn for_each(records: Records<'_>, frame: &FrameHeader, segment: u32, visit: &mut dyn FnMut(RecordAt<'_>)) {
+fn for_each(records: Records<'_>, frame: &FrameHeader, segment: u32, visit: &mut dyn FnMut(Seen<'_>)) {
     for (offset, bytes) in records {
         let end = offset + record_bytes(bytes.len()) as u32;
-        visit(RecordAt {
+        visit(Seen::Record(RecordAt {
             position: Position::new(segment, offset),
             end: Position::new(segment, end),
             frame_time: frame.time,
             kind: frame.kind,
             bytes,
-        });
+        }));
     }
 }
 
-/// Visits the whole records between `from`, where a frame began, and `to`. The
+/// Visits what is left of the records between `from`, where a frame began, and `to`. The
 /// lengths in the envelopes are trusted as far as they lead to whole records.
 fn read_broken(
     walk: &mut Walk,
     from: u32,
     to: u32,
     before: Option<FrameHeader>,
-    visit: &mut dyn FnMut(RecordAt<'_>),
+    visit: &mut dyn FnMut(Seen<'_>),
 ) -> io::Result<()> {
     let header = walk.header(from)?.or(before);
     let (frame_time, kind) = header.map_or((UnixMs(0), FrameKind::Synced), |header| (header.time, header.kind));
@@ -148,10 +192,10 @@ fn read_broken(
         }
         let end = at + record_bytes(envelope.len) as u32;
         let bytes = walk.bytes(at + ENVELOPE_BYTES as u32, envelope.len)?;
-        if envelope.is_of(bytes) {
-            let (position, end) = (Position::new(segment, at), Position::new(segment, end));
-            visit(RecordAt { position, end, frame_time, kind, bytes });
-        }
+        let is_whole = envelope.is_of(bytes);
+        let (position, next) = (Position::new(segment, at), Position::new(segment, end));
+        let record = RecordAt { position, end: next, frame_time, kind, bytes };
+        visit(if is_whole { Seen::Record(record) } else { Seen::Broken(record) });
         at = end;
     }
     Ok(())

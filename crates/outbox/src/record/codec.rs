@@ -195,6 +195,12 @@ pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<
     }
 }
 
+/// Decodes the beginning of what [`to_bincode`] made, where the rest may be damaged.
+pub(crate) fn beginning_from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let config = bincode::config::standard().with_limit::<HUGE_BYTES>();
+    bincode::serde::decode_from_slice(bytes, config).ok().map(|(value, _)| value)
+}
+
 /// Decodes a meta part; everything must be used up.
 fn from_bincode<T: DeserializeOwned>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
     let decoded = match bytes.len() {

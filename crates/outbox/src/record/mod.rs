@@ -7,7 +7,9 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{CONFIG, DecodeError, Encoder, decode, erase, from_checked_bincode, to_bincode};
+pub(crate) use codec::{
+    CONFIG, DecodeError, Encoder, beginning_from_bincode, decode, erase, from_checked_bincode, to_bincode,
+};
 
 use bytes::Bytes;
 use postrider_model::audit::Entry;

@@ -40,7 +40,7 @@ fn shown(running: &Running, endpoint: &Endpoint) -> Option<Endpoint> {
 }
 
 /// Every file below a directory but the lock and the index, which any start may make anew.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(super) fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
@@ -105,7 +105,15 @@ fn another_key_is_refused_and_changes_nothing() {
     let refused = Running::start(other(), &clock).err();
     assert!(matches!(refused, Some(OpenError::Checkpoint(CheckpointError::OtherKey { .. }))), "{refused:?}");
     let disk: Arc<dyn crate::disk::Disk> = Arc::new(crate::disk::RealDisk);
-    let refused = crate::salvage(&other(), &disk, &*clock).err();
+    let to = tempfile::tempdir().expect("a temporary directory");
+    let salvage = || crate::salvage(&other(), to.path(), &disk, &*clock, &mut |_, _| {}).err();
+    let refused = salvage();
     assert!(matches!(refused, Some(OpenError::Checkpoint(CheckpointError::OtherKey { .. }))), "{refused:?}");
     assert!(files(dir.path()) == before, "by the checkpoint");
+    // Of one that is damaged nobody knows with which key it was sealed.
+    std::fs::write(dir.path().join("checkpoint"), "damaged").expect("it can be written");
+    let before = files(dir.path());
+    let refused = salvage();
+    assert!(matches!(refused, Some(OpenError::Journal(journal::OpenError::ForeignStore { .. }))), "{refused:?}");
+    assert!(files(dir.path()) == before && files(to.path()).is_empty(), "by the journal again");
 }

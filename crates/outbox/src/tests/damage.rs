@@ -13,24 +13,25 @@ use postrider_model::ports::{Accept as _, Configure as _, Unavailable};
 use postrider_model::query::{Delivery, DeliveryFilter, MessageFilter, PageRequest, Query as _, QueryError};
 use tempfile::TempDir;
 
+use super::at_rest::files;
 use super::stepper::{self, Stepper, runtime};
 use super::support::{ManualClock, Running, message, options};
 use crate::disk::{Disk, RealDisk};
 use crate::{OpenError, Options, Salvaged, salvage};
 
-const PAID: &str = "order.paid";
+pub(super) const PAID: &str = "order.paid";
 
 /// A store that was stopped, with three messages, of which the first is delivered.
-struct Store {
-    dir: TempDir,
-    clock: Arc<ManualClock>,
+pub(super) struct Store {
+    pub(super) dir: TempDir,
+    pub(super) clock: Arc<ManualClock>,
     endpoint: Arc<Endpoint>,
     delivered: Accepted,
-    live: [Accepted; 2],
+    pub(super) live: [Accepted; 2],
 }
 
 impl Store {
-    fn new(clean: bool) -> Self {
+    pub(super) fn new(clean: bool) -> Self {
         let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
         let mut running = Running::start(options(dir.path()), &clock).expect("an empty directory opens");
         running.app("shop");
@@ -53,15 +54,17 @@ impl Store {
         Ok(running)
     }
 
-    fn segment(&self) -> PathBuf {
+    pub(super) fn segment(&self) -> PathBuf {
         let journal = self.dir.path().join("journal");
         let files = std::fs::read_dir(journal).expect("it is there").map(|entry| entry.expect("it is there").path());
         files.filter(|path| path.extension().is_some_and(|ending| ending == "journal")).min().expect("there is one")
     }
 
-    fn salvage(&self) -> Salvaged {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        salvage(&options(self.dir.path()), &disk, &*self.clock).expect("the file system works")
+    /// Goes on in a new directory; what is there stays as it is.
+    fn salvage(&mut self) -> Salvaged {
+        let (to, salvaged) = salvage_into_new(self.dir.path(), &self.clock);
+        self.dir = to;
+        salvaged
     }
 
     fn body(&self, running: &Running, of: &Accepted) -> Result<Option<String>, QueryError> {
@@ -75,6 +78,15 @@ impl Store {
             Err(error) => error,
         }
     }
+}
+
+/// Salvages into a new directory.
+pub(super) fn salvage_into_new(from: &Path, clock: &ManualClock) -> (TempDir, Salvaged) {
+    let (disk, to): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), tempfile::tempdir().expect("a temporary directory"));
+    let before = files(from);
+    let salvaged = salvage(&options(from), to.path(), &disk, clock, &mut |_, _| {}).expect("the file system works");
+    assert!(files(from) == before, "the damaged directory stays as it is");
+    (to, salvaged)
 }
 
 /// Changes one byte where a text stands.
@@ -134,13 +146,21 @@ fn a_damaged_record_does_not_hide_the_others_in_a_list() {
 
 #[test]
 fn damage_that_a_live_delivery_needs_stops_the_start_until_it_is_salvaged() {
-    let store = Store::new(true);
+    let mut store = Store::new(true);
     flip(&store.segment(), "first-live-body");
     let error = store.refused();
     assert!(error.is_damage(), "{error}");
     assert!(error.to_string().contains("segment-0000000001.journal"), "{error}");
     let salvaged = store.salvage();
     assert_eq!(salvaged.payloads_lost, 1, "{salvaged:?}");
+    let [missing] = salvaged.missing.as_slice() else { panic!("one part: {salvaged:?}") };
+    assert!(missing.is_covered && missing.segment == 1 && missing.from < missing.to, "{missing:?}");
+    let (before, after) = (missing.before.expect("a frame"), missing.after.expect("a frame"));
+    assert_eq!(after.number, before.number + 2, "the frames around it are those next to it");
+    assert_eq!(missing.broken.iter().map(|record| record.message).collect::<Vec<_>>(), [Some(store.live[0].id)]);
+    let [lost] = salvaged.messages.as_slice() else { panic!("one message: {salvaged:?}") };
+    assert_eq!((lost.id, lost.event_type.as_deref()), (store.live[0].id, Some(PAID)));
+    assert!(lost.deliveries.get(&store.endpoint.id).is_some_and(|delivery| delivery.is_dead_letter), "{lost:?}");
 
     let mut running = store.start().expect("it was salvaged");
     let listed = dead(&running);
@@ -158,12 +178,16 @@ fn damage_that_a_live_delivery_needs_stops_the_start_until_it_is_salvaged() {
 
 #[test]
 fn damage_after_the_checkpoint_stops_the_start_until_it_is_salvaged() {
-    let store = Store::new(false);
+    let mut store = Store::new(false);
     flip(&store.segment(), "first-live-body");
     assert!(store.refused().is_damage());
     let salvaged = store.salvage();
-    assert!(salvaged.lost.iter().any(|lost| lost.contains("segment-0000000001.journal")), "{salvaged:?}");
+    assert!(salvaged.missing.iter().any(|missing| missing.segment == 1 && !missing.is_covered), "{salvaged:?}");
+    assert_eq!(salvaged.endpoints, [], "its endpoint is there");
     let mut running = store.start().expect("it was salvaged");
+    // What is left of the record tells for whom it was.
+    let listed = dead(&running);
+    assert_eq!(listed.iter().map(|letter| letter.message).collect::<Vec<_>>(), [store.live[0].id]);
     assert_eq!(store.body(&running, &store.live[1]), Ok(Some("second-live-body".to_owned())));
     let waiting = running.waiting();
     let [(key, _)] = waiting.as_slice() else { panic!("the other one waits: {waiting:?}") };
@@ -196,10 +220,11 @@ fn the_neighbours_of_a_damaged_record_are_salvaged_whole() {
         }
         flip(&dir.path().join("journal/segment-0000000001.journal"), "body-two");
         assert!(start().is_err_and(|error| error.is_damage()), "clean: {clean}");
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let salvaged = salvage(&options(dir.path()), &disk, &*clock).expect("the file system works");
-        // What is not in a checkpoint is known by its record alone.
-        assert_eq!((salvaged.payloads_lost, salvaged.lost.len()), if clean { (1, 0) } else { (0, 1) }, "{salvaged:?}");
+        let (dir, salvaged) = salvage_into_new(dir.path(), &clock);
+        let start = || Stepper::start(options(dir.path()), &index, &clock, Arc::new(RealDisk), &runtime);
+        let [missing] = salvaged.missing.as_slice() else { panic!("one part: {salvaged:?}") };
+        assert_eq!((missing.is_covered, missing.saved, missing.broken.len()), (clean, 2, 1), "{salvaged:?}");
+        assert_eq!((salvaged.payloads_lost, salvaged.deliveries_lost), (1, 0), "{salvaged:?}");
 
         let mut stepper = start().expect("it was salvaged");
         let app = stepper.app_id("shop").expect("the configuration is there");
@@ -213,7 +238,7 @@ fn the_neighbours_of_a_damaged_record_are_salvaged_whole() {
             stepper.attempt(delivery.key, 200, Next::Delivered).expect("it can be read");
         }
         let dead = outbox.dead_letters(&DeliveryFilter::default(), &PageRequest::default()).expect("they are listed");
-        assert_eq!(dead.items.iter().any(|letter| letter.message == two), clean);
+        assert!(dead.items.iter().any(|letter| letter.message == two), "clean: {clean}");
     }
 }
 
@@ -239,7 +264,7 @@ fn a_torn_tail_is_kept_aside() {
 
 #[test]
 fn a_damaged_checkpoint_is_damage_and_the_journal_still_has_it_all() {
-    let store = Store::new(true);
+    let mut store = Store::new(true);
     let path = store.dir.path().join("checkpoint");
     let bytes = std::fs::read(&path).expect("a clean stop leaves one");
     for at in [0, 10, 25, bytes.len() - 1] {
@@ -250,8 +275,10 @@ fn a_damaged_checkpoint_is_damage_and_the_journal_still_has_it_all() {
         assert!(error.is_damage() && error.to_string().contains("checkpoint"), "{error}");
     }
     let salvaged = store.salvage();
-    assert_eq!(salvaged.checkpoint_aside, Some(store.dir.path().join("checkpoint.damaged")));
-    assert_eq!((salvaged.lost, salvaged.payloads_lost), (vec![], 0));
+    let checkpoint = salvaged.checkpoint.expect("it is damaged");
+    assert!(checkpoint.configuration_saved, "its end is damaged: {checkpoint:?}");
+    assert_eq!((checkpoint.applications, checkpoint.endpoints), (1, 1));
+    assert_eq!((salvaged.missing, salvaged.payloads_lost), (vec![], 0));
     let mut running = store.start().expect("it was salvaged");
     assert_eq!(running.waiting().len(), 2);
     assert_eq!(running.send("shop", PAID, "more").deliveries, 1);
