@@ -35,12 +35,9 @@ impl Audit {
         let api = server.api();
         let endpoints = whole(&api, "/app/shop/endpoint").await.json();
         let mut audit = Self { endpoints_differ: endpoints["data"] != store.endpoints, ..Self::default() };
-        let known = audit.read_list(store, &api).await;
-        for message in &store.messages {
-            let is_listed = known.as_ref().map(|known| known.contains(&message.id));
-            if is_listed != Some(true) {
-                audit.read_one(message, is_listed.is_some(), &api).await;
-            }
+        let listed = audit.read_list(store, &api).await;
+        for message in store.messages.iter().filter(|message| !listed.contains(&message.id)) {
+            audit.read_one(message, &api).await;
         }
         audit.compare_deliveries(store, &api).await;
         audit.look_for_outcomes(store, &api).await;
@@ -90,11 +87,10 @@ impl Audit {
         let context = format!("{what}: {salvaged:?}: {self:#?}");
         assert!(self.is_right(), "{context}");
         let summary = salvaged.last().expect("there is a summary");
-        let is_lost = |line: &&Value| line["kind"] == "missing" && line["coveredByCheckpoint"] == false;
-        let lost: Vec<&Value> = salvaged.iter().filter(is_lost).collect();
+        let lost = lost(salvaged);
         let in_lost = |id: &String| {
             let message = store.messages.iter().find(|message| message.id == *id).expect("it is known");
-            lost.iter().any(|part| holds(part, message))
+            lost.iter().any(|part| holds(part, &message.segment, message.offset))
         };
         assert!(self.missing.iter().all(in_lost), "what is missing lay elsewhere: {context}");
         // Of a message whose record is lost nothing is known, its delivery neither.
@@ -111,13 +107,9 @@ impl Audit {
         assert!(self.dead_more.is_subset(&self.buried), "{context}");
     }
 
-    /// Reads all messages by the list; gives those that are as they were. `None` if
-    /// it cannot be read since one of them is damaged.
-    async fn read_list(&mut self, store: &Store, api: &Api) -> Option<BTreeSet<String>> {
+    /// Reads all messages by the list; gives those that are as they were.
+    async fn read_list(&mut self, store: &Store, api: &Api) -> BTreeSet<String> {
         let list = whole(api, "/app/shop/msg?limit=250").await;
-        if list.status == 500 && list.json()["code"] == "damaged" {
-            return None;
-        }
         assert_eq!(list.status, 200, "{list:?}");
         let list = list.json();
         let listed = list["data"].as_array().cloned().unwrap_or_default();
@@ -130,18 +122,16 @@ impl Audit {
                 None => self.wrong.push(format!("{id} was never sent")),
             }
         }
-        Some(known)
+        known
     }
 
-    /// Reads one that the list does not show, if there is a list.
-    async fn read_one(&mut self, message: &Kept, is_missed: bool, api: &Api) {
+    /// Reads one that the list does not show.
+    async fn read_one(&mut self, message: &Kept, api: &Api) {
         let answer = whole(api, &format!("/app/shop/msg/{}", message.id)).await;
         let (id, shown) = (message.id.clone(), answer.json());
         match (answer.status, shown["code"].as_str()) {
             (200, _) if shown["payload"] == message.payload => {
-                if is_missed {
-                    self.wrong.push(format!("{id} is whole, and is not listed"));
-                }
+                self.wrong.push(format!("{id} is whole, and is not listed"));
             }
             (500, Some("damaged")) => {
                 self.damaged.insert(id, shown["detail"].as_str().unwrap_or_default().to_owned());
@@ -179,10 +169,16 @@ impl Audit {
     }
 }
 
-/// Whether a part that is lost holds a message's payload, or the frame of it.
-fn holds(lost: &Value, message: &Kept) -> bool {
+/// The parts that salvage says are lost, and that no checkpoint makes up for.
+pub(super) fn lost(salvaged: &[Value]) -> Vec<&Value> {
+    let is_lost = |line: &&Value| line["kind"] == "missing" && line["coveredByCheckpoint"] == false;
+    salvaged.iter().filter(is_lost).collect()
+}
+
+/// Whether a part that is lost holds a byte of a file.
+pub(super) fn holds(lost: &Value, file: &str, offset: usize) -> bool {
     let bytes = |name: &str| lost[name].as_u64().and_then(|offset| usize::try_from(offset).ok()).unwrap_or_default();
-    lost["file"] == message.segment.as_str() && (bytes("from")..bytes("to")).contains(&message.offset)
+    lost["file"] == file && (bytes("from")..bytes("to")).contains(&offset)
 }
 
 /// The bytes that a text such as `...segment-0000000001.journal: bytes 64 to 128: ...` names.

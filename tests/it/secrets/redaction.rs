@@ -218,12 +218,8 @@ async fn what_is_planted_is_seen_nowhere() {
         &["endpoint", "update", "--app", "shop", "shared", "--url", "https://elsewhere.example/"],
         &["listen", "--port", "0", "--secret", MISTYPED],
         &["message", "list", "--app", "shop"],
-<<<<<<< HEAD
         &["audit", "--limit", "250"],
-        &["salvage"],
-=======
         &["doctor", "--salvage", "/tmp/not-made"],
->>>>>>> 1f3b581 (outbox, bin: a damaged directory is salvaged into a new one, with a list of what is missing)
     ] {
         heard.command(&server.setup, &config, arguments);
     }
