@@ -133,7 +133,7 @@ impl DiskFile for BadFile {
 fn deliveries_without_a_name_are_counted_and_those_around_them_are_kept() {
     let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
     let small = |dir: &Path| Options { lane_window: 2, ..options(dir) };
-    let mut running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
+    let running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
     running.app("shop");
     running.endpoint("shop", &[PAID]);
     let sent: Vec<_> = (0..9).map(|n| running.send("shop", PAID, &format!("body-{n}"))).collect();
