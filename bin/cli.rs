@@ -99,6 +99,8 @@ pub(crate) enum Ask {
     Resume(commands::pause::Resume),
     Audit(commands::audit::Audit),
     Listen(commands::listen::Listen),
+    Export(commands::export::Export),
+    Import(commands::import::Import),
 }
 
 impl Cli {

@@ -26,6 +26,7 @@ pub(crate) struct Client {
 }
 
 /// The path and the query of a request, each part encoded.
+#[derive(Clone)]
 pub(crate) struct Path(Url);
 
 impl Path {
@@ -113,26 +114,50 @@ impl Client {
 
     /// Reads.
     pub(crate) async fn get(&self, path: Path) -> Result<Answer, ClientError> {
-        self.call(Method::GET, path, None).await
+        self.call(Method::GET, path, None, None).await
     }
 
     /// Creates, or does something.
     pub(crate) async fn post(&self, path: Path, body: &Value) -> Result<Answer, ClientError> {
-        self.call(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(body.to_string()), None).await
+    }
+
+    /// Does something once, however often it is asked with this key: within 24 hours, with the same bytes.
+    pub(crate) async fn post_once(&self, path: Path, body: String, key: &str) -> Result<Answer, ClientError> {
+        self.call(Method::POST, path, Some(body), Some(key)).await
+    }
+
+    /// Replaces the whole.
+    pub(crate) async fn put(&self, path: Path, body: &Value) -> Result<Answer, ClientError> {
+        self.call(Method::PUT, path, Some(body.to_string()), None).await
+    }
+
+    /// Reads what may not be there.
+    pub(crate) async fn find(&self, path: Path) -> Result<Option<Answer>, ClientError> {
+        match self.get(path).await {
+            Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Changes some fields.
     pub(crate) async fn patch(&self, path: Path, body: &Value) -> Result<Answer, ClientError> {
-        self.call(Method::PATCH, path, Some(body)).await
+        self.call(Method::PATCH, path, Some(body.to_string()), None).await
     }
 
     /// Deletes.
     pub(crate) async fn delete(&self, path: Path) -> Result<Answer, ClientError> {
-        self.call(Method::DELETE, path, None).await
+        self.call(Method::DELETE, path, None, None).await
     }
 
-    async fn call(&self, method: Method, path: Path, body: Option<&Value>) -> Result<Answer, ClientError> {
-        let exchange = self.exchange(method, path, body);
+    async fn call(
+        &self,
+        method: Method,
+        path: Path,
+        body: Option<String>,
+        key: Option<&str>,
+    ) -> Result<Answer, ClientError> {
+        let exchange = self.exchange(method, path, body, key);
         let (status, headers, bytes) = match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(answer) => answer?,
             Err(_) => return Err(ClientError::broken(format!("no answer within {} s", TIMEOUT.as_secs()))),
@@ -147,7 +172,8 @@ impl Client {
         &self,
         method: Method,
         path: Path,
-        body: Option<&Value>,
+        body: Option<String>,
+        key: Option<&str>,
     ) -> Result<(StatusCode, HeaderMap, Bytes), ClientError> {
         let connected = UnixStream::connect(&self.socket).await;
         let stream = connected.map_err(|error| ClientError::NotRunning { socket: self.socket.clone(), error })?;
@@ -158,8 +184,10 @@ impl Client {
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::new(Bytes::from(body))).map_err(ClientError::broken)?;
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).map_err(ClientError::broken)?;
         let answer = sender.send_request(request).await.map_err(ClientError::broken)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await.map_err(ClientError::broken)?;
@@ -203,6 +231,11 @@ fn field_problem(problem: &Value) -> String {
 impl ClientError {
     fn broken(error: impl ToString) -> Self {
         Self::Broken { error: error.to_string() }
+    }
+
+    /// What was asked for is not there, or cannot be read from disk any more.
+    pub(crate) fn is_gone_or_damaged(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if matches!(code.as_str(), "not_found" | "damaged"))
     }
 
     /// The server is well, but what is needed is still being read back.

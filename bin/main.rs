@@ -10,6 +10,7 @@ mod client;
 mod clock;
 mod commands;
 mod config;
+mod exchange;
 mod exit;
 mod logging;
 mod open_files;

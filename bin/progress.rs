@@ -1,5 +1,7 @@
 //! How far long work is, for a person at a terminal.
 
+use std::borrow::Cow;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Output;
@@ -20,6 +22,11 @@ impl Progress {
     pub(crate) fn set(&mut self, done: usize, of: usize) {
         self.0.set_length(of as u64);
         self.0.set_position(done as u64);
+    }
+
+    /// Says more than the count: what it is of, in words.
+    pub(crate) fn say(&mut self, text: impl Into<Cow<'static, str>>) {
+        self.0.set_message(text);
     }
 
     /// Takes the bar away.

@@ -14,6 +14,8 @@ mod endpoint_flow;
 pub(crate) mod endpoint_replay;
 pub(crate) mod endpoint_stats;
 pub(crate) mod event_type;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod listen;
 pub(crate) mod message;
 pub(crate) mod pause;
@@ -112,5 +114,7 @@ async fn ask(command: Ask, context: &Context) -> Result<(), Failure> {
         Ask::Resume(command) => command.run(context).await,
         Ask::Audit(command) => command.run(context).await,
         Ask::Listen(command) => command.run(context).await,
+        Ask::Export(command) => command.run(context).await,
+        Ask::Import(command) => command.run(context).await,
     }
 }

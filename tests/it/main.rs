@@ -13,6 +13,7 @@ mod disk_full;
 mod doctor;
 mod doors;
 mod endings;
+mod exchange;
 mod exposure;
 mod expunge;
 mod fan_out;

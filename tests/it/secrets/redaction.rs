@@ -219,6 +219,7 @@ async fn what_is_planted_is_seen_nowhere() {
         &["listen", "--port", "0", "--secret", MISTYPED],
         &["message", "list", "--app", "shop"],
         &["audit", "--limit", "250"],
+        &["export"],
         &["doctor", "--salvage", "/tmp/not-made"],
     ] {
         heard.command(&server.setup, &config, arguments);
