@@ -180,7 +180,10 @@ impl Service {
         for outcome in self.ended.drain(..) {
             self.settlements.extend(scheduler.settle(outcome, at, (self.random)()));
         }
-        while self.picks.len() < BATCH
+        // Only when all that was told is known: behind many deliveries may come that their
+        // endpoint is paused.
+        while self.events.is_empty()
+            && self.picks.len() < BATCH
             && let Some(pick) = scheduler.pick(at)
         {
             self.picks.push(pick);

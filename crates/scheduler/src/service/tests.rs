@@ -7,8 +7,10 @@ use super::*;
 use crate::testing::world::START;
 use crate::testing::{Outbox, answered, asking, key, lane, outcome};
 use postrider_model::delivery::DeliveryState;
+use postrider_model::endpoint::Hold;
 use postrider_model::explain::{Explain, Wait};
 use postrider_model::job::AttemptResult;
+use postrider_model::lane::Lane;
 use postrider_model::policy::Rules;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
@@ -90,6 +92,22 @@ async fn a_delivery_is_attempted_at_once_and_recorded() {
     let outbox = Arc::clone(&running.outbox);
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
     assert!(matches!(outbox.state(key(1, 1)), Some(DeliveryState::Delivered { attempt: 1, .. })));
+}
+
+/// A server that starts paused has much to tell, and the pause comes last.
+#[tokio::test(start_paused = true)]
+async fn nothing_starts_before_all_that_was_told_is_known() {
+    let mut running = Running::start(Options::default());
+    running.outbox.configure(lane(1, 1));
+    for message in 0..3 * BATCH as u64 {
+        running.accept(1, message);
+    }
+    running.outbox.configure(Lane { hold: Some(Hold::AllPaused), ..lane(1, 1) });
+    let started = tokio::time::timeout(S, running.assignments.recv()).await;
+    assert!(started.is_err(), "it was paused before the loop began");
+    assert_eq!(running.handle.why(key(1, 1)), Some(Wait::Held(Hold::AllPaused)));
+    running.outbox.configure(lane(1, 1));
+    answer(running.next().await, answered(200));
 }
 
 #[tokio::test(start_paused = true)]
