@@ -5,67 +5,20 @@
 mod file;
 mod key;
 mod store_key;
+mod token_secret;
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use postrider_api::TokenSecret;
 use postrider_model::id::OrgId;
 use zeroize::Zeroizing;
 
 pub(crate) use self::file::FORBIDDEN_MODE;
-use self::file::{read, write};
+use self::file::write;
 pub(crate) use self::key::{KEY_BYTES, Key, parse_key};
 pub(crate) use self::store_key::{StoreKey, find_or_make_store_key, find_store_key};
-use crate::config::{Config, MIN_JWT_SECRET_BYTES};
-use crate::exit::{Exit, Failure};
-
-/// The secret that tokens are signed with, if there is one already.
-///
-/// # Errors
-/// The file cannot be read, is open to others, or is too short: whoever guesses the secret is every tenant.
-pub(crate) fn find_token_secret(config: &Config) -> Result<Option<TokenSecret>, Failure> {
-    if let Some(path) = &config.auth.jwt_secret_file {
-        let missing = || {
-            Failure::new(Exit::Damaged, format!("auth.jwt_secret_file: {} is not there", path.display()))
-                .hint(format!("a new one ends all tokens: `(umask 077; openssl rand -base64 32 > {})`", path.display()))
-        };
-        return read_token_secret(path)?.ok_or_else(missing).map(Some);
-    }
-    if let Some(secret) = &config.auth.jwt_secret {
-        return Ok(Some(TokenSecret::new(secret.expose().as_bytes().to_vec())));
-    }
-    let given = credential("postrider.jwt-secret").map(|path| read_token_secret(&path)).transpose()?.flatten();
-    if given.is_some() {
-        return Ok(given);
-    }
-    let path = token_secret_file(config);
-    read_token_secret(&path)
-        .map_err(|failure| failure.hint("or delete it: the next start makes another, and old tokens end"))
-}
-
-fn read_token_secret(path: &Path) -> Result<Option<TokenSecret>, Failure> {
-    let Some(text) = read(path)? else { return Ok(None) };
-    if text.len() < MIN_JWT_SECRET_BYTES {
-        let error = format!("{} holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes", path.display());
-        return Err(Failure::new(Exit::Damaged, error).hint("restore this file from a backup"));
-    }
-    Ok(Some(TokenSecret::new(text.as_bytes().to_vec())))
-}
-
-/// The secret that tokens are signed with; made if there is none yet.
-///
-/// # Errors
-/// The file cannot be read or written.
-pub(crate) fn find_or_make_token_secret(config: &Config) -> Result<TokenSecret, Failure> {
-    if let Some(secret) = find_token_secret(config)? {
-        return Ok(secret);
-    }
-    let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(random_key()?.as_ref()));
-    write(&token_secret_file(config), &text)?;
-    Ok(TokenSecret::new(text.as_bytes().to_vec()))
-}
+pub(crate) use self::token_secret::{find_token_secret, keep_token_secret};
+use crate::config::Config;
+use crate::exit::Failure;
 
 /// Where systemd puts a credential of the unit (systemd.exec(5), `LoadCredential=`).
 fn credential(name: &str) -> Option<PathBuf> {
@@ -104,10 +57,6 @@ pub(crate) fn note_default_org(config: &Config, org: OrgId) -> Result<(), Failur
     write(&path, &text)
 }
 
-fn token_secret_file(config: &Config) -> PathBuf {
-    config.data_dir.join("jwt-secret")
-}
-
 fn default_org_file(config: &Config) -> PathBuf {
     config.data_dir.join("default-org")
 }
@@ -125,42 +74,12 @@ pub(crate) fn random_key() -> Result<Key, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use postrider_api::token::{Subject, create, verify};
     use postrider_model::id::RawId;
-    use postrider_model::time::UnixMs;
 
     use super::*;
 
     fn config(dir: &Path) -> Config {
         Config { data_dir: dir.to_owned(), ..Config::default() }
-    }
-
-    #[test]
-    fn a_token_secret_is_made_once_and_only_its_owner_reads_it() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let config = config(dir.path());
-        assert!(find_token_secret(&config).expect("nothing is wrong").is_none());
-        let made = find_or_make_token_secret(&config).expect("it can be written");
-        let again = find_or_make_token_secret(&config).expect("it can be read");
-        let (org, now) = (OrgId(RawId::from_bytes([7; 20])), UnixMs(1_000_000));
-        let token = create(&made, org, std::time::Duration::from_secs(60), now);
-        assert_eq!(verify(&again, &token, now), Ok(Subject::Org(org)));
-        let mode = std::fs::metadata(dir.path().join("jwt-secret")).expect("it is there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_token_secret_that_can_be_guessed_is_refused() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let config = config(dir.path());
-        for text in ["", "\n", "short", &"x".repeat(31)] {
-            write(&token_secret_file(&config), text).expect("it can be written");
-            assert_eq!(find_or_make_token_secret(&config).expect_err(text).exit, Exit::Damaged);
-        }
-        write(&token_secret_file(&config), &"x".repeat(32)).expect("it can be written");
-        assert!(find_token_secret(&config).expect("it is long enough").is_some());
     }
 
     #[test]

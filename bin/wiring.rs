@@ -90,7 +90,8 @@ impl Server {
     pub(crate) async fn start(config: &Config, paused: bool, recorder: PrometheusHandle) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let lock = store::lock(&config.data_dir)?;
-        let token_secret = secrets::find_or_make_token_secret(config)?;
+        // One that cannot be used is told of before anything is changed.
+        secrets::find_token_secret(config)?;
         let renewal = match Files::of(config) {
             Some(files) => Some(Renewal::begin(files, Arc::clone(&clock)).await?),
             None => None,
@@ -102,7 +103,8 @@ impl Server {
             let clock = Arc::clone(&clock);
             move |config| store::open(config, clock)
         });
-        let opened = opened.await?;
+        let (opened, store_key) = opened.await?;
+        let token_secret = secrets::keep_token_secret(config, &store_key)?;
         let outbox = opened.outbox.clone();
         let threads = Threads::start(opened)?;
         let org = default_org(config, &outbox).await?;

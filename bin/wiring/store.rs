@@ -29,17 +29,18 @@ pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
     })
 }
 
-/// Reads the store back. Takes as long as the journal after the last checkpoint is.
-pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Opened, Failure> {
+/// Reads the store back; gives the key that has opened it, too. Takes as long as the journal after the last checkpoint is.
+pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(Opened, StoreKey), Failure> {
     let is_new = !config.data_dir.join("journal").exists();
-    let StoreKey { key, origin } = secrets::find_or_make_store_key(config, is_new)?;
-    let options = options::outbox(config, MasterKey::new(*key));
+    let store_key = secrets::find_or_make_store_key(config, is_new)?;
+    let StoreKey { key, origin } = &store_key;
+    let options = options::outbox(config, MasterKey::new(**key));
     let index = Index::open(&IndexOptions::new(config.data_dir.join("index")))?;
     let opened = postrider_outbox::open(options, Arc::new(RealDisk), clock, index);
-    let opened = opened.map_err(|error| not_opened(error, &config.data_dir, &origin))?;
+    let opened = opened.map_err(|error| not_opened(error, &config.data_dir, origin))?;
     let report = &opened.report;
     tracing::info!(records = report.records, torn_bytes = report.torn_bytes, clean = report.clean, "store opened");
-    Ok(opened)
+    Ok((opened, store_key))
 }
 
 /// What a start would find. Nothing is locked and nothing changed.

@@ -48,7 +48,7 @@ impl KnownTokens {
 
     /// Whom a token with a good signature speaks for, also if it has expired.
     pub(crate) fn subject(&self, token: &str) -> Option<Subject> {
-        Verified::read(&self.secret, token).ok()?.subject()
+        Verified::read(&self.secret, token).ok()?.subject
     }
 
     /// Checks a token, known by this hash, and says whom it speaks for, as [`token::verify`] does.

@@ -152,7 +152,8 @@ pub fn verify(secret: &TokenSecret, token: &str, now: UnixMs) -> Result<Subject,
 /// What a token with a good signature says.
 #[derive(Clone, Copy)]
 pub(crate) struct Verified {
-    subject: Option<Subject>,
+    /// Whom it speaks for, whatever the time.
+    pub(crate) subject: Option<Subject>,
     exp: Option<f64>,
     nbf: Option<f64>,
 }
@@ -173,11 +174,6 @@ impl Verified {
         secret.mac(signed).verify_slice(&signature).map_err(|_| TokenError::Signature)?;
         let claims: Claims = decode(claims)?;
         Ok(Self { subject: subject(&claims), exp: claims.exp, nbf: claims.nbf })
-    }
-
-    /// Whom the token speaks for, whatever the time.
-    pub(crate) const fn subject(&self) -> Option<Subject> {
-        self.subject
     }
 
     /// Whom the token speaks for at this time.

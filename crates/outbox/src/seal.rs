@@ -36,6 +36,18 @@ impl MasterKey {
         Self(Zeroizing::new(bytes))
     }
 
+    /// Seals a small text that lies beside the store, as what is in the store is sealed.
+    #[must_use]
+    pub fn seal(&self, bytes: &[u8]) -> Vec<u8> {
+        Sealer::new(self).seal_bytes(bytes)
+    }
+
+    /// Opens what [`MasterKey::seal`] made; `None` if it was made with another key, or has changed.
+    #[must_use]
+    pub fn open(&self, envelope: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        Sealer::new(self).open_bytes(envelope).ok().map(Zeroizing::new)
+    }
+
     /// A key for one purpose.
     pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");

@@ -139,6 +139,30 @@ async fn the_secret_of_tokens_comes_from_a_file_or_a_credential() {
 }
 
 #[tokio::test]
+async fn a_secret_of_tokens_in_the_clear_is_sealed_at_the_first_start_and_tokens_stay_valid() {
+    let plain = "a-secret-that-an-earlier-build-has-left-in-the-clear";
+    let server = Server::start().await;
+    let path = server.setup.data_dir().join("jwt-secret");
+    let sealed = || std::fs::read_to_string(&path).expect("it is there");
+    assert!(sealed().starts_with("sealed:"), "a new one is sealed from the beginning");
+    let setup = server.stop().await;
+    write(&path, plain, 0o600);
+    let token = crate::support::run(setup.data_dir(), &["token", "create"]).json()["token"].clone();
+    // Killed at once, it is one or the other, and opens.
+    drop(setup.spawn());
+    let server = setup.start().await;
+    assert!(sealed().starts_with("sealed:") && !sealed().contains(plain));
+    let valid = async |server: &Server, token: &Value| {
+        server.api_over_tcp(token.as_str()).call("GET", "/app", &Value::Null).await.status == 200
+    };
+    assert!(valid(&server, &token).await);
+    let made_now = server.run(&["token", "create"]).json()["token"].clone();
+    let server = server.kill().await.start().await;
+    assert!(valid(&server, &token).await && valid(&server, &made_now).await);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn everything_that_a_server_makes_is_its_owners_alone() {
     let server = Server::start().await;
     server.api().app("shop").await;
