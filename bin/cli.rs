@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Ask(Ask),
     #[command(subcommand)]
     Token(commands::token::Token),
+    #[command(subcommand)]
+    Key(commands::key::Key),
     Doctor(commands::doctor::Doctor),
     CheckConfig(commands::check_config::CheckConfig),
     #[command(subcommand)]

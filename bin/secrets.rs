@@ -14,9 +14,11 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::file::FORBIDDEN_MODE;
 use self::file::write;
-pub(crate) use self::key::{KEY_BYTES, Key, parse_key};
-pub(crate) use self::store_key::{StoreKey, find_or_make_store_key, find_store_key};
-pub(crate) use self::token_secret::{find_token_secret, keep_token_secret};
+pub(crate) use self::key::{KEY_BYTES, Key, Keys, Ring, RingKey, parse_keys};
+pub(crate) use self::store_key::{StoreKey, find_or_make_store_key, find_store_key, write_ring};
+pub(crate) use self::token_secret::{
+    find_token_secret, keep_token_secret, number_of_token_secret, seal_token_secret_anew,
+};
 use crate::config::Config;
 use crate::exit::Failure;
 

@@ -43,7 +43,7 @@ use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::time::Clock;
-use postrider_outbox::{DirLock, Examined, LockError, OpenError, Outbox, Salvaged};
+use postrider_outbox::{DirLock, Examined, KeyUse, LockError, OpenError, Outbox, Salvaged};
 use postrider_scheduler::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -60,7 +60,7 @@ pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{DISK_FULL_HINT, Failure};
-use crate::secrets;
+use crate::secrets::{self, StoreKey};
 
 /// What the store gets to record what waits and to write a checkpoint.
 const STORE_STOP: Duration = Duration::from_secs(60);
@@ -230,6 +230,42 @@ pub(crate) fn examine(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, Failure> {
     store::examine(config, Arc::new(SystemClock::new()), live, progress)
+}
+
+/// The store's keys, which must be there with the store.
+///
+/// # Errors
+/// There is no store, or its keys cannot be read.
+pub(crate) fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
+    store::existing_key(config)
+}
+
+/// Which keys something on disk needs; changes nothing. `progress` is told how many of how many segments were read.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn key_use(
+    config: &Config,
+    store_key: &StoreKey,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<KeyUse, Failure> {
+    store::key_use(config, store_key, progress)
+}
+
+/// Keeps servers away from a data directory until it is dropped.
+///
+/// # Errors
+/// A server works on it, or the file system fails.
+pub(crate) fn lock(config: &Config) -> Result<DirLock, Failure> {
+    store::lock(&config.data_dir)
+}
+
+/// Seals all that is live with the key that seals now. The caller has locked the directory.
+///
+/// # Errors
+/// What a start would refuse, or the file system fails.
+pub(crate) fn seal_anew(config: &Config, store_key: &StoreKey) -> Result<(), Failure> {
+    store::seal_anew(config, store_key, &SystemClock::new())
 }
 
 /// Keeps servers away from a data directory without changing anything in it; `None` if

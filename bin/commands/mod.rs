@@ -16,6 +16,7 @@ pub(crate) mod endpoint_stats;
 pub(crate) mod event_type;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod key;
 pub(crate) mod listen;
 pub(crate) mod message;
 pub(crate) mod pause;
@@ -94,6 +95,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
             runtime.block_on(ask(command, &context))
         }
         Command::Token(command) => command.run(&context),
+        Command::Key(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
         Command::CheckConfig(command) => command.run(&context),
         Command::Docs(command) => command.run(&context),

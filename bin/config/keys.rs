@@ -106,7 +106,7 @@ settings! {
         /// A file with the key, such as `/etc/postrider/store.key`. Users outside of its group cannot read it, or it is
         /// refused.
         key_file: Option<PathBuf> = None;
-        /// The key itself; best given by the environment.
+        /// The key itself, or the text of a key file after `key rotate`; best given by the environment.
         key: Option<StoreKey> = None;
     }
 

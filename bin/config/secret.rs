@@ -6,7 +6,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::value::{Raw, Value, quoted};
-use crate::secrets::{KEY_BYTES, Key, parse_key};
+use crate::secrets::{KEY_BYTES, Keys, parse_keys};
 
 /// Shortest `auth.jwt_secret`, in bytes: the output of HMAC-SHA256 (RFC 7518, section 3.2).
 pub(crate) const MIN_JWT_SECRET_BYTES: usize = 32;
@@ -47,13 +47,13 @@ impl Value for JwtSecret {
     }
 }
 
-/// The store's key.
+/// The store's keys.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct StoreKey(Key);
+pub(crate) struct StoreKey(Keys);
 
 impl StoreKey {
-    /// The key, to open the store with.
-    pub(crate) fn expose(&self) -> &Key {
+    /// The keys, to open the store with.
+    pub(crate) fn expose(&self) -> &Keys {
         &self.0
     }
 }
@@ -70,7 +70,7 @@ impl Value for StoreKey {
 
     fn read(raw: Raw<'_>) -> Result<Self, String> {
         let text = raw.text::<Self>()?;
-        parse_key(text).map(Self).ok_or_else(|| format!("is no key of {KEY_BYTES} bytes in base64"))
+        parse_keys(text).map(Self).ok_or_else(|| format!("is no key of {KEY_BYTES} bytes in base64"))
     }
 
     fn show(&self) -> Option<String> {

@@ -77,20 +77,54 @@ pub(crate) fn keep_token_secret(config: &Config, store_key: &StoreKey) -> Result
     Ok(TokenSecret::new(text.as_bytes().to_vec()))
 }
 
+/// The number of the key with which the secret of tokens in the data directory is sealed, if it is.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn number_of_token_secret(config: &Config) -> Result<Option<u32>, Failure> {
+    let text = file::read(&own_file(config))?;
+    let envelope = text.as_ref().and_then(|text| URL_SAFE_NO_PAD.decode(text.strip_prefix(SEALED)?).ok());
+    Ok(envelope.and_then(|envelope| MasterKey::number_of(&envelope)))
+}
+
+/// Seals the secret of tokens in the data directory with the key that seals now.
+///
+/// # Errors
+/// The file cannot be read or written, or the keys do not open it.
+pub(crate) fn seal_token_secret_anew(config: &Config, store_key: &StoreKey) -> Result<(), Failure> {
+    let path = own_file(config);
+    let text = file::read(&path)?;
+    let Some(sealed) = text.as_ref().and_then(|text| text.strip_prefix(SEALED)) else { return Ok(()) };
+    let secret = open_with(store_key, &path, sealed)?;
+    seal(&path, &secret, store_key)
+}
+
 fn own_file(config: &Config) -> PathBuf {
     config.data_dir.join("jwt-secret")
 }
 
-fn seal(path: &Path, secret: &[u8], StoreKey { key, .. }: &StoreKey) -> Result<(), Failure> {
-    let envelope = MasterKey::new(**key).seal(secret);
+fn seal(path: &Path, secret: &[u8], store_key: &StoreKey) -> Result<(), Failure> {
+    let envelope = store_key.master().seal(secret);
     file::write(path, &format!("{SEALED}{}", URL_SAFE_NO_PAD.encode(envelope)))
 }
 
 fn open(config: &Config, path: &Path, sealed: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let StoreKey { key, origin } = find_or_make_store_key(config, false)?;
+    let store_key = find_or_make_store_key(config, false)?;
+    open_with(&store_key, path, sealed)
+}
+
+fn open_with(store_key: &StoreKey, path: &Path, sealed: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let envelope = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| damaged(path))?;
-    MasterKey::new(*key).open(&envelope).ok_or_else(|| {
-        let path = path.display();
+    let master = store_key.master();
+    let is_there = |number: &u32| master.sealing().iter().any(|key| key.number == *number);
+    if let Some(number) = MasterKey::number_of(&envelope).filter(|number| !is_there(number)) {
+        let error = format!("{} was sealed with key {number}, which {} lacks", path.display(), store_key.origin);
+        return Err(or_delete(Failure::new(Exit::Damaged, error).hint(
+            "give the whole text that `key rotate` has written, or restore both from the same backup; nothing was changed",
+        )));
+    }
+    master.open(&envelope).ok_or_else(|| {
+        let (path, origin) = (path.display(), &store_key.origin);
         let error = format!("the key from {origin} and {path} do not belong together, or {path} is damaged");
         or_delete(Failure::new(Exit::Damaged, error).hint(
             "give the key that this store was made with, or restore both from the same backup; nothing was changed",

@@ -11,7 +11,7 @@ use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
 use postrider_outbox::journal;
 use postrider_outbox::{
-    CheckpointError, CommitError, DirLock, Examined, LockError, MasterKey, OpenError, Opened, Outbox,
+    CheckpointError, CommitError, DirLock, Examined, KeyUse, LockError, OpenError, Opened, Outbox,
 };
 use tokio::sync::oneshot;
 
@@ -33,11 +33,10 @@ pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
 pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(Opened, StoreKey), Failure> {
     let is_new = !config.data_dir.join("journal").exists();
     let store_key = secrets::find_or_make_store_key(config, is_new)?;
-    let StoreKey { key, origin } = &store_key;
-    let options = options::outbox(config, MasterKey::new(**key));
+    let options = options::outbox(config, store_key.master());
     let index = Index::open(&IndexOptions::new(config.data_dir.join("index")))?;
     let opened = postrider_outbox::open(options, Arc::new(RealDisk), clock, index);
-    let opened = opened.map_err(|error| not_opened(error, &config.data_dir, origin))?;
+    let opened = opened.map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))?;
     let report = &opened.report;
     tracing::info!(records = report.records, torn_bytes = report.torn_bytes, clean = report.clean, "store opened");
     Ok((opened, store_key))
@@ -50,8 +49,8 @@ pub(super) fn examine(
     live: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Examined, Failure> {
-    let StoreKey { key, origin } = existing_key(config)?;
-    let options = options::outbox(config, MasterKey::new(*key));
+    let store_key = existing_key(config)?;
+    let options = options::outbox(config, store_key.master());
     let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
     let mut tries = 0;
     let mut make_index = || {
@@ -65,7 +64,25 @@ pub(super) fn examine(
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     postrider_outbox::examine(&options, &disk, clock, &mut make_index, live, progress)
-        .map_err(|error| not_opened(error, &config.data_dir, &origin))
+        .map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))
+}
+
+/// Which keys something on disk needs. Nothing is locked and nothing changed.
+pub(super) fn key_use(
+    config: &Config,
+    store_key: &StoreKey,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<KeyUse, Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    postrider_outbox::key_use(&options::outbox(config, store_key.master()), &disk, progress)
+        .map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))
+}
+
+/// Seals all with the key that seals now. The caller has locked the store.
+pub(super) fn seal_anew(config: &Config, store_key: &StoreKey, clock: &dyn Clock) -> Result<(), Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    postrider_outbox::seal_anew(&options::outbox(config, store_key.master()), &disk, clock)
+        .map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))
 }
 
 /// The key of a store that must be there.
@@ -93,6 +110,14 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
             format!(
                 "the key from {key_origin} and the store in {} do not belong together: give the key that this store was \
                  made with, or restore both from the same backup; nothing was changed",
+                data_dir.display()
+            ),
+        ),
+        OpenError::NoKey { .. } | OpenError::Checkpoint(CheckpointError::NoKey { .. }) => (
+            Exit::Damaged,
+            format!(
+                "{key_origin} lacks a key that the store in {} needs: give the whole text that `key rotate` has \
+                 written; nothing was changed",
                 data_dir.display()
             ),
         ),

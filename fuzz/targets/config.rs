@@ -10,6 +10,7 @@ extern crate self as postrider_dispatcher;
 mod config;
 #[path = "../../bin/config/fuzzing.rs"]
 mod fuzzing;
+#[expect(dead_code, reason = "the law needs a part of it")]
 #[path = "../../bin/secrets/key.rs"]
 mod secrets;
 #[path = "../../crates/dispatcher/src/signature_headers.rs"]

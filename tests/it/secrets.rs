@@ -4,3 +4,4 @@ mod key;
 mod moved;
 mod planted;
 mod redaction;
+mod rotation;

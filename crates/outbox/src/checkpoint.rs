@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::{self, Disk};
 use crate::options::Options;
 use crate::record::{DecodeError, beginning_from_bincode, from_checked_bincode, to_bincode};
-use crate::seal::Sealer;
+use crate::seal::{Sealer, UnsealError};
 use crate::state::{AuditLog, Expunging, LaneState, State, TaskState};
 
 const MAGIC: &[u8; 8] = b"PRCHKPT3";
@@ -58,6 +58,14 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
+    /// It was sealed with a key of the store that was not given.
+    #[error("checkpoint {path} was sealed with key {number}, which was not given")]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// The key's number.
+        number: u32,
+    },
     /// Its bytes are not what was written.
     #[error("checkpoint {path} is damaged: {detail}")]
     Damaged {
@@ -76,6 +84,8 @@ pub(crate) struct Restored {
     pub(crate) position: Position,
     /// The checkpoint's size.
     pub(crate) bytes: u64,
+    /// The number of the key with which its configuration is sealed, if it is.
+    pub(crate) sealed_by: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -101,10 +111,11 @@ struct Body {
 
 /// The bytes of a checkpoint of all that the journal holds before `position`.
 pub(crate) fn encode(state: &State, config: &Config, sealer: &Sealer, position: Position) -> Vec<u8> {
+    let changes: Vec<_> = config.to_changes().iter().map(|change| sealer.renewed(change)).collect();
     let body = BodyRef {
         position,
         last_record: state.last_record,
-        config: sealer.seal_config(&config.to_changes()),
+        config: sealer.seal_config(&changes),
         lanes: state.lanes.iter().collect(),
         tasks: state.tasks.iter().collect(),
         expunging: &state.expunging,
@@ -138,6 +149,7 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
     };
     decode(&bytes, options).map(Some).map_err(|unfit| match unfit {
         Unfit::OtherKey => CheckpointError::OtherKey { path },
+        Unfit::NoKey(number) => CheckpointError::NoKey { path, number },
         Unfit::Newer => CheckpointError::Newer { path },
         Unfit::Damaged(detail) => CheckpointError::Damaged { path, detail },
     })
@@ -161,6 +173,7 @@ pub(crate) fn config_of_damaged(disk: &dyn Disk, options: &Options) -> Option<Ve
 /// Why bytes are no checkpoint of this store.
 pub(crate) enum Unfit {
     OtherKey,
+    NoKey(u32),
     Newer,
     Damaged(String),
 }
@@ -196,6 +209,7 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
         // Its checksum is right: what does not open was sealed with another key.
         Sealer::new(&options.master_key).open_config::<Vec<ConfigChange>>(&body.config).map_err(
             |error| match error {
+                DecodeError::Sealed(UnsealError::NoKey { number }) => Unfit::NoKey(number),
                 DecodeError::Sealed(_) => Unfit::OtherKey,
                 error => Unfit::Damaged(error.to_string()),
             },
@@ -214,7 +228,8 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
     state.expunging = body.expunging;
     state.audit = audit;
     state.recount();
-    Ok(Restored { state, config, position: body.position, bytes: size })
+    let sealed_by = Sealer::number_of(&body.config).filter(|_| magic != PLAIN_MAGIC);
+    Ok(Restored { state, config, position: body.position, bytes: size, sealed_by })
 }
 
 #[cfg(test)]

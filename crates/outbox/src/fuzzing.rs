@@ -6,12 +6,13 @@
 
 use bytes::Bytes;
 
+use crate::MasterKey;
 use crate::checkpoint;
 pub use crate::index::fuzzing::{block, summary};
 pub use crate::journal::fuzzing::journal;
 use crate::options::Options;
 use crate::record::{DecodeError, Encoder, Record, decode, erase};
-use crate::seal::{MasterKey, Sealer};
+use crate::seal::Sealer;
 
 /// A record.
 ///

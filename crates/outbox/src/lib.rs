@@ -23,9 +23,11 @@ mod feed;
 pub mod fuzzing;
 mod ids;
 mod keeper;
+mod key_use;
 mod keys;
 mod lock;
 mod lookup;
+mod master_key;
 mod matching;
 mod meters;
 mod open;
@@ -48,7 +50,9 @@ pub use checkpoint::CheckpointError;
 pub use committer::{CommitError, CommitterThread};
 pub use examine::{Examined, examine};
 pub use keeper::Keeper;
+pub use key_use::{KeyUse, key_use, seal_anew};
 pub use lock::{DirLock, LockError};
+pub use master_key::{IDENTITY_BYTES, MasterKey, SealingKey};
 pub use meters::describe_metrics;
 pub use open::{OpenError, Opened, Report, open};
 pub use options::Options;
@@ -56,4 +60,3 @@ pub use outbox::{Outbox, Stats};
 pub use salvage::{
     Checkpoint, LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, Unread, WhatIsKnown, salvage,
 };
-pub use seal::MasterKey;

@@ -28,7 +28,7 @@ use crate::ports::MESSAGE_ROOM_BYTES;
 use crate::read_ahead::Turns;
 use crate::record::{DecodeError, decode};
 use crate::rows;
-use crate::seal::Sealer;
+use crate::seal::{Sealer, UnsealError};
 use crate::shared::Shared;
 use crate::state::State;
 
@@ -86,6 +86,14 @@ pub enum OpenError {
         /// What it is.
         detail: String,
     },
+    /// A sealing key that the store needs was not given.
+    #[error("{what} was sealed with key {number}, which was not given")]
+    NoKey {
+        /// What cannot be opened.
+        what: String,
+        /// The key's number.
+        number: u32,
+    },
     /// Something that is damaged is needed: live deliveries or configuration.
     #[error("{what}, and {why}")]
     Damaged {
@@ -128,7 +136,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
     forget_clean_stop(&*disk, &options.dir)?;
     let Recovered { state, config, journal, reader, checkpoint, mut report, .. } = recovered;
     let shared = Arc::new(Shared {
-        mask: SequenceMask::new(&options.master_key.derive("mask sequences in ids")),
+        mask: SequenceMask::new(&options.master_key.mask()),
         sealer: Sealer::new(&options.master_key),
         bodies: Bodies::new(options.fresh_body_bytes),
         turns: Turns::default(),
@@ -226,11 +234,12 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> Result<Recovered, OpenError> {
     let dir = options.dir.as_path();
     let restored = checkpoint::read(&**disk, options)?;
-    let Restored { mut state, mut config, position, bytes } = restored.unwrap_or_else(|| Restored {
+    let Restored { mut state, mut config, position, bytes, .. } = restored.unwrap_or_else(|| Restored {
         state: State::new(options),
         config: Config::default(),
         position: Position::ZERO,
         bytes: 0,
+        sealed_by: None,
     });
     let checkpoint = LastCheckpoint { position, bytes };
     let clean = disk.open(&dir.join(CLEAN_MARKER)).is_ok();
@@ -243,6 +252,7 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
     let mut report = Report { clean, ..Report::default() };
     let mut lost = Vec::new();
     let mut newer: Option<(Position, DecodeError)> = None;
+    let mut no_key: Option<(Position, u32)> = None;
     // The scheduler is told everything at once, when all is read.
     let mut unheard = Vec::new();
     let sealer = Sealer::new(&options.master_key);
@@ -256,11 +266,17 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
             state.apply(&mut config, record.position, &decoded, &mut unheard);
             unheard.clear();
         }
+        Err(DecodeError::Sealed(UnsealError::NoKey { number })) => {
+            no_key = no_key.take().or(Some((record.position, number)));
+        }
         Err(error @ DecodeError::Unknown { .. }) => newer = newer.take().or(Some((record.position, error))),
         Err(error) => lost.push(format!("journal record at {}: {error}", record.position)),
     })?;
     if let Some((position, source)) = newer {
         return Err(OpenError::Newer { position, detail: source.to_string() });
+    }
+    if let Some((position, number)) = no_key {
+        return Err(OpenError::NoKey { what: format!("journal record at {position}"), number });
     }
     // What damage before the checkpoint said is in the checkpoint. Who needs the bytes themselves shows later.
     let after = opened.report.damage.iter().filter(|damage| Position::new(damage.segment, damage.to) > position);
@@ -305,8 +321,7 @@ fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
 
 /// A store's journal and its key belong together.
 pub(crate) fn store_id(options: &Options) -> u64 {
-    let bytes = options.master_key.derive("store id");
-    bytes.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    options.master_key.store_id()
 }
 
 /// What lies behind a lane's window is known by the journal alone: damage there

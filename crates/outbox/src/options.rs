@@ -6,7 +6,7 @@ use std::time::Duration;
 use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
 
-use crate::seal::MasterKey;
+use crate::master_key::MasterKey;
 
 /// The outbox's settings. Every limit names its unit.
 #[derive(Clone, Debug)]

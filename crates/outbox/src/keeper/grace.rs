@@ -47,7 +47,7 @@ impl Grace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal::MasterKey;
+    use crate::MasterKey;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 

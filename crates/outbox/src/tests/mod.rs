@@ -17,6 +17,7 @@ mod order;
 mod read_ahead;
 mod replay_missing;
 mod retention;
+mod rotation;
 mod salvage;
 mod stepper;
 mod support;

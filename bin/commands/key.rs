@@ -1,0 +1,205 @@
+//! `postrider key`: the keys with which the store is sealed.
+//!
+//! ```text
+//!   rotate:  new key in front, in the key file --> a checkpoint with all sealed anew --> the secret of tokens
+//!            (a crash after any step leaves a store that opens with the file as it is)
+//!   retire:  nothing on disk needs it any more --> out of the key file
+//! ```
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use postrider_model::time::Clock as _;
+use postrider_outbox::{KeyUse, SealingKey};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::output::{Table, field, time};
+use crate::progress::Progress;
+use crate::secrets::{self, Ring, RingKey, StoreKey};
+use crate::wiring;
+
+/// The keys with which the store is sealed
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Lists the keys, and which of them something on disk still needs; shows none of them
+    #[command(after_help = "Example:\n  postrider key list --data-dir ./postrider-data\n\n\
+                            `seals` seals what is written; `retired` opens what segments still hold; `removable` nothing needs.")]
+    List,
+    /// Puts a new key in front and seals all that is live with it; no server may run
+    #[command(after_help = "Examples:\n  postrider key rotate --data-dir ./postrider-data\n  \
+                            postrider key rotate --to ./new-keys\n\n\
+                            The key before stays in the file for as long as a segment needs it. Where the key comes from the \
+                            environment or from systemd, `--to` writes all keys into a new file, whose text goes there before the next start.")]
+    Rotate {
+        /// Write the keys into this new file, and leave where they came from as it is
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Takes the keys out of the key file that nothing on disk needs any more; no server may run
+    #[command(after_help = "Example:\n  postrider key retire --data-dir ./postrider-data")]
+    Retire {
+        /// Write the keys into this new file, and leave where they came from as it is
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+}
+
+impl Key {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A server works on the directory, there is no store in it, or its keys do not open it.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let config = context.load()?.config;
+        match self {
+            Self::List => {
+                let store_key = wiring::existing_key(&config)?;
+                let uses = Uses::of(context, &config, &store_key)?;
+                context.output.answer(&answer(&store_key.ring(), &uses).into(), list)
+            }
+            Self::Rotate { to } => rotate(context, &config, to),
+            Self::Retire { to } => retire(context, &config, to),
+        }
+    }
+}
+
+/// Which keys something on disk needs.
+struct Uses {
+    store: KeyUse,
+    token_secret: Option<u32>,
+}
+
+impl Uses {
+    fn of(context: &Context, config: &Config, store_key: &StoreKey) -> Result<Self, Failure> {
+        let mut progress = Progress::start(context.output, "segments");
+        let store = wiring::key_use(config, store_key, &mut |done, of| progress.set(done, of));
+        progress.end();
+        Ok(Self { store: store?, token_secret: secrets::number_of_token_secret(config)? })
+    }
+
+    fn is_free(&self, number: u32) -> bool {
+        self.store.is_free(number) && self.token_secret != Some(number)
+    }
+}
+
+fn rotate(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(), Failure> {
+    let present = wiring::existing_key(config)?;
+    let _lock = wiring::lock(config)?;
+    // What a start would refuse must not get another key.
+    let uses = Uses::of(context, config, &present)?;
+    let mut ring = present.ring();
+    let number = ring.keys.iter().map(|key| key.number).max().unwrap_or_default() + 1;
+    ring.keys.retain(|key| !uses.is_free(key.number));
+    let created_ms = SystemClock::new().now().as_u64();
+    ring.keys.insert(0, RingKey { number, created_ms, key: secrets::random_key()? });
+    let rotated = put(&present, ring, to.as_deref())?;
+    wiring::seal_anew(config, &rotated)?;
+    secrets::seal_token_secret_anew(config, &rotated)?;
+    let uses = Uses::of(context, config, &rotated)?;
+    context.output.answer(&answer(&rotated.ring(), &uses).into(), list)?;
+    if let Some(path) = to {
+        context.output.note(format!(
+            "the store opens with the text of {} from now on: put it where {} was, before the next start",
+            path.display(),
+            present.origin
+        ));
+    }
+    Ok(())
+}
+
+fn retire(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(), Failure> {
+    let present = wiring::existing_key(config)?;
+    let _lock = wiring::lock(config)?;
+    let uses = Uses::of(context, config, &present)?;
+    let mut ring = present.ring();
+    let before = ring.keys.len();
+    let mut is_first = true;
+    ring.keys.retain(|key| std::mem::take(&mut is_first) || !uses.is_free(key.number));
+    let kept = if ring.keys.len() < before { put(&present, ring, to.as_deref())? } else { present };
+    context.output.answer(&answer(&kept.ring(), &uses).into(), list)
+}
+
+/// Writes the keys down, where they came from or into a file of their own.
+fn put(present: &StoreKey, ring: Ring, to: Option<&std::path::Path>) -> Result<StoreKey, Failure> {
+    match to {
+        Some(path) => secrets::write_ring(path, &ring)?,
+        None => present.replace(&ring).map_err(|failure| {
+            failure.hint("`--to FILE` writes the keys into a file, whose text then goes where the key is kept")
+        })?,
+    }
+    let origin = to.map_or_else(|| present.origin.clone(), |path| path.display().to_string());
+    Ok(StoreKey { keys: secrets::Keys::Ring(ring), origin, file: None })
+}
+
+fn answer(ring: &Ring, uses: &Uses) -> Value {
+    let shown = ring.keys.iter().enumerate().map(|(place, key)| {
+        let state = match place {
+            0 => "seals",
+            _ if uses.is_free(key.number) => "removable",
+            _ => "retired",
+        };
+        json!({
+            "number": key.number,
+            "id": id(key),
+            "createdAt": text(key.created_ms),
+            "state": state,
+            "segments": uses.store.segments.get(&key.number).copied().unwrap_or_default(),
+            "checkpoint": uses.store.checkpoint.contains(&key.number),
+            "tokenSecret": uses.token_secret == Some(key.number),
+        })
+    });
+    json!({ "data": shown.collect::<Vec<_>>() })
+}
+
+fn id(key: &RingKey) -> String {
+    SealingKey { number: key.number, key: key.key.clone() }.id()
+}
+
+fn text(created_ms: u64) -> Option<String> {
+    let created_ms = i64::try_from(created_ms).ok().filter(|ms| *ms > 0)?;
+    Timestamp::from_millisecond(created_ms).ok().map(|at| format!("{at:.3}"))
+}
+
+fn list(answer: &Value) -> String {
+    let mut table = Table::new(["number", "id", "created", "state", "needed by"]);
+    for key in crate::output::data(answer) {
+        let segments = key.get("segments").and_then(Value::as_u64).unwrap_or_default();
+        let is = |name: &str| key.get(name).and_then(Value::as_bool).unwrap_or_default();
+        let needed = [
+            (segments > 0).then(|| format!("{segments} segments")),
+            is("checkpoint").then(|| "checkpoint".to_owned()),
+            is("tokenSecret").then(|| "secret of tokens".to_owned()),
+        ];
+        table.row([
+            field(key, "number"),
+            field(key, "id"),
+            time(key, "createdAt"),
+            field(key, "state"),
+            needed.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_what_still_needs_a_key() {
+        let answer = json!({ "data": [
+            { "number": 1, "id": "0f", "createdAt": "2026-01-02T03:04:05Z", "state": "seals", "segments": 0, "checkpoint": true, "tokenSecret": true },
+            { "number": 0, "id": "0e", "createdAt": null, "state": "retired", "segments": 2, "checkpoint": false, "tokenSecret": false },
+        ]});
+        let expected = "\
+            NUMBER  ID  CREATED               STATE    NEEDED BY\n\
+            1       0f  2026-01-02 03:04:05Z  seals    checkpoint, secret of tokens\n\
+            0       0e                        retired  2 segments\n";
+        assert_eq!(list(&answer), expected);
+    }
+}
