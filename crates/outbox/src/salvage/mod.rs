@@ -55,7 +55,7 @@ pub fn salvage(
     let unread = copy::copy(options, to, &**disk, old.is_whole, progress)?;
     let new = Options { dir: to.to_owned(), ..options.clone() };
     let recovered = recover(&new, disk, clock)?;
-    let mask = SequenceMask::new(&options.master_key.derive("mask sequences in ids"));
+    let mask = SequenceMask::new(&options.master_key.mask());
     let mut survey = Survey::new(&recovered, mask, Sealer::new(&options.master_key));
     survey.read(&recovered.reader, progress)?;
     let Recovered { state, config, journal, reader, report, lost, checkpoint, .. } = recovered;
