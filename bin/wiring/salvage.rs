@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use postrider_model::time::Clock;
 use postrider_outbox::disk::{Disk, RealDisk};
-use postrider_outbox::{LockError, MasterKey, Salvaged};
+use postrider_outbox::{LockError, Salvaged};
 
 use super::{options, store};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::secrets::StoreKey;
 
 /// The list of what is missing, in the new directory.
 pub(crate) const LIST: &str = "salvage.ndjson";
@@ -32,7 +31,7 @@ pub(super) fn salvage(
     progress: &mut dyn FnMut(usize, usize),
     list: &dyn Fn(&Salvaged) -> String,
 ) -> Result<Salvaged, Failure> {
-    let StoreKey { key, origin } = store::existing_key(config)?;
+    let store_key = store::existing_key(config)?;
     // Held to the end, so that no server changes it meanwhile. Nothing is written for it.
     let _lock = postrider_outbox::DirLock::hold(&config.data_dir).map_err(|error| match error {
         LockError::InUse { .. } => {
@@ -42,10 +41,10 @@ pub(super) fn salvage(
     })?;
     check_target(&config.data_dir, to)?;
     let draft = Draft::make(to)?;
-    let options = options::outbox(config, MasterKey::new(*key));
+    let options = options::outbox(config, store_key.master());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let salvaged = postrider_outbox::salvage(&options, &draft.path, &disk, clock, progress)
-        .map_err(|error| store::not_opened(error, &config.data_dir, &origin))?;
+        .map_err(|error| store::not_opened(error, &config.data_dir, &store_key.origin))?;
     for name in BESIDE {
         copy_beside(&config.data_dir.join(name), &draft.path.join(name))?;
     }
