@@ -9,6 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
 use postrider_model::time::Clock;
+use tokio_rustls::TlsConnector;
 
 use crate::client::Client;
 use crate::connect::Connector;
@@ -19,6 +20,7 @@ use crate::metrics::Attempts;
 use crate::options::{Error, Options};
 use crate::pool::Pool;
 use crate::resolve::{Resolve, SystemResolver};
+use crate::socket::Dial;
 use crate::{request, tls};
 
 /// The longest `Retry-After` that is passed on, in bytes. The longest form that
@@ -55,21 +57,33 @@ impl Dispatcher {
     /// As [`Dispatcher::new`].
     pub fn with_resolver(options: Options, clock: Arc<dyn Clock>, resolver: Arc<dyn Resolve>) -> Result<Self, Error> {
         options.validate()?;
+        let tls = tls::connector(&options.extra_roots)?;
+        Ok(Self::over(options, clock, resolver, tls, Dial::default()))
+    }
+
+    /// One whose options are valid.
+    pub(crate) fn over(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        resolver: Arc<dyn Resolve>,
+        tls: Option<TlsConnector>,
+        dial: Dial,
+    ) -> Self {
         let connector = Connector::new(
             Guard::new(options.guard, options.allow_networks.clone()),
             resolver,
-            tls::connector(&options.extra_roots)?,
+            (dial, tls),
             Connections::new(options.pool_max_connections_per_host, options.pool_max_connections),
             options.connect_timeout,
             options.response_header_bytes.saturating_add(options.response_read_bytes),
         );
-        Ok(Self {
+        Self {
             client: Client::new(Pool::new(&options, connector.clone())),
             connector,
             options: Arc::new(options),
             clock,
             attempts: Arc::new(Attempts::new()),
-        })
+        }
     }
 
     /// Another one, for another thread: with connections of its own, under the same

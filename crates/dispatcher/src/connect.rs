@@ -23,6 +23,7 @@ use crate::guard::{Class, Guard, Verdict};
 use crate::metered::{Allowance, Metered};
 use crate::origin::Origin;
 use crate::resolve::{Resolve, ResolveError};
+use crate::socket::{Dial, Socket};
 use crate::stream::{Stream, Transport};
 
 /// Addresses of one name that are tried, so that a name with hundreds of them
@@ -44,6 +45,7 @@ pub(crate) struct Connector(Arc<Inner>);
 struct Inner {
     guard: Guard,
     resolver: Arc<dyn Resolve>,
+    dial: Dial,
     tls: Option<TlsConnector>,
     connections: Arc<Connections>,
     timeout: Duration,
@@ -107,12 +109,12 @@ impl Connector {
     pub(crate) fn new(
         guard: Guard,
         resolver: Arc<dyn Resolve>,
-        tls: Option<TlsConnector>,
+        (dial, tls): (Dial, Option<TlsConnector>),
         connections: Arc<Connections>,
         timeout: Duration,
         answer_bytes: usize,
     ) -> Self {
-        Self(Arc::new(Inner { guard, resolver, tls, connections, timeout, answer_bytes }))
+        Self(Arc::new(Inner { guard, resolver, dial, tls, connections, timeout, answer_bytes }))
     }
 
     /// When a connection that is begun now must be there. The limit stands here
@@ -192,7 +194,7 @@ impl Inner {
         port: u16,
         allowed: &[IpAddr],
         until: Instant,
-    ) -> Result<TcpStream, ConnectError> {
+    ) -> Result<Socket, ConnectError> {
         let mut error = ConnectError::NoAddress { host: host.to_owned() };
         let shares = (1..=allowed.len()).rev().filter_map(|left| u32::try_from(left).ok());
         for (&address, left) in allowed.iter().zip(shares) {
@@ -206,17 +208,24 @@ impl Inner {
         Err(error)
     }
 
-    async fn tcp(&self, host: &str, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    async fn tcp(&self, host: &str, address: SocketAddr) -> Result<Socket, ConnectError> {
         if let Verdict::Refused(class) = self.guard.check(address.ip()) {
             let _held = check_invariant!("W12", false, "a refused address came as far as the socket");
             return Err(ConnectError::Refused { host: host.to_owned(), address: address.ip(), class });
         }
-        let tcp = TcpStream::connect(address).await.map_err(|source| ConnectError::Tcp { address, source })?;
-        if let Err(error) = tune(&tcp) {
-            // The connection works without.
-            tracing::debug!(%address, %error, "failed to set socket options");
+        let failed = |source| ConnectError::Tcp { address, source };
+        match &self.dial {
+            Dial::System => {
+                let tcp = TcpStream::connect(address).await.map_err(failed)?;
+                if let Err(error) = tune(&tcp) {
+                    // The connection works without.
+                    tracing::debug!(%address, %error, "failed to set socket options");
+                }
+                Ok(Socket::Tcp(tcp))
+            }
+            #[cfg(feature = "simulation")]
+            Dial::Simulated(network) => network.open(address).await.map(Socket::Simulated).map_err(failed),
         }
-        Ok(tcp)
     }
 
     fn tls_or_error(&self, host: &str) -> Result<&TlsConnector, ConnectError> {
@@ -262,7 +271,7 @@ mod tests {
         };
         let guard = Guard::new(false, Vec::new());
         let timeout = Duration::from_millis(50);
-        let connector = Connector::new(guard, Arc::new(Unasked), None, connections, timeout, 1);
+        let connector = Connector::new(guard, Arc::new(Unasked), (Dial::default(), None), connections, timeout, 1);
         let (origin, until) = (origin(uri), connector.deadline());
         let slot = connector.slot(&origin, until).await?;
         connector.open(&origin, slot, until).await

@@ -45,6 +45,10 @@ pub mod resolve;
 mod service;
 mod sign;
 mod signature_headers;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
+mod socket;
 mod stream;
 mod tls;
 

@@ -13,7 +13,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::socket::Socket;
 
 /// What a handshake or the head of an answer may have beside what is counted by options, in bytes.
 const BASE_BYTES: usize = 256 * 1_024;
@@ -81,12 +82,12 @@ impl Allowance {
 
 /// The connection.
 pub(crate) struct Metered {
-    tcp: TcpStream,
+    tcp: Socket,
     allowance: Allowance,
 }
 
 impl Metered {
-    pub(crate) const fn new(tcp: TcpStream, allowance: Allowance) -> Self {
+    pub(crate) const fn new(tcp: Socket, allowance: Allowance) -> Self {
         Self { tcp, allowance }
     }
 
@@ -143,14 +144,14 @@ impl AsyncWrite for Metered {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     async fn connected(allowance: Allowance) -> (Metered, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let ours = TcpStream::connect(address).await.expect("it listens");
         let (theirs, _) = listener.accept().await.expect("it is connected");
-        (Metered::new(ours, allowance), theirs)
+        (Metered::new(Socket::Tcp(ours), allowance), theirs)
     }
 
     #[tokio::test]

@@ -68,7 +68,7 @@ impl IdRandom {
 /// Random bytes from the system, for keys.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     if repeatable::fill(&mut bytes) {
         return bytes;
     }
@@ -78,26 +78,26 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 
 /// Bytes that follow from a seed instead of the system's, for tests that compare
 /// what two runs leave.
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod repeatable {
     use std::cell::RefCell;
 
-    use postrider_proof::Dice;
+    use crate::disk::sim::Random;
 
     thread_local! {
-        static DICE: RefCell<Option<Dice>> = const { RefCell::new(None) };
+        static RANDOM: RefCell<Option<Random>> = const { RefCell::new(None) };
     }
 
     /// Lets all that follows on this thread follow from `seed`.
     pub(crate) fn from(seed: u64) {
-        DICE.set(Some(Dice::new(seed)));
+        RANDOM.set(Some(Random::from(seed)));
     }
 
     pub(super) fn fill(bytes: &mut [u8]) -> bool {
-        DICE.with_borrow_mut(|dice| {
-            let Some(dice) = dice else { return false };
+        RANDOM.with_borrow_mut(|random| {
+            let Some(random) = random else { return false };
             for chunk in bytes.chunks_mut(8) {
-                chunk.copy_from_slice(dice.number().to_le_bytes().get(..chunk.len()).unwrap_or_default());
+                chunk.copy_from_slice(random.number().to_le_bytes().get(..chunk.len()).unwrap_or_default());
             }
             true
         })

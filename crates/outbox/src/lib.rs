@@ -13,6 +13,7 @@ pub mod disk;
 pub mod index;
 pub mod journal;
 
+mod answers;
 mod bodies;
 mod checkpoint;
 mod committer;
@@ -37,11 +38,15 @@ mod outbox;
 mod outcomes;
 mod ports;
 mod read_ahead;
+mod reads;
 mod record;
 mod rows;
 mod salvage;
 mod seal;
 mod shared;
+#[cfg(any(test, feature = "simulation"))]
+#[doc(hidden)]
+pub mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;

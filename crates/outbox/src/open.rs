@@ -26,6 +26,7 @@ use crate::outbox::Outbox;
 use crate::outcomes::Outcomes;
 use crate::ports::MESSAGE_ROOM_BYTES;
 use crate::read_ahead::Turns;
+use crate::reads::Reads;
 use crate::record::{DecodeError, decode};
 use crate::rows;
 use crate::seal::{Sealer, UnsealError};
@@ -127,6 +128,17 @@ impl OpenError {
 /// # Errors
 /// What is needed is damaged, or the file system fails.
 pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index: Index) -> Result<Opened, OpenError> {
+    open_for(options, disk, clock, index, Reads::default())
+}
+
+/// The same, where async code reads as it is told.
+pub(crate) fn open_for(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    index: Index,
+    reads: Reads,
+) -> Result<Opened, OpenError> {
     let recovered = recover(&options, &disk, &*clock)?;
     // What lies after the checkpoint may be anything, configuration among it.
     if let Some(what) = recovered.lost.into_iter().next() {
@@ -158,6 +170,7 @@ pub fn open(options: Options, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, index:
         stopping: AtomicBool::new(false),
         state: Mutex::new(state),
         clock,
+        reads,
     });
     // Both read much, and neither writes a file.
     let (indexed, checked) = std::thread::scope(|scope| {

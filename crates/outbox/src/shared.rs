@@ -22,6 +22,7 @@ use crate::journal::JournalReader;
 use crate::options::Options;
 use crate::outcomes::Outcomes;
 use crate::read_ahead::Turns;
+use crate::reads::Reads;
 use crate::record::DeliveryRef;
 use crate::seal::Sealer;
 use crate::state::State;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) sealer: Sealer,
     pub(crate) mask: SequenceMask,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reads: Reads,
     pub(crate) options: Options,
     /// Goes up when segments were written anew without what was expunged: what
     /// was read while it did is read again.

@@ -131,7 +131,11 @@ impl Service {
                 continue;
             }
             timer.as_mut().reset(Instant::now() + turn.wake);
+            // Each turn looks at all but the events itself, so an order that is always
+            // the same starves nothing, and equal inputs give equal runs.
             tokio::select! {
+                biased;
+                () = &mut broken, if !turn.stopping => return Err(Error::DispatcherGone),
                 () = &mut changed => {
                     self.take_events();
                     changed = self.shared.store.changed();
@@ -139,7 +143,6 @@ impl Service {
                 Some(outcome) = self.outcomes.recv() => self.ended.push(outcome),
                 () = self.shared.wake.notified() => {}
                 () = &mut timer => {}
-                () = &mut broken, if !turn.stopping => return Err(Error::DispatcherGone),
             }
         }
     }

@@ -136,7 +136,14 @@ async fn connect(
     let allowed = allowed.iter().map(|network| network.parse().expect("a network")).collect();
     let guard = Guard::new(true, allowed);
     let resolver: Arc<dyn Resolve> = Arc::clone(resolver) as _;
-    let connector = Connector::new(guard, resolver, None, Connections::new(10, 10), timeout, 1_000);
+    let connector = Connector::new(
+        guard,
+        resolver,
+        (crate::socket::Dial::default(), None),
+        Connections::new(10, 10),
+        timeout,
+        1_000,
+    );
     let uri = format!("http://rebinding.example:{port}/").parse().expect("a valid URI");
     let origin = Origin::of(&uri).expect("it has a host");
     let until = connector.deadline();

@@ -27,7 +27,7 @@ mod stage;
 mod thread;
 
 pub(crate) use stage::KEY_WINDOW;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use thread::leave_clean_stop;
 pub use thread::{CommitError, CommitterThread};
 
@@ -187,10 +187,16 @@ impl Committer {
     }
 
     /// One round of work without waiting.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step(&mut self) -> Result<(), AppendError> {
         self.provision()?;
         self.step_once().map(drop)
+    }
+
+    /// A frame of outcomes is written and not synced.
+    #[cfg(feature = "simulation")]
+    pub(crate) const fn is_unsynced(&self) -> bool {
+        self.unsynced_since.is_some()
     }
 
     /// Nothing waits that was taken from the channels.
@@ -318,7 +324,7 @@ impl Committer {
         Ok(true)
     }
 
-    fn sync(&mut self) -> Result<(), AppendError> {
+    pub(crate) fn sync(&mut self) -> Result<(), AppendError> {
         if self.unsynced_since.is_some() { self.sync_now() } else { Ok(()) }
     }
 

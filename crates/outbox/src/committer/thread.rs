@@ -29,7 +29,7 @@ impl CommitterThread {
     }
 
     /// The committer itself, for a test that lets it work step by step.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn into_committer(self) -> Committer {
         self.committer
     }

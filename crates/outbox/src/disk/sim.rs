@@ -26,6 +26,8 @@ use parking_lot::Mutex;
 
 use super::{Disk, DiskFile, Space};
 use file::SimFile;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use state::Random;
 use state::{Node, State};
 
 /// What survives a crash of the changes that were not synced.
@@ -120,6 +122,13 @@ impl SimDisk {
     pub fn failure_is_due(&self) -> bool {
         let state = self.state.lock();
         state.fail_write.is_some() || state.fail_sync.is_some()
+    }
+
+    /// Whether the process is dead, or a failure that was asked for has come.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let state = self.state.lock();
+        state.failed || state.check_alive().is_err()
     }
 
     /// Changes one byte of a file, on the disk itself, by exclusive or.

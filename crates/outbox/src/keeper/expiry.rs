@@ -79,7 +79,7 @@ impl Keeper {
             let request = DeliveriesRequest { what, deliveries, reply: reply.into() };
             let sent = self.urgent.send(Urgent::Deliveries(request)).is_ok();
             // Nothing changed: something else holds them; a later round looks again.
-            if !sent || !matches!(answer.blocking_recv(), Ok(Ok(changed)) if changed > 0) {
+            if !sent || !matches!(self.answers.wait(answer), Some(Ok(changed)) if changed > 0) {
                 return;
             }
         }

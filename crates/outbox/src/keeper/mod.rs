@@ -28,6 +28,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use postrider_model::position::Position;
 use tokio::sync::oneshot;
 
+use crate::answers::Answers;
 use crate::committer::request::{Errand, Urgent};
 use crate::disk::Disk;
 use crate::open::LastCheckpoint;
@@ -71,6 +72,7 @@ pub struct Keeper {
     disk: Arc<dyn Disk>,
     urgent: Sender<Urgent>,
     errands: Sender<Errand>,
+    pub(crate) answers: Answers,
     woken: Receiver<()>,
     signal: KeeperSignal,
     indexing: index::Indexing,
@@ -104,6 +106,7 @@ impl Keeper {
             disk,
             urgent,
             errands,
+            answers: Answers::default(),
             woken,
             signal,
         }
@@ -137,10 +140,16 @@ impl Keeper {
         self.scrub_one();
     }
 
+    /// Fills the windows of lanes that run dry.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn fill_lanes(&self) {
+        lanes::fill(&self.shared);
+    }
+
     /// Asks the committer and waits. `None` if it has ended or dropped the request.
     fn ask<T>(&self, errand: impl FnOnce(oneshot::Sender<T>) -> Errand) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         self.errands.send(errand(reply)).ok()?;
-        answer.blocking_recv().ok()
+        self.answers.wait(answer)
     }
 }

@@ -90,7 +90,7 @@ impl Keeper {
         }
         for batch in found.chunks(CARRY_BATCH) {
             let answers: Vec<_> = batch.iter().filter_map(|position| self.carry(*position)).collect();
-            if answers.len() < batch.len() || answers.into_iter().any(|answer| answer.blocking_recv().is_err()) {
+            if answers.len() < batch.len() || answers.into_iter().any(|answer| self.answers.wait(answer).is_none()) {
                 return false;
             }
         }

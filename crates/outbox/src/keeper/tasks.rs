@@ -95,10 +95,10 @@ impl Keeper {
         if self.urgent.send(Urgent::Batch(TaskBatch { task, cursor, deliveries, reply })).is_err() {
             return Progress::Refused;
         }
-        match answer.blocking_recv() {
-            Ok(Batched::Recorded) => Progress::More,
-            Ok(Batched::NoRoom) => Progress::Waits,
-            Err(_) => Progress::Refused,
+        match self.answers.wait(answer) {
+            Some(Batched::Recorded) => Progress::More,
+            Some(Batched::NoRoom) => Progress::Waits,
+            None => Progress::Refused,
         }
     }
 

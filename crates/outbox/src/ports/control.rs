@@ -27,7 +27,7 @@ impl Control for Outbox {
             match outbox.change(DeliveryChange::Cancelled, vec![delivery]).await {
                 Err(ControlError::NotFound { kind }) => {
                     let shared = Arc::clone(&outbox.shared);
-                    let ended = blocking(move || shared.ended_states(&found)).await??;
+                    let ended = outbox.shared.reading(move || shared.ended_states(&found)).await??;
                     // It went to the endpoint, so it has ended if there is nothing to cancel.
                     let went_there = !delivery.added || ended.contains_key(&endpoint);
                     let ended = TransitionError::Illegal { state: "no longer pending", event: "cancelling" };
@@ -46,11 +46,13 @@ impl Control for Outbox {
             let mut cancelled = 0;
             loop {
                 let shared = Arc::clone(&outbox.shared);
-                let (rest, found) = blocking(move || {
-                    let found = pending.next(&shared);
-                    (pending, found)
-                })
-                .await?;
+                let (rest, found) = outbox
+                    .shared
+                    .reading(move || {
+                        let found = pending.next(&shared);
+                        (pending, found)
+                    })
+                    .await?;
                 let Some(found) = found else { return Ok(cancelled) };
                 pending = rest;
                 for batch in found.chunks(BATCH) {
@@ -65,7 +67,7 @@ impl Control for Outbox {
         Box::pin(async move {
             let delivery = outbox.find_sendable(app, message, endpoint).await?.delivery(endpoint);
             let shared = Arc::clone(&outbox.shared);
-            let attempts_made = blocking(move || shared.attempts_made(app, &delivery)).await??;
+            let attempts_made = outbox.shared.reading(move || shared.attempts_made(app, &delivery)).await??;
             outbox.change(DeliveryChange::Replayed { attempts_made }, vec![delivery]).await.map(drop)
         })
     }
@@ -76,7 +78,7 @@ impl Control for Outbox {
             let found = outbox.find_sendable(app, message, endpoint).await?;
             let delivery = found.delivery(endpoint);
             let shared = Arc::clone(&outbox.shared);
-            match blocking(move || shared.state_if_ended(&found, &delivery)).await?? {
+            match outbox.shared.reading(move || shared.state_if_ended(&found, &delivery)).await?? {
                 None => outbox.replay(app, message, endpoint).await,
                 ended => outbox.change(DeliveryChange::Resent { ended }, vec![delivery]).await.map(drop),
             }
@@ -114,7 +116,7 @@ impl Outbox {
     /// A message of an application that the endpoint belongs to, too.
     async fn find_message(&self, app: AppId, id: MessageId, endpoint: EndpointId) -> Result<Found, ControlError> {
         let shared = Arc::clone(&self.shared);
-        let found = blocking(move || shared.find_message(app, id)).await??;
+        let found = self.shared.reading(move || shared.find_message(app, id)).await??;
         let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
         let theirs = self.shared.config.read().endpoint(endpoint).is_some_and(|endpoint| endpoint.app == app);
         if theirs { Ok(found) } else { Err(ControlError::NotFound { kind: "delivery" }) }
@@ -168,9 +170,4 @@ impl Shared {
         let settled = settled.into_iter().filter(|row| row.endpoint == delivery.endpoint);
         Ok(settled.map(|row| row.attempt).fold(last, u16::max))
     }
-}
-
-/// Runs what reads from disk on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ControlError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| QueryError::Failed(error.to_string()).into())
 }

@@ -159,9 +159,9 @@ impl Outbox {
     /// Reads a message from the journal, off the async threads.
     async fn read_message(&self, delivery: DeliveryRef, ahead: bool) -> Result<Fresh, JobError> {
         let shared = Arc::clone(&self.shared);
-        let read = tokio::task::spawn_blocking(move || {
-            if ahead { shared.read_ahead(&delivery) } else { shared.read_record(delivery.position) }
-        });
+        let read = self
+            .shared
+            .reading(move || if ahead { shared.read_ahead(&delivery) } else { shared.read_record(delivery.position) });
         let read = read.await;
         match read.map_err(|error| JobError::Failed(error.to_string()))? {
             Ok(Record::Accepted(meta, Some(body))) => Ok(Fresh::new(&meta, body)),

@@ -7,7 +7,6 @@ use postrider_model::id::{AppId, AttemptId, MessageId};
 use postrider_model::ports::{Answer, ControlError};
 use postrider_model::query::QueryError;
 
-use super::control::blocking;
 use crate::Outbox;
 use crate::committer::request::{ExpungeRequest, Urgent};
 use crate::lookup::{Found, ReadRecordError};
@@ -19,7 +18,7 @@ impl Expunge for Outbox {
         let outbox = self.clone();
         Box::pin(async move {
             let shared = Arc::clone(&outbox.shared);
-            let found = blocking(move || shared.find_message(app, message)).await??;
+            let found = outbox.shared.reading(move || shared.find_message(app, message)).await??;
             let found = found.ok_or(ControlError::NotFound { kind: "message" })?;
             let endpoints = outbox.shared.endpoints_of(&found);
             let deliveries = endpoints.iter().map(|endpoint| found.delivery(*endpoint)).collect();
@@ -32,7 +31,7 @@ impl Expunge for Outbox {
         let outbox = self.clone();
         Box::pin(async move {
             let shared = Arc::clone(&outbox.shared);
-            let found = blocking(move || shared.find_outcome(attempt)).await??;
+            let found = outbox.shared.reading(move || shared.find_outcome(attempt)).await??;
             let theirs = found.filter(|outcome| (outcome.delivery.app, outcome.delivery.message) == (app, message));
             theirs.ok_or(ControlError::NotFound { kind: "attempt" })?;
             let position = outbox.shared.mask.position(attempt.0);

@@ -18,10 +18,9 @@ use tokio::runtime::Runtime;
 use super::support::{ManualClock, ORG};
 use crate::committer::{Committer, leave_clean_stop};
 use crate::disk::Disk;
-use crate::index::{Index, IndexOptions, Row};
+use crate::index::{Index, IndexOptions};
 use crate::journal::AppendError;
-use crate::lookup::scan;
-use crate::{Keeper, OpenError, Opened, Options, Outbox, Report, open, rows};
+use crate::{Keeper, OpenError, Opened, Options, Outbox, Report, open};
 
 /// How often the committer may step before an answer must be there.
 const STEPS: usize = 50;
@@ -57,7 +56,7 @@ impl Stepper {
         let index = Index::open(&IndexOptions::new(index_dir)).expect("a directory can be made");
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
         let Opened { outbox, committer, keeper, report } = open(options, Arc::clone(&disk), clock, index)?;
-        index_in_memory(&outbox);
+        outbox.index_in_memory();
         let committer = Some(committer.into_committer());
         let runtime = Arc::clone(runtime);
         Ok(Self { outbox, keeper: Some(keeper), report, committer, error: None, disk, runtime })
@@ -184,25 +183,6 @@ impl Stepper {
         let config = self.outbox.shared.config.read();
         config.find_app(ORG, app)?.find_endpoint(uid).map(|endpoint| endpoint.id)
     }
-}
-
-/// Puts the rows of all segments into memory, so that a start needs no disk but
-/// the injected one.
-fn index_in_memory(outbox: &Outbox) {
-    let shared = &outbox.shared;
-    let segments = shared.reader.segments();
-    for segment in &segments {
-        let mut found: Vec<Row> = vec![];
-        let from = postrider_model::position::Position::new(segment.number, 0);
-        let to = postrider_model::position::Position::new(segment.number + 1, 0);
-        scan(&shared.reader, from, to, &mut |position, record| {
-            rows::each(position, &record, &mut |row| found.push(row));
-            std::ops::ControlFlow::Continue(())
-        });
-        shared.index.insert_all(segment.number, found);
-    }
-    let missing = shared.index.unindexed(&[], shared.now()).expect("the directory is empty");
-    assert!(missing.is_empty());
 }
 
 pub(crate) fn app(uid: &str) -> Command {

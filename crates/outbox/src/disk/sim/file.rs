@@ -126,6 +126,7 @@ impl SimFile {
         let mut state = self.state.lock();
         state.operation()?;
         let fails = State::countdown(&mut state.fail_write);
+        state.failed |= fails;
         state.reserve(self.inode, (offset + bytes.len()) as u64)?;
         let fate = if fails { Fate::Limbo } else { Fate::Dirty };
         state.inode_mut(self.inode)?.change(What::Write { offset, bytes }, fate);

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) fail_write: Option<u64>,
     pub(super) fail_sync: Option<u64>,
     pub(super) lie_from: Option<u64>,
+    /// A failure that was asked for has come.
+    pub(super) failed: bool,
     pub(super) free_bytes: u64,
     pub(super) out_of_files: bool,
     inodes: Vec<Inode>,
@@ -56,6 +58,7 @@ impl State {
             fail_write: None,
             fail_sync: None,
             lie_from: None,
+            failed: false,
             free_bytes: TOTAL_BYTES,
             out_of_files: false,
             inodes: Vec::new(),
@@ -95,6 +98,7 @@ impl State {
     ) -> io::Result<()> {
         self.operation()?;
         if Self::countdown(&mut self.fail_sync) {
+            self.failed = true;
             failed(self);
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
         }
@@ -278,15 +282,26 @@ impl NameChange {
 }
 
 /// Numbers that look random and follow from a seed (SplitMix64).
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
+
+impl From<u64> for Random {
+    fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+}
 
 impl Random {
     /// Less than `bound`.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound
+    }
+
+    /// Any number.
+    pub(crate) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
+        z ^ (z >> 31)
     }
 }
