@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// What each of our crates may import of ours. The root package composes all.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("postrider-model", &[]),
     ("postrider-outbox", &["postrider-model"]),
     ("postrider-scheduler", &["postrider-model", "postrider-outbox"]),
@@ -16,6 +16,11 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("postrider-ingest", &["postrider-model", "postrider-outbox"]),
     ("postrider-api", &["postrider-model", "postrider-outbox"]),
     (FOR_TESTS, &[]),
+    // It puts the parts together as the binary does, on a simulated machine.
+    (
+        "postrider-simulation",
+        &["postrider-model", "postrider-outbox", "postrider-scheduler", "postrider-dispatcher", FOR_TESTS],
+    ),
     // It knows the server as its users do: as a binary.
     ("postrider-xtask", &[]),
 ];

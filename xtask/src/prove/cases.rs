@@ -3,7 +3,7 @@
 use super::case::{Case, Counts, From};
 
 /// All cases.
-pub(crate) const CASES: [Case; 29] = [
+pub(crate) const CASES: [Case; 30] = [
     Case {
         key: "kill",
         figure: "Accepted events lost when the process is killed (`kill -9`) under load, while segments change, old ones go, dead letters are replayed, and it starts",
@@ -243,6 +243,19 @@ pub(crate) const CASES: [Case; 29] = [
         batch: 20_000,
         from: From::inside("postrider-scheduler", "scheduler::tests::law::any_history_keeps_the_rules", Counts::Cases),
         zero: &[],
+    },
+    Case {
+        key: "simulation",
+        figure: "Simulated runs of scheduler, dispatcher and outbox together, a seed each: the process dies at any operation of its disk, receivers and network fail, people change things; laws broken",
+        unit: "seeds",
+        target: 100_000,
+        batch: 1_000,
+        from: From::inside(
+            "postrider-simulation",
+            "tests::whatever_fails_every_message_comes_to_an_end_that_can_be_seen",
+            Counts::Itself,
+        ),
+        zero: &["violations"],
     },
     Case {
         key: "recovery-crashes",

@@ -1,0 +1,59 @@
+//! Between scheduler and dispatcher: sees each attempt begin and end.
+
+use std::sync::Arc;
+
+use postrider_model::job::{Assignment, AttemptResult, FailureKind, Outcome, Verdict};
+use tokio::sync::mpsc;
+
+use crate::ledger::{World, key_of};
+use crate::plan::Plant;
+
+/// One outcome in so many is spoilt where a fault is planted.
+const SPOILT: u64 = 4;
+
+/// Passes on what comes, until one of the ends is gone.
+pub(crate) async fn run(
+    world: Arc<World>,
+    mut assigned: mpsc::Receiver<Assignment>,
+    dispatcher: mpsc::Sender<Assignment>,
+) {
+    while let Some(Assignment { job, reply }) = assigned.recv().await {
+        world.ledger.lock().assigned(&world.plan, &job);
+        let Some(key) = key_of(job.target.url.path(), &job.body) else { continue };
+        let again = (world.plant == Some(Plant::TwiceSent)).then(|| job.clone());
+        let theirs = Arc::clone(&world);
+        let reply = Box::new(move |outcome: Outcome| {
+            theirs.ledger.lock().ended(key, &outcome);
+            if let Some(outcome) = spoil(&theirs, outcome) {
+                reply(outcome);
+            } else {
+                // Else it would answer for itself.
+                std::mem::forget(reply);
+            }
+        });
+        if dispatcher.send(Assignment { job, reply }).await.is_err() {
+            return;
+        }
+        if let Some(job) = again {
+            let _ = dispatcher.send(Assignment { job, reply: Box::new(|_| {}) }).await;
+        }
+    }
+}
+
+/// `None` if the outcome is lost on its way.
+fn spoil(world: &World, mut outcome: Outcome) -> Option<Outcome> {
+    let success = outcome.result.verdict() == Verdict::Success;
+    let Some(plant) = world.plant else { return Some(outcome) };
+    if world.ledger.lock().dice.below(SPOILT) > 0 {
+        return Some(outcome);
+    }
+    match (plant, &mut outcome.result) {
+        (Plant::LostOutcome, _) => return None,
+        (Plant::WrongOutcome, result) if success => {
+            *result = AttemptResult::Failed { kind: FailureKind::Connect, detail: "planted".to_owned() };
+        }
+        (Plant::LostRetryAfter, AttemptResult::Answered(response)) => response.retry_after = None,
+        _ => {}
+    }
+    Some(outcome)
+}
