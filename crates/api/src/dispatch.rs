@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use postrider_model::command::Command;
+use postrider_model::restoration::Restoration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,9 +54,34 @@ pub(crate) struct Status {
     /// Since when all dispatch is paused, if it is.
     #[schema(format = DateTime)]
     dispatch_paused_at: Option<String>,
+    /// The store was restored from a backup, and dispatch is paused by that.
+    restored: Option<Restored>,
     ready: bool,
     /// Empty for all but the operator.
     problems: Vec<String>,
+}
+
+/// That the store was restored from a backup; over when dispatch goes on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RestoredOut)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restored {
+    /// When it was restored.
+    #[schema(format = DateTime)]
+    at: String,
+    /// When the backup was taken.
+    #[schema(format = DateTime)]
+    backup_at: String,
+    /// The time of the last thing that was restored.
+    #[schema(format = DateTime)]
+    to: String,
+}
+
+impl From<Restoration> for Restored {
+    fn from(restoration: Restoration) -> Self {
+        let Restoration { at, backup_at, to } = restoration;
+        Self { at: time::text(at), backup_at: time::text(backup_at), to: time::text(to) }
+    }
 }
 
 /// Says what is configured and what is wrong
@@ -82,6 +108,7 @@ pub(crate) async fn status(State(context): State<Context>, caller: Caller) -> Re
         }
         status.event_types = config.event_types(org).count();
         status.dispatch_paused_at = config.dispatch_paused().map(time::text);
+        status.restored = config.restoration().map(Restored::from);
     });
     Ok(axum::Json(status))
 }

@@ -13,6 +13,7 @@ use crate::application::Application;
 use crate::endpoint::{Endpoint, Hold};
 use crate::event_type::EventType;
 use crate::id::{AppId, EndpointId, OrgId};
+use crate::restoration::Restoration;
 use crate::time::UnixMs;
 
 /// One change, as it is recorded: always the whole new object, so that
@@ -24,6 +25,8 @@ pub enum ConfigChange {
     DefaultOrg(OrgId),
     /// All dispatch is paused since then, or goes on.
     DispatchPaused(Option<UnixMs>),
+    /// The store was restored from a backup, and all dispatch is paused by that.
+    Restored(Restoration),
     /// An application was created or changed.
     Application(Arc<Application>),
     /// An application and all of its endpoints are gone.
@@ -48,6 +51,7 @@ pub enum ConfigChange {
 pub struct Config {
     default_org: Option<OrgId>,
     dispatch_paused: Option<UnixMs>,
+    restoration: Option<Restoration>,
     apps: BTreeMap<AppId, AppEntry>,
     app_uids: HashMap<(OrgId, String), AppId>,
     endpoint_apps: HashMap<EndpointId, AppId>,
@@ -121,7 +125,14 @@ impl Config {
     pub fn apply(&mut self, change: &ConfigChange) {
         match change {
             ConfigChange::DefaultOrg(org) => self.default_org = Some(*org),
-            ConfigChange::DispatchPaused(since) => self.dispatch_paused = *since,
+            ConfigChange::DispatchPaused(since) => {
+                self.dispatch_paused = *since;
+                self.restoration = self.restoration.filter(|_| since.is_some());
+            }
+            ConfigChange::Restored(restoration) => {
+                self.dispatch_paused = Some(restoration.at);
+                self.restoration = Some(*restoration);
+            }
             ConfigChange::Application(app) => self.put_application(app),
             ConfigChange::ApplicationDeleted(id) => self.delete_application(*id),
             ConfigChange::Endpoint(endpoint) => self.put_endpoint(endpoint),
@@ -182,6 +193,7 @@ impl Config {
     pub fn to_changes(&self) -> Vec<ConfigChange> {
         let mut changes: Vec<_> = self.default_org.map(ConfigChange::DefaultOrg).into_iter().collect();
         changes.push(ConfigChange::DispatchPaused(self.dispatch_paused));
+        changes.extend(self.restoration.map(ConfigChange::Restored));
         changes.extend(self.event_types.values().map(|event_type| ConfigChange::EventType(Arc::clone(event_type))));
         for entry in self.apps.values() {
             changes.push(ConfigChange::Application(Arc::clone(&entry.app)));
@@ -200,6 +212,12 @@ impl Config {
     #[must_use]
     pub const fn dispatch_paused(&self) -> Option<UnixMs> {
         self.dispatch_paused
+    }
+
+    /// The store was restored from a backup, and all dispatch is paused since.
+    #[must_use]
+    pub const fn restoration(&self) -> Option<Restoration> {
+        self.restoration
     }
 
     /// All applications, oldest first.

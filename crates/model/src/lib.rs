@@ -38,6 +38,7 @@ pub mod position;
 pub mod query;
 pub mod rate;
 pub mod resend;
+pub mod restoration;
 pub mod retry;
 pub mod retry_after;
 pub mod secret;

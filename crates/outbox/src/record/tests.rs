@@ -14,6 +14,7 @@ use postrider_model::id::{AppId, AttemptId, AuditId, EndpointId, MessageId, OrgI
 use postrider_model::job::FailureKind;
 use postrider_model::position::Position;
 use postrider_model::query::DeliveryFilter;
+use postrider_model::restoration::Restoration;
 use postrider_model::secret::SealedSecret;
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{BulkReplay, EndpointSpan, TaskWork};
@@ -179,6 +180,7 @@ fn samples() -> Vec<(&'static str, Record)> {
         status: Some(MessageStatus::Fail),
         status_class: Some(5),
     };
+    let restoration = Restoration { at: UnixMs(21), backup_at: UnixMs(20), to: UnixMs(19) };
     let started = |work| Record::TaskStarted(TaskStarted { id: TaskId(id(7)), work, created: UnixMs(16) });
     vec![
         ("accepted", Record::Accepted(accepted(), Some(Bytes::from_static(b"{\"order\":  17}")))),
@@ -204,6 +206,7 @@ fn samples() -> Vec<(&'static str, Record)> {
         ("config-event-type", Record::Config(ConfigChange::EventType(event_type.into()))),
         ("config-default-org", Record::Config(ConfigChange::DefaultOrg(OrgId(id(9))))),
         ("config-dispatch-paused", Record::Config(ConfigChange::DispatchPaused(Some(UnixMs(5))))),
+        ("config-restored", Record::Config(ConfigChange::Restored(restoration))),
         ("deliveries-cancelled", Record::Deliveries(deliveries(DeliveryChange::Cancelled))),
         ("deliveries-expired", Record::Deliveries(deliveries(DeliveryChange::Expired(DeadReason::HeldTooLong)))),
         ("deliveries-forgotten", Record::Deliveries(deliveries(DeliveryChange::Forgotten))),

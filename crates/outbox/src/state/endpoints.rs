@@ -31,9 +31,10 @@ impl State {
                 let endpoints = config.app(app.id).into_iter().flat_map(|entry| entry.endpoints());
                 events.extend(endpoints.map(|endpoint| self.lane_event(config, endpoint)));
             }
-            ConfigChange::DispatchPaused(since) => {
+            ConfigChange::DispatchPaused(_) | ConfigChange::Restored(_) => {
+                let goes_on = config.dispatch_paused().is_none();
                 for endpoint in config.apps().flat_map(|entry| entry.endpoints()) {
-                    if since.is_none() {
+                    if goes_on {
                         self.begin_anew(endpoint.id);
                     }
                     events.push(self.lane_event(config, endpoint));
