@@ -10,9 +10,7 @@ use postrider_model::time::Clock;
 use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
 use postrider_outbox::journal;
-use postrider_outbox::{
-    CheckpointError, CommitError, DirLock, Examined, KeyUse, LockError, OpenError, Opened, Outbox,
-};
+use postrider_outbox::{CheckpointError, CommitError, DirLock, Examined, KeyUse, LockError, OpenError, Opened, Outbox};
 use tokio::sync::oneshot;
 
 use super::options;

@@ -48,6 +48,20 @@ impl Position {
     }
 }
 
+/// A text that is no position: it must be as positions are shown, like `7:64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no position: one is a segment's number and an offset in bytes, like `7:64`")]
+pub struct NoPosition;
+
+impl std::str::FromStr for Position {
+    type Err = NoPosition;
+
+    fn from_str(text: &str) -> Result<Self, NoPosition> {
+        let (segment, offset) = text.split_once(':').ok_or(NoPosition)?;
+        Ok(Self::new(segment.parse().map_err(|_| NoPosition)?, offset.parse().map_err(|_| NoPosition)?))
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.segment(), self.offset_bytes())

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Disk};
 use crate::options::Options;
-use crate::record::{DecodeError, beginning_from_bincode, from_checked_bincode, to_bincode};
+use crate::record::{DecodeError, beginning_of_bincode, from_checked_bincode, to_bincode};
 use crate::seal::{Sealer, UnsealError};
 use crate::state::{AuditLog, Expunging, LaneState, State, TaskState};
 
@@ -147,12 +147,18 @@ pub(crate) fn read(disk: &dyn Disk, options: &Options) -> Result<Option<Restored
         Ok(None) => return Ok(None),
         Err(source) => return Err(CheckpointError::Io { what: "read", path, source }),
     };
-    decode(&bytes, options).map(Some).map_err(|unfit| match unfit {
-        Unfit::OtherKey => CheckpointError::OtherKey { path },
-        Unfit::NoKey(number) => CheckpointError::NoKey { path, number },
-        Unfit::Newer => CheckpointError::Newer { path },
-        Unfit::Damaged(detail) => CheckpointError::Damaged { path, detail },
-    })
+    decode(&bytes, options).map(Some).map_err(|unfit| CheckpointError::from_unfit(unfit, path))
+}
+
+impl CheckpointError {
+    pub(crate) fn from_unfit(unfit: Unfit, path: PathBuf) -> Self {
+        match unfit {
+            Unfit::OtherKey => Self::OtherKey { path },
+            Unfit::NoKey(number) => Self::NoKey { path, number },
+            Unfit::Newer => Self::Newer { path },
+            Unfit::Damaged(detail) => Self::Damaged { path, detail },
+        }
+    }
 }
 
 /// The configuration out of a damaged checkpoint, if that part of it is whole: it is
@@ -166,7 +172,7 @@ pub(crate) fn config_of_damaged(disk: &dyn Disk, options: &Options) -> Option<Ve
         config: Vec<u8>,
     }
     let bytes = disk::read_file(disk, &options.dir.join(NAME)).ok()??;
-    let beginning: Beginning = beginning_from_bincode(bytes.get(HEAD_BYTES..)?)?;
+    let beginning: Beginning = beginning_of_bincode(bytes.get(HEAD_BYTES..)?).ok()?;
     Sealer::new(&options.master_key).open_config(&beginning.config).ok()
 }
 
@@ -184,8 +190,15 @@ impl From<&str> for Unfit {
     }
 }
 
-pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit> {
-    let size = bytes.len() as u64;
+/// Up to which position a checkpoint holds the journal. Its checksum is looked at; no key is
+/// needed.
+pub(crate) fn reach(bytes: &[u8]) -> Result<Position, Unfit> {
+    let (_, body) = checked(bytes)?;
+    beginning_of_bincode(body).map_err(Unfit::Damaged)
+}
+
+/// Magic and body.
+fn checked(bytes: &[u8]) -> Result<(&[u8; 8], &[u8]), Unfit> {
     let (head, body) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or("it is too short")?;
     let (magic, head) = head.split_first_chunk::<8>().ok_or("it is too short")?;
     let (length, crc) = head.split_first_chunk::<8>().ok_or("it is too short")?;
@@ -200,6 +213,12 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
     if u64::from_le_bytes(*length) != body.len() as u64 || u32::from_le_bytes(crc) != crc32c::crc32c(body) {
         return Err("its checksum does not match".into());
     }
+    Ok((magic, body))
+}
+
+pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit> {
+    let size = bytes.len() as u64;
+    let (magic, body) = checked(bytes)?;
     let (body, audit): (Body, AuditLog) = if magic == MAGIC {
         from_checked_bincode(body).map_err(Unfit::Damaged)?
     } else {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use postrider_model::restoration::Restoration;
 use postrider_model::time::Clock;
 
 use crate::disk::{Disk, TrialDisk};
@@ -29,6 +30,8 @@ pub struct Examined {
     pub waiting: u64,
     /// Dead letters; likewise.
     pub dead_letters: u64,
+    /// The store was restored from a backup, and is paused by that.
+    pub restoration: Option<Restoration>,
 }
 
 /// Reads a store as a start would, by the same code, on a disk that keeps in memory
@@ -56,14 +59,22 @@ pub fn examine(
         }
         start = try_to_open(options, disk, &clock, make_index);
     }
-    let mut examined =
-        Examined { start: Ok(Report::default()), segments: 0, records: 0, damage: vec![], waiting: 0, dead_letters: 0 };
+    let mut examined = Examined {
+        start: Ok(Report::default()),
+        segments: 0,
+        records: 0,
+        damage: vec![],
+        waiting: 0,
+        dead_letters: 0,
+        restoration: None,
+    };
     // Nobody knows where it ends if a start is refused.
     let mut end = u32::MAX;
     match start {
         Ok(opened) => {
             let stats = opened.outbox.stats();
             (examined.waiting, examined.dead_letters) = (stats.pending, stats.dead_letters);
+            examined.restoration = opened.outbox.restoration();
             end = opened.outbox.shared.state.lock().applied.segment();
             let torn_bytes = if live { 0 } else { opened.report.torn_bytes };
             examined.start = Ok(Report { torn_bytes, ..opened.report });

@@ -14,6 +14,7 @@ pub mod index;
 pub mod journal;
 
 mod answers;
+pub mod backup;
 mod bodies;
 mod checkpoint;
 mod committer;

@@ -11,6 +11,7 @@ use postrider_model::position::Position;
 use postrider_model::time::Clock;
 use tokio::sync::Semaphore;
 
+use crate::backup;
 use crate::bodies::Bodies;
 use crate::checkpoint::{self, CheckpointError, Restored};
 use crate::committer::{Committer, CommitterThread};
@@ -102,6 +103,12 @@ pub enum OpenError {
         what: String,
         /// Who needs it.
         why: &'static str,
+    },
+    /// A restore into the directory was not finished.
+    #[error("{} holds a restore that was not finished", dir.display())]
+    HalfRestored {
+        /// The data directory.
+        dir: std::path::PathBuf,
     },
     /// The file system failed.
     #[error("failed to {what} {}: {source}", path.display())]
@@ -246,6 +253,9 @@ pub(crate) struct Recovered {
 /// Reads the checkpoint and the journal after it.
 pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> Result<Recovered, OpenError> {
     let dir = options.dir.as_path();
+    if backup::is_half_restored(&**disk, dir) {
+        return Err(OpenError::HalfRestored { dir: dir.to_owned() });
+    }
     let restored = checkpoint::read(&**disk, options)?;
     let Restored { mut state, mut config, position, bytes, .. } = restored.unwrap_or_else(|| Restored {
         state: State::new(options),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use postrider_model::audit::Told;
+use postrider_model::restoration::Restoration;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
@@ -113,6 +114,12 @@ impl Outbox {
             waiting_requests: (self.urgent.len() + self.shared.outcomes.len()) as u64,
             full: self.is_full(),
         }
+    }
+
+    /// The store was restored from a backup, and all dispatch is paused since.
+    #[must_use]
+    pub fn restoration(&self) -> Option<Restoration> {
+        self.shared.config.read().restoration()
     }
 
     /// Whether messages are refused, because there is no room for them.

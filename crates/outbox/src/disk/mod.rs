@@ -25,6 +25,14 @@ pub trait Disk: Send + Sync {
     /// [`io::ErrorKind::NotFound`] if there is none; others as they come.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Opens a file that is there, to read only: also where it may not be written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none; others as they come.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path)
+    }
+
     /// Makes a new, empty file that only its owner may read. Its name is durable
     /// after [`Disk::sync_dir`].
     ///
@@ -84,6 +92,15 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// As they come from the file system.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// A text that is another one after the content has changed, or after another file
+    /// was put in its place, as far as the file system tells; `None` if it does not.
+    ///
+    /// # Errors
+    /// As they come from the file system.
+    fn version(&self) -> io::Result<Option<String>> {
+        Ok(None)
+    }
 
     /// The first place from `offset` on where something may have been written. All before
     /// it reads as zero. The end of the file, or more, if nothing was; `offset` itself if
@@ -209,16 +226,24 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
 /// # Errors
 /// As they come from the file system.
 pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match disk.open(path) {
+    let file = match disk.open_to_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    read_whole(&*file).map(Some)
+}
+
+/// The whole content of a file that is open.
+///
+/// # Errors
+/// As they come from the file system.
+pub fn read_whole(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; len];
     let read = file.read_at(&mut bytes, 0)?;
     bytes.truncate(read);
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Removes a file; says whether there was one. Durable after [`Disk::sync_dir`].

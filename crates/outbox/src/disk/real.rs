@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(File::open(path)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -106,6 +110,13 @@ impl DiskFile for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn version(&self) -> io::Result<Option<String>> {
+        let is = self.0.metadata()?;
+        let [modified, changed] = [(is.mtime(), is.mtime_nsec()), (is.ctime(), is.ctime_nsec())]
+            .map(|(seconds, nanoseconds)| format!("{seconds}.{nanoseconds:09}"));
+        Ok(Some(format!("{}-{}-{modified}-{changed}", is.ino(), is.len())))
     }
 
     fn next_data(&self, offset: u64) -> io::Result<u64> {

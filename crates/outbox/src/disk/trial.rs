@@ -38,12 +38,18 @@ impl TrialDisk {
         Self { below, names: Mutex::default() }
     }
 
+    /// Lets a name stand for a file that lies below under another one.
+    pub fn link(&self, from: &Path, to: &Path) {
+        let content = Content { below: to.to_owned(), bytes: Mutex::new(None) };
+        self.names.lock().insert(from.to_owned(), Some(Arc::new(content)));
+    }
+
     /// What a name stands for.
     fn content(&self, path: &Path) -> io::Result<Arc<Content>> {
         if let Some(known) = self.names.lock().get(path) {
             return known.clone().ok_or_else(|| io::ErrorKind::NotFound.into());
         }
-        self.below.open(path)?;
+        self.below.open_to_read(path)?;
         Ok(Arc::new(Content { below: path.to_owned(), bytes: Mutex::new(None) }))
     }
 }
@@ -53,7 +59,7 @@ impl Disk for TrialDisk {
         let content = self.content(path)?;
         let below = match *content.bytes.lock() {
             Some(_) => None,
-            None => Some(self.below.open(&content.below)?),
+            None => Some(self.below.open_to_read(&content.below)?),
         };
         self.names.lock().insert(path.to_owned(), Some(Arc::clone(&content)));
         Ok(Arc::new(TrialFile { content, below }))
@@ -94,7 +100,12 @@ impl Disk for TrialDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let names = self.names.lock();
-        let mut listed = self.below.list(dir)?;
+        let is_there = names.iter().any(|(path, content)| content.is_some() && path.parent() == Some(dir));
+        let mut listed = match self.below.list(dir) {
+            // A directory of names that stand for others is not there below.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_there => Vec::new(),
+            listed => listed?,
+        };
         listed.retain(|name| !matches!(names.get(&dir.join(name)), Some(None)));
         let made = names.iter().filter(|(path, content)| content.is_some() && path.parent() == Some(dir));
         listed.extend(made.filter_map(|(path, _)| path.file_name()?.to_str().map(str::to_owned)));

@@ -40,6 +40,7 @@ mod rewrite;
 mod salvage;
 mod scanner;
 mod shared;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -51,6 +52,7 @@ pub(crate) use layout::segment_name;
 pub use options::{DEFAULT_SEGMENT_BYTES, Options};
 pub use reader::{JournalReader, RecordAt, SegmentInfo};
 pub use recover::{Opened, RecoveryReport, Start, TornTail};
-pub use rewrite::Edit;
+pub use rewrite::{Edit, rewrite_file};
 pub use salvage::{FrameSeen, Seen, salvage_segment, segment_numbers, store_id};
+pub use survey::{FrameInfo, Subject, Survey, segment_of_one_frame, segment_path};
 pub use writer::{AppendedFrame, FrameClass, Journal};

@@ -51,6 +51,21 @@ impl JournalReader {
     }
 }
 
+/// The same of a segment file that no journal works on, from one path to another.
+///
+/// # Errors
+/// The file system fails.
+pub fn rewrite_file(
+    disk: &dyn Disk,
+    (old, new): (&Path, &PathBuf),
+    (segment, store_id): (u32, u64),
+    edit: &mut Edit<'_>,
+) -> io::Result<()> {
+    let file = disk.open_to_read(old)?;
+    let len = file.len()?;
+    write_new(disk, new, Walk::new(file, segment, store_id, len), edit)
+}
+
 /// The new file is as long as the old one: that a segment was cut says how far
 /// it was synced.
 fn write_new(disk: &dyn Disk, path: &PathBuf, walk: Walk, edit: &mut Edit<'_>) -> io::Result<()> {

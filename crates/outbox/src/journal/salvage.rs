@@ -134,7 +134,8 @@ pub(super) fn read_segment(
             }
             visit(Seen::Frame((&frame).into()));
             let payload = walk.payload(&frame)?;
-            for_each(Records::new(payload, frame.payload_offset()), &frame, source.segment, visit);
+            let records = Records::new(payload, frame.payload_offset());
+            for_each(records, &frame, source.segment, &mut |record| visit(Seen::Record(record)));
             at = frame.end_offset();
             last = Some(frame);
             continue;
@@ -155,16 +156,21 @@ pub(super) fn read_segment(
     Ok(damage)
 }
 
-fn for_each(records: Records<'_>, frame: &FrameHeader, segment: u32, visit: &mut dyn FnMut(Seen<'_>)) {
+pub(super) fn for_each<'a>(
+    records: Records<'a>,
+    frame: &FrameHeader,
+    segment: u32,
+    visit: &mut dyn FnMut(RecordAt<'a>),
+) {
     for (offset, bytes) in records {
         let end = offset + record_bytes(bytes.len()) as u32;
-        visit(Seen::Record(RecordAt {
+        visit(RecordAt {
             position: Position::new(segment, offset),
             end: Position::new(segment, end),
             frame_time: frame.time,
             kind: frame.kind,
             bytes,
-        }));
+        });
     }
 }
 

@@ -20,6 +20,9 @@ use super::layout::SEGMENT_HEADER_BYTES;
 use super::recover::{Context, failed};
 use super::walk::Walk;
 
+/// Segments that are missing in a row and are named, in number.
+const MISSING_NAMED: usize = 1_024;
+
 /// What the scan found.
 pub(super) struct Scanned {
     pub(super) frames: u64,
@@ -76,7 +79,7 @@ impl<'a> Scanner<'a> {
         loop {
             self.scanned.end = at;
             let Some(found) = self.found.get(&at.segment()) else {
-                match self.missing_segment(at) {
+                match self.missing_segment(at)? {
                     Some(next) => at = next,
                     None => break,
                 }
@@ -266,21 +269,33 @@ impl<'a> Scanner<'a> {
     }
 
     /// The segment of `at` is not there. Goes on with the next one, if there is one.
-    fn missing_segment(&mut self, at: Position) -> Option<Position> {
+    fn missing_segment(&mut self, at: Position) -> Result<Option<Position>, OpenError> {
         let from = self.context.start.scan_from;
         let next = self.found.range(at.segment()..).next().map(|(number, _)| *number);
         let last = match next {
             Some(next) => next.saturating_sub(1),
             // A journal that was empty at the checkpoint has lost nothing.
-            None if at.offset_bytes() <= SEGMENT_HEADER_BYTES && at <= from => return None,
+            None if at.offset_bytes() <= SEGMENT_HEADER_BYTES && at <= from => return Ok(None),
             None => at.segment(),
         };
-        for number in at.segment()..=last {
+        if let Some(next) = next
+            && self.goes_on_in(next)?
+        {
+            return Ok(Some(Position::new(next, SEGMENT_HEADER_BYTES)));
+        }
+        for number in (at.segment()..=last).take(MISSING_NAMED) {
             let from = if number == at.segment() { at.offset_bytes() } else { SEGMENT_HEADER_BYTES };
             self.push_damage(number, from, u32::MAX, DamageKind::MissingSegment);
         }
         self.after_damage = true;
-        next.map(|next| Position::new(next, SEGMENT_HEADER_BYTES))
+        Ok(next.map(|next| Position::new(next, SEGMENT_HEADER_BYTES)))
+    }
+
+    /// Whether a segment begins with the frame that must come next: then numbers of
+    /// segments were passed over, as a restore does, and nothing is missing.
+    fn goes_on_in(&mut self, number: u32) -> Result<bool, OpenError> {
+        let first = self.in_segment(number, |walk| walk.frame(SEGMENT_HEADER_BYTES))?;
+        Ok(first.is_some_and(|first| self.expected == Some(first.number)))
     }
 
     /// Numbers are missing before a frame that is in its place: they were lost at

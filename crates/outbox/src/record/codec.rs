@@ -195,10 +195,10 @@ pub(crate) fn from_checked_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<
     }
 }
 
-/// Decodes the beginning of what [`to_bincode`] made, where the rest may be damaged.
-pub(crate) fn beginning_from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+/// Decodes the beginning of what [`to_bincode`] made, whatever follows it.
+pub(crate) fn beginning_of_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let config = bincode::config::standard().with_limit::<HUGE_BYTES>();
-    bincode::serde::decode_from_slice(bytes, config).ok().map(|(value, _)| value)
+    bincode::serde::decode_from_slice(bytes, config).map(|(value, _)| value).map_err(|error| error.to_string())
 }
 
 /// Decodes a meta part; everything must be used up.

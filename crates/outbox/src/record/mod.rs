@@ -8,7 +8,7 @@ mod codec;
 mod tests;
 
 pub(crate) use codec::{
-    CONFIG, DecodeError, Encoder, beginning_from_bincode, decode, erase, from_checked_bincode, to_bincode,
+    CONFIG, DecodeError, Encoder, beginning_of_bincode, decode, erase, from_checked_bincode, to_bincode,
 };
 
 use bytes::Bytes;

@@ -29,6 +29,11 @@ pub(crate) struct Expunge {
 }
 
 impl Expunging {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
     /// Takes in the record at `position`.
     pub(crate) fn add(&mut self, position: Position, record: &Expunged) {
         let is_payload = matches!(record.what, ExpungedContent::Payload { .. });

@@ -181,11 +181,15 @@ impl State {
     /// Live deliveries and dead letters whose record lies in a segment, in
     /// number, if there are any.
     pub(crate) fn still_in(&self, segment: u32) -> Option<usize> {
+        let count = self.needed_segments().filter(|needed| *needed == segment).count();
+        (count > 0).then_some(count)
+    }
+
+    /// The segment of each record that a live delivery or a dead letter needs.
+    pub(crate) fn needed_segments(&self) -> impl Iterator<Item = u32> {
         let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
         let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
-        let all = live.chain(dead.map(|dead| dead.position));
-        let count = all.filter(|position| position.segment() == segment).count();
-        (count > 0).then_some(count)
+        live.chain(dead.map(|dead| dead.position)).map(Position::segment)
     }
 
     /// Where the records of messages lie that were added to an endpoint by a

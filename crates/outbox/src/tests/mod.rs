@@ -3,6 +3,7 @@
 mod added;
 mod at_rest;
 mod audit;
+mod backup;
 mod bulk_replay;
 mod crash;
 mod damage;

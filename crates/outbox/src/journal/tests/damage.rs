@@ -225,6 +225,37 @@ fn a_missing_segment_is_damage_and_later_ones_are_read() {
     assert_eq!(opened.report.damage, []);
 }
 
+/// A restore from a backup does so.
+#[test]
+fn numbers_of_segments_may_be_passed_over_but_not_those_of_frames() {
+    let disk = SimDisk::new();
+    let (mut opened, _) = open(&disk);
+    let mut rows = append(&mut opened.journal, FrameKind::Synced, &records(1, 2)).unwrap();
+    opened.journal.sync().unwrap();
+    let next_frame = opened.journal.next_frame;
+    drop(opened);
+    for spare in [2, 3] {
+        disk.remove_file(&segment_path(spare)).unwrap();
+    }
+    for missing in [0, 1] {
+        let disk = disk.crash(Survival::Everything);
+        let bytes = segment_of_one_frame((70_000, STORE), next_frame + missing, NOW, &[b"further"]).unwrap();
+        crate::disk::replace_file(&disk, &segment_path(70_000), &bytes).unwrap();
+        let (mut opened, found) = open(&disk);
+        assert_eq!(found.last().unwrap().1, b"further");
+        let damage = opened.report.damage.clone();
+        assert!(damage.len() <= 1_024, "not one for each number");
+        assert_eq!(damage.is_empty(), missing == 0, "{:?}", damage.first());
+        let more = append(&mut opened.journal, FrameKind::Synced, &records(2, 1)).unwrap();
+        assert_eq!(more.first().unwrap().0.segment(), 70_000);
+        if missing == 0 {
+            rows.push(found.last().unwrap().clone());
+            rows.extend(more);
+            check_reader(&opened, &rows);
+        }
+    }
+}
+
 #[test]
 fn a_journal_that_vanished_is_damage_and_its_numbers_are_not_used_again() {
     let checkpoint = Position::new(5, 640);

@@ -1,0 +1,119 @@
+//! What can go wrong with a backup or a restore, by name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use postrider_model::time::UnixMs;
+
+use crate::checkpoint::CheckpointError;
+
+/// Why a backup was not taken, or a store not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file system failed.
+    #[error("failed to {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is no store in the data directory.
+    #[error("{} holds no store", dir.display())]
+    NoStore {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no backup in the directory.
+    #[error("{} holds no backup", dir.display())]
+    NoBackup {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Something else lies where a backup is to go.
+    #[error("{} is not empty and holds no backup: there is {name} in it", dir.display())]
+    NotABackup {
+        /// The directory.
+        dir: PathBuf,
+        /// What lies there.
+        name: String,
+    },
+    /// It is the backup of another store.
+    #[error("{} is the backup of another store", dir.display())]
+    OtherStore {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The manifest cannot be read.
+    #[error("backup manifest {} is damaged: {detail}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A newer version of postrider has written it.
+    #[error("backup manifest {} is of format {format}, which this version does not know", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+    /// The store's checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The store has removed segments before they could be copied, again and again.
+    #[error("the store in {} removes old segments faster than they are copied", dir.display())]
+    Overtaken {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// A file of the backup is not what was copied.
+    #[error("{what}")]
+    Damaged {
+        /// Which, and where.
+        what: String,
+    },
+    /// A store is to be restored to where something lies already.
+    #[error("{} is not empty: there is {name} in it", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+        /// What lies there.
+        name: String,
+    },
+    /// Another restore was begun there.
+    #[error("{} holds a restore of another backup or to another point that was not finished", dir.display())]
+    OtherRestore {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The backup does not reach back so far.
+    #[error("the backup does not reach back to that point")]
+    TooEarly {
+        /// The first point that it surely reaches, if there is one.
+        earliest: Option<UnixMs>,
+    },
+    /// The backup was taken before that point.
+    #[error("the backup ends before that point")]
+    TooLate {
+        /// When it was taken.
+        latest: UnixMs,
+    },
+}
+
+impl BackupError {
+    /// Whether the backup is damaged.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Manifest { .. } | Self::Checkpoint(CheckpointError::Damaged { .. }))
+    }
+}
+
+/// Gives an I/O error the name of what was being done, and to what.
+pub(super) fn failed<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> BackupError + use<'a> {
+    move |source| BackupError::Io { what, path: path.to_owned(), source }
+}

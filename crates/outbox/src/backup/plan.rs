@@ -1,0 +1,154 @@
+//! What of a backup makes the store as it was at some point.
+
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use super::error::{BackupError, failed};
+use super::manifest::{CheckpointCopy, Layout, Manifest, SegmentCopy, Snapshot};
+use super::restore::Behind;
+use crate::journal::{FrameInfo, Subject};
+
+/// To which point a store is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// All that the backup holds.
+    End,
+    /// What was recorded up to this time; it counts itself.
+    Time(UnixMs),
+    /// The record at this position is the last, but for those of the same frame.
+    Position(Position),
+}
+
+/// What is to be restored.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) checkpoint: Option<CheckpointCopy>,
+    /// In their order.
+    pub(super) segments: Vec<SegmentCopy>,
+    /// Where the last of them is cut.
+    pub(super) end: Position,
+    /// The number and the time of the last frame that is restored.
+    pub(super) last: (u64, UnixMs),
+    pub(super) behind: Behind,
+    /// When the backup was taken.
+    pub(super) backup_at: UnixMs,
+    /// The highest number of a segment in the backup.
+    pub(super) highest_segment: u32,
+}
+
+/// The first point that is surely reached, and all after it are.
+pub(super) fn earliest(manifest: &Manifest) -> Option<UnixMs> {
+    let newest = manifest.snapshots.last()?;
+    let chain = chain(manifest, newest.end.segment());
+    if let Some(first) = chain.first().filter(|first| is_the_beginning(first)) {
+        return Some(first.first_time_ms);
+    }
+    let checkpoints = manifest.snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
+    let mut reached = checkpoints.filter(|checkpoint| has(&chain, checkpoint.position));
+    reached.next().map(|checkpoint| checkpoint.time_ms)
+}
+
+/// The store as it was when its first frame was written.
+const fn is_the_beginning(segment: &SegmentCopy) -> bool {
+    segment.first_frame == 0 && segment.damage.is_empty()
+}
+
+/// Whether the segment of a position is there.
+fn has(segments: &[&SegmentCopy], position: Position) -> bool {
+    segments.iter().any(|segment| segment.number == position.segment())
+}
+
+/// The segments up to `last` between which nothing is missing.
+fn chain(manifest: &Manifest, last: u32) -> Vec<&SegmentCopy> {
+    let mut chain: Vec<&SegmentCopy> = Vec::new();
+    for segment in manifest.segments.iter().rev().filter(|segment| segment.number <= last) {
+        if chain.last().is_some_and(|next| !segment.is_followed_by(next)) {
+            break;
+        }
+        chain.push(segment);
+    }
+    chain.reverse();
+    chain
+}
+
+/// # Errors
+/// The backup does not reach that point, or a segment cannot be read.
+pub(super) fn plan(
+    layout: &Layout<'_>,
+    manifest: &Manifest,
+    newest: &Snapshot,
+    point: Point,
+) -> Result<Plan, BackupError> {
+    let too_early = || BackupError::TooEarly { earliest: earliest(manifest) };
+    let is_too_late = match point {
+        Point::End => false,
+        Point::Time(time) => time > newest.at_ms,
+        Point::Position(position) => position >= newest.end,
+    };
+    if is_too_late {
+        return Err(BackupError::TooLate { latest: newest.at_ms });
+    }
+    let is_within = |segment: &SegmentCopy| match point {
+        Point::End => true,
+        Point::Time(time) => segment.first_time_ms <= time,
+        Point::Position(position) => segment.number <= position.segment(),
+    };
+    let all = manifest.segments.iter().filter(|segment| segment.number <= newest.end.segment());
+    let cut = all.clone().rev().find(|segment| is_within(segment)).ok_or_else(too_early)?;
+    let (last, mut behind) = cut_within(layout, manifest, cut, newest, point)?;
+    let last = last.ok_or_else(too_early)?;
+    for segment in all.filter(|segment| segment.number > cut.number) {
+        behind.add(segment.frames, segment.records, segment.file.bytes);
+    }
+    let chain = chain(manifest, cut.number);
+    let mut checkpoints = manifest.snapshots.iter().rev().filter_map(|snapshot| snapshot.checkpoint.as_ref());
+    let is_usable = |checkpoint: &&CheckpointCopy| checkpoint.position <= last.end && has(&chain, checkpoint.position);
+    let checkpoint = checkpoints.find(is_usable);
+    if checkpoint.is_none() && !chain.first().is_some_and(|first| is_the_beginning(first)) {
+        return Err(too_early());
+    }
+    // What the store had given up before that point, it did not need there.
+    let mut before = manifest.snapshots.iter().rev().filter(|snapshot| snapshot.end <= last.end);
+    let first = before.next().map_or(0, |snapshot| snapshot.first_segment);
+    let first = checkpoint.map_or(0, |checkpoint| first.min(checkpoint.position.segment()));
+    Ok(Plan {
+        checkpoint: checkpoint.cloned(),
+        segments: chain.into_iter().filter(|segment| segment.number >= first).cloned().collect(),
+        end: last.end,
+        last: (last.number, last.time),
+        behind,
+        backup_at: newest.at_ms,
+        highest_segment: manifest.segments.last().map_or(0, |segment| segment.number),
+    })
+}
+
+/// The last frame of a segment that is restored, and what lies behind it there.
+fn cut_within(
+    layout: &Layout<'_>,
+    manifest: &Manifest,
+    segment: &SegmentCopy,
+    newest: &Snapshot,
+    point: Point,
+) -> Result<(Option<FrameInfo>, Behind), BackupError> {
+    let path = layout.segment(segment);
+    let file = layout.disk.open_to_read(&path).map_err(failed("open", &path))?;
+    let subject =
+        Subject { file: &file, path: &path, number: segment.number, store_id: manifest.store_id, is_last: false };
+    let (mut last, mut behind) = (None, Behind::default());
+    let survey = subject.survey(&mut |frame, _| {
+        let is_within = frame.end <= newest.end
+            && match point {
+                Point::End => true,
+                Point::Time(time) => frame.time <= time,
+                Point::Position(position) => frame.position <= position,
+            };
+        if is_within {
+            last = Some(*frame);
+        } else if frame.end <= newest.end {
+            let bytes = frame.end.offset_bytes() - frame.position.offset_bytes();
+            behind.add(1, u64::from(frame.records), bytes.into());
+        }
+    });
+    survey.map_err(failed("read", &path))?;
+    Ok((last, behind))
+}

@@ -1,0 +1,381 @@
+//! Taking a backup, beside a server or without one: the store is only read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postrider_model::position::Position;
+use postrider_model::time::{Clock, UnixMs};
+
+use super::ahead::Ahead;
+use super::copy::{Counter, Making};
+use super::error::{BackupError, failed};
+use super::manifest::{BESIDE, CheckpointCopy, DIRECTORIES, FileCopy, Layout, Manifest, SegmentCopy, Snapshot};
+use super::{Progress, erase, thin};
+use crate::checkpoint::{self, CheckpointError};
+use crate::disk::{self, Disk, DiskFile};
+use crate::journal::{self, Subject, Survey, segment_path};
+use crate::open::JOURNAL;
+use crate::record::{Record, decode};
+
+/// The manifest is written again after so much was copied: what a kill costs at most.
+const UNSAVED_BYTES: u64 = 64 << 20;
+/// Retention may pass by so often.
+const PASSES: usize = 8;
+
+/// What is to be backed up, and where to.
+#[derive(Clone, Debug)]
+pub struct BackupRequest {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The backup's directory, which the caller has locked.
+    pub target: PathBuf,
+    /// Points that lie further back need not be reached any more.
+    pub keep: Option<Duration>,
+}
+
+/// What was backed up.
+#[derive(Clone, Debug)]
+pub struct BackedUp {
+    /// Files that were copied this time, in number.
+    pub copied_files: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Segments in the backup now, in number.
+    pub segments: usize,
+    /// Bytes of all files in it.
+    pub bytes: u64,
+    /// Where the store's journal ended.
+    pub end: Position,
+    /// When that was.
+    pub at: UnixMs,
+    /// The time of the last record.
+    pub last: UnixMs,
+    /// Any point from here on can be restored.
+    pub earliest: Option<UnixMs>,
+    /// Which key the store needs, see [`super::key_name`].
+    pub key: String,
+    /// What cannot be read in the store, by file and position.
+    pub damage: Vec<String>,
+}
+
+/// Brings a backup up to date, or begins one. What was copied before and has not changed is
+/// not copied again; what the store has given up meanwhile is kept.
+///
+/// # Errors
+/// There is no store, something else lies in `target`, or the file system fails. What the
+/// backup held before can still be restored then.
+pub fn backup(
+    request: &BackupRequest,
+    disk: &Arc<dyn Disk>,
+    clock: &dyn Clock,
+    progress: &mut Progress<'_>,
+) -> Result<BackedUp, BackupError> {
+    let journal_dir = request.dir.join(JOURNAL);
+    let no_store = || BackupError::NoStore { dir: request.dir.clone() };
+    let store_id = match journal::store_id(&**disk, &journal_dir) {
+        Ok(found) => found.ok_or_else(no_store)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_store()),
+        Err(error) => return Err(failed("read", &journal_dir)(error)),
+    };
+    let manifest = prepare(disk, &request.target, store_id)?;
+    let layout = Layout { disk, target: &request.target };
+    let counter = Counter::new(progress);
+    let mut taking =
+        Taking { dir: &request.dir, layout, manifest, counter, unsaved: 0, copied: (0, 0), damage: Vec::new() };
+    let mut snapshot = None;
+    for _ in 0..PASSES {
+        taking.damage.clear();
+        snapshot = taking.pass(clock.now())?;
+        if snapshot.is_some() {
+            break;
+        }
+    }
+    let Some((snapshot, store_first)) = snapshot else {
+        return Err(BackupError::Overtaken { dir: request.dir.clone() });
+    };
+    taking.add(snapshot.clone());
+    thin::forget_before(&mut taking.manifest, request.keep.map(|keep| clock.now() - keep));
+    taking.copied.0 += erase::erase(&taking.layout, &mut taking.manifest, store_first)?;
+    taking.manifest.write(&**disk, &request.target)?;
+    thin::remove_what_is_not_named(&taking.layout, &taking.manifest)?;
+    Ok(taking.told(&snapshot))
+}
+
+/// Whether a backup may be taken to a directory: one that holds a backup, is empty or is not there.
+///
+/// # Errors
+/// It may not, or the directory cannot be read.
+pub fn is_free_for_a_backup(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
+    let names = match disk.list(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names.map_err(failed("list", target))?,
+    };
+    let is_ours = |name: &&String| DIRECTORIES.iter().chain(&BESIDE).any(|ours| ours == name);
+    match names.iter().find(|name| !is_ours(name)) {
+        Some(name) => Err(BackupError::NotABackup { dir: target.to_owned(), name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The manifest that was there, or an empty one. Makes the directories.
+fn prepare(disk: &Arc<dyn Disk>, target: &Path, store_id: u64) -> Result<Manifest, BackupError> {
+    is_free_for_a_backup(&**disk, target)?;
+    disk.create_dir_all(target).map_err(failed("make", target))?;
+    let manifest = Manifest::read(&**disk, target)?.unwrap_or_else(|| Manifest::new(store_id));
+    if manifest.store_id != store_id {
+        return Err(BackupError::OtherStore { dir: target.to_owned() });
+    }
+    for name in DIRECTORIES {
+        let dir = target.join(name);
+        disk.create_dir_all(&dir).map_err(failed("make", &dir))?;
+    }
+    Ok(manifest)
+}
+
+struct Taking<'a, 'p> {
+    dir: &'a Path,
+    layout: Layout<'a>,
+    manifest: Manifest,
+    counter: Counter<'a, 'p>,
+    /// Bytes that were copied since the manifest was written.
+    unsaved: u64,
+    /// Files and bytes that were copied.
+    copied: (u64, u64),
+    damage: Vec<String>,
+}
+
+impl Taking<'_, '_> {
+    /// Copies what there is at present. `None` if the store has removed something before it was
+    /// copied; what was copied stays. Gives also the oldest segment that the store had.
+    fn pass(&mut self, now: UnixMs) -> Result<Option<(Snapshot, u32)>, BackupError> {
+        let checkpoint = self.read_checkpoint()?;
+        let journal = self.dir.join(JOURNAL);
+        let numbers = journal::segment_numbers(&**self.layout.disk, &journal).map_err(failed("list", &journal))?;
+        let Some(first_segment) = numbers.first().copied() else {
+            return Err(BackupError::NoStore { dir: self.dir.to_owned() });
+        };
+        let mut ahead = Ahead::new(self.layout.disk, &journal, numbers);
+        self.expect(&mut ahead)?;
+        let mut end = None;
+        loop {
+            let next = ahead.next().map_err(failed("open a segment in", &journal))?;
+            if ahead.overtaken {
+                return Ok(None);
+            }
+            let Some((number, file)) = next else { break };
+            let sealed = ahead.hold_frames(self.manifest.store_id).map_err(failed("read", &journal))?;
+            let path = segment_path(&journal, number);
+            let subject = self.subject(&file, &path, number, !sealed);
+            if !sealed && !subject.holds_frames().map_err(failed("read", &path))? {
+                // It stands ready and was never written to.
+                break;
+            }
+            end = Some(self.segment(&file, &path, number, sealed)?);
+            if !sealed {
+                break;
+            }
+        }
+        let Some(end) = end else { return Err(BackupError::NoStore { dir: self.dir.to_owned() }) };
+        if let Some((_, position)) = &checkpoint
+            && (first_segment > position.segment() || *position > end)
+        {
+            return Ok(None);
+        }
+        let checkpoint = checkpoint.map(|checkpoint| self.checkpoint(&checkpoint)).transpose()?;
+        Ok(Some((Snapshot { at_ms: now, checkpoint, first_segment, end }, first_segment)))
+    }
+
+    fn read_checkpoint(&self) -> Result<Option<(Vec<u8>, Position)>, BackupError> {
+        let path = self.dir.join(checkpoint::NAME);
+        let file = match self.layout.disk.open_to_read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(failed("open", &path))?,
+        };
+        let bytes = disk::read_whole(&*file).map_err(failed("read", &path))?;
+        match checkpoint::reach(&bytes) {
+            Ok(position) => Ok(Some((bytes, position))),
+            Err(unfit) => Err(CheckpointError::from_unfit(unfit, path).into()),
+        }
+    }
+
+    /// About how much there is to copy.
+    fn expect(&mut self, ahead: &mut Ahead<'_>) -> Result<(), BackupError> {
+        ahead.fill().map_err(failed("open a segment in", ahead.dir))?;
+        let known = |number: &u32| self.manifest.segment(*number).is_some_and(|segment| segment.sealed);
+        let mut bytes = 0;
+        for (number, file) in ahead.open.iter().filter(|(number, _)| !known(number)) {
+            let path = segment_path(ahead.dir, *number);
+            bytes += file.len().map_err(failed("look at", &path))?;
+        }
+        let more = ahead.numbers.iter().filter(|number| !known(number)).count() as u64;
+        let each = bytes.checked_div(ahead.open.len() as u64).unwrap_or(0);
+        self.counter.expect(bytes + more * each);
+        Ok(())
+    }
+
+    fn subject<'f>(&self, file: &'f Arc<dyn DiskFile>, path: &'f Path, number: u32, is_last: bool) -> Subject<'f> {
+        Subject { file, path, number, store_id: self.manifest.store_id, is_last }
+    }
+
+    /// Sees to it that the backup has a segment as it is now. Gives where its frames end.
+    fn segment(
+        &mut self,
+        file: &Arc<dyn DiskFile>,
+        path: &Path,
+        number: u32,
+        sealed: bool,
+    ) -> Result<Position, BackupError> {
+        let read = failed("read", path);
+        // Before anything is read, so that what changes meanwhile is another version.
+        let version = file.version().map_err(&read)?;
+        let known = self.manifest.segment(number).cloned();
+        if let Some(known) =
+            known.as_ref().filter(|known| sealed && known.sealed && version.is_some() && known.version == version)
+        {
+            return Ok(known.end());
+        }
+        let mut expunged = Vec::new();
+        let survey = self
+            .subject(file, path, number, !sealed)
+            .survey(&mut |_, records| expunged.extend(records.filter_map(|record| expunge_in(&record))))
+            .map_err(&read)?;
+        for (position, record) in expunged {
+            if let Record::Expunged(expunged) = record {
+                self.manifest.expunging.add(position, &expunged);
+            }
+        }
+        self.damage.extend(survey.damage.iter().map(ToString::to_string));
+        let bytes = u64::from(survey.end);
+        let same = known.as_ref().filter(|known| known.file.bytes == bytes);
+        let keeps = match same {
+            // What has rotted in the store has not in the backup.
+            Some(known) if !survey.damage.is_empty() && known.damage.is_empty() => true,
+            Some(known) => hash(&**file, bytes).map_err(&read)? == known.file.sha256,
+            None => false,
+        };
+        let copied = match same.filter(|_| keeps) {
+            Some(known) => SegmentCopy { sealed, version, ..known.clone() },
+            None => {
+                let copied = self.copy(&**file, path, number, bytes)?;
+                described(number, copied, &survey, (sealed, version))
+            }
+        };
+        self.manifest.put(copied);
+        self.save_if_much()?;
+        Ok(Position::new(number, survey.end))
+    }
+
+    fn copy(&mut self, file: &dyn DiskFile, path: &Path, number: u32, bytes: u64) -> Result<FileCopy, BackupError> {
+        let stem = format!("segment-{number:010}");
+        let making = Making::beside(&**self.layout.disk, &self.layout.journal().join(&stem))?;
+        let sha256 = making.copy((file, path), (bytes, bytes), &mut self.counter)?;
+        let copied = FileCopy::new(&stem, bytes, sha256);
+        making.name(&self.layout.journal().join(&copied.name))?;
+        self.note_copied(bytes);
+        Ok(copied)
+    }
+
+    fn checkpoint(&mut self, (bytes, position): &(Vec<u8>, Position)) -> Result<CheckpointCopy, BackupError> {
+        let stem = format!("checkpoint-{:010}-{:010}", position.segment(), position.offset_bytes());
+        let file = FileCopy::of(&stem, bytes);
+        let known = self.manifest.snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
+        if let Some(known) = known.into_iter().find(|known| known.file == file) {
+            return Ok(known.clone());
+        }
+        let path = self.layout.checkpoints().join(&file.name);
+        let making = Making::beside(&**self.layout.disk, &path)?;
+        making.write(bytes)?;
+        making.name(&path)?;
+        self.note_copied(file.bytes);
+        Ok(CheckpointCopy { file, position: *position, time_ms: self.time_before(*position)? })
+    }
+
+    /// The time of the last frame before a position.
+    fn time_before(&self, position: Position) -> Result<UnixMs, BackupError> {
+        let mut at_or_before = self.manifest.segments.iter().rev().filter(|known| known.number <= position.segment());
+        let Some(segment) = at_or_before.next() else { return Ok(UnixMs(0)) };
+        let path = self.layout.segment(segment);
+        let file = self.layout.disk.open_to_read(&path).map_err(failed("open", &path))?;
+        let mut time = None;
+        let survey = self.subject(&file, &path, segment.number, false).survey(&mut |frame, _| {
+            time = Some(frame.time).filter(|_| frame.end <= position).or(time);
+        });
+        survey.map_err(failed("read", &path))?;
+        Ok(time.or_else(|| at_or_before.next().map(|before| before.last_time_ms)).unwrap_or_default())
+    }
+
+    fn note_copied(&mut self, bytes: u64) {
+        self.unsaved += bytes;
+        self.copied.0 += 1;
+        self.copied.1 += bytes;
+    }
+
+    fn save_if_much(&mut self) -> Result<(), BackupError> {
+        if self.unsaved >= UNSAVED_BYTES {
+            self.manifest.write(&**self.layout.disk, self.layout.target)?;
+            self.unsaved = 0;
+        }
+        Ok(())
+    }
+
+    /// One with the checkpoint of the one before takes its place, since the same points can be
+    /// restored by it; what the store had then, the backup has.
+    fn add(&mut self, snapshot: Snapshot) {
+        let snapshots = &mut self.manifest.snapshots;
+        match snapshots.last_mut().filter(|last| last.checkpoint == snapshot.checkpoint) {
+            Some(last) => *last = Snapshot { first_segment: last.first_segment, ..snapshot },
+            None => snapshots.push(snapshot),
+        }
+    }
+
+    fn told(self, snapshot: &Snapshot) -> BackedUp {
+        let Manifest { segments, snapshots, store_id, .. } = &self.manifest;
+        let checkpoints = snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
+        let bytes = segments.iter().map(|segment| &segment.file).chain(checkpoints.map(|checkpoint| &checkpoint.file));
+        BackedUp {
+            copied_files: self.copied.0,
+            copied_bytes: self.copied.1,
+            segments: segments.len(),
+            bytes: bytes.map(|file| file.bytes).sum(),
+            end: snapshot.end,
+            at: snapshot.at_ms,
+            last: segments.last().map(|segment| segment.last_time_ms).unwrap_or_default(),
+            earliest: super::plan::earliest(&self.manifest),
+            key: super::key_name(*store_id),
+            damage: self.damage,
+        }
+    }
+}
+
+fn hash(file: &dyn DiskFile, bytes: u64) -> io::Result<String> {
+    super::copy::read_hashed(file, bytes, &mut |_, _| Ok(()))
+}
+
+fn expunge_in(record: &journal::RecordAt<'_>) -> Option<(Position, Record)> {
+    let decoded = decode(&Bytes::copy_from_slice(record.bytes)).ok()?;
+    matches!(decoded, Record::Expunged(_)).then_some((record.position, decoded))
+}
+
+pub(super) fn described(
+    number: u32,
+    file: FileCopy,
+    survey: &Survey,
+    (sealed, version): (bool, Option<String>),
+) -> SegmentCopy {
+    SegmentCopy {
+        number,
+        file,
+        frames: survey.frames,
+        records: survey.records,
+        first_frame: survey.first.map_or(0, |frame| frame.number),
+        last_frame: survey.last.map_or(0, |frame| frame.number),
+        first_time_ms: survey.first.map(|frame| frame.time).unwrap_or_default(),
+        last_time_ms: survey.last.map(|frame| frame.time).unwrap_or_default(),
+        sealed,
+        version,
+        damage: survey.damage.iter().map(|damage| (damage.from, damage.to)).collect(),
+    }
+}
