@@ -74,6 +74,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Key(commands::key::Key),
     Doctor(commands::doctor::Doctor),
+    Backup(commands::backup::Backup),
+    Restore(commands::restore::Restore),
     CheckConfig(commands::check_config::CheckConfig),
     #[command(subcommand)]
     Docs(commands::docs::Docs),

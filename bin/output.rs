@@ -96,6 +96,20 @@ pub(crate) fn field(answer: &Value, name: &str) -> String {
     answer.get(name).map(plain).unwrap_or_default()
 }
 
+/// A number of bytes of an answer, in the largest unit of which there is one.
+pub(crate) fn size(answer: &Value, name: &str) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let Some(bytes) = answer.get(name).and_then(Value::as_u64) else { return String::new() };
+    let (mut amount, mut unit) = (bytes as f64, "bytes");
+    for larger in UNITS {
+        if amount < 1_024.0 {
+            break;
+        }
+        (amount, unit) = (amount / 1_024.0, larger);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{amount:.1} {unit}") }
+}
+
 /// A number of an answer with its unit; empty if it is not there or null.
 pub(crate) fn with_unit(answer: &Value, name: &str, unit: &str) -> String {
     match field(answer, name) {
@@ -172,6 +186,13 @@ mod tests {
         assert_eq!(field(&answer, "e"), "");
         assert_eq!(field(&answer, "f"), "{\"k\":\"v\"}");
         assert_eq!(field(&answer, "none"), "");
+    }
+
+    #[test]
+    fn sizes_are_shown_in_a_unit_that_fits() {
+        let answer = json!({ "a": 0, "b": 1023, "c": 1536, "d": 5u64 << 30, "e": null });
+        let shown = ["a", "b", "c", "d", "e"].map(|name| size(&answer, name));
+        assert_eq!(shown, ["0 bytes", "1023 bytes", "1.5 KiB", "5.0 GiB", ""]);
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! side by side; then what is known is on record, and the store ends last.
 
 mod certificate;
+pub(crate) mod copies;
 mod dispatch;
 mod doors;
 mod group;
@@ -42,7 +43,8 @@ use postrider_model::audit::{Actor, Audit as _, Call, Origin, Target, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
-use postrider_model::time::Clock;
+use postrider_model::restoration::Restoration;
+use postrider_model::time::{Clock, UnixMs};
 use postrider_outbox::{DirLock, Examined, KeyUse, LockError, OpenError, Outbox, Salvaged};
 use postrider_scheduler::Handle;
 use tokio::sync::Notify;
@@ -279,6 +281,22 @@ pub(crate) fn try_lock(config: &Config) -> Result<Option<DirLock>, Failure> {
         Err(LockError::InUse { .. }) => Ok(None),
         Err(error) => Err(Failure::from(error)),
     }
+}
+
+/// A time for people and for the log: RFC 3339, UTC.
+pub(crate) fn time_text(at: UnixMs) -> String {
+    let ms = i64::try_from(at.as_u64()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| at.as_u64().to_string(), |at| format!("{at:.3}"))
+}
+
+/// What a store says that was restored and is paused since.
+pub(crate) fn restored_text(restoration: Restoration) -> String {
+    let Restoration { backup_at, to, .. } = restoration;
+    format!(
+        "restored from a backup of {} to {}; all dispatch is paused; resume with `postrider resume`",
+        time_text(backup_at),
+        time_text(to)
+    )
 }
 
 /// Why a start is refused, as the start says it.

@@ -88,7 +88,7 @@ impl Doctor {
     /// Something is wrong with the directory, or it cannot be looked at.
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.load()?.config;
-        if !config.data_dir.join("journal").is_dir() {
+        if !config.data_dir.join("journal").is_dir() && !wiring::copies::is_half_restored(&config) {
             return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
                 .hint("name the data directory with `--data-dir DIR`"));
         }
@@ -183,7 +183,7 @@ fn store(config: &Config, live: bool, output: Output) -> Vec<Finding> {
         return vec![Finding::of(failure)];
     }
     let mut progress = Progress::start(output, "segments");
-    let examined = wiring::examine(config, live, &mut |done, of| progress.set(done, of));
+    let examined = wiring::examine(config, live, &mut |done, of| progress.set(done as u64, of as u64));
     progress.end();
     match examined {
         Ok(examined) => started(config, examined),
@@ -215,6 +215,10 @@ fn started(config: &Config, examined: Examined) -> Vec<Finding> {
                 findings.push(Finding::new(Level::Note, says));
             }
             findings.extend(report.quarantined.into_iter().map(damaged));
+            findings.extend(examined.restoration.map(|restoration| {
+                Finding::new(Level::Note, wiring::restored_text(restoration))
+                    .help("look at what waits, then `postrider resume`; docs/backup.md says what is delivered again")
+            }));
         }
         Err(error) => findings.push(Finding::of(wiring::not_opened(config, error))),
     }

@@ -148,7 +148,7 @@ impl Exporter<'_> {
         }
         let apps = self.applications().await?;
         for (done, app) in apps.iter().enumerate() {
-            self.progress.set(done, apps.len());
+            self.progress.set(done as u64, apps.len() as u64);
             self.application(app).await?;
         }
         let end = json!({ "kind": "end", "lines": self.out.lines });

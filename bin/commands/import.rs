@@ -114,7 +114,7 @@ impl Import {
     }
 
     async fn pass(&self, client: &Client, lines: &mut Lines, is_plan: bool, output: Output) -> Result<Tally, Failure> {
-        let mut progress = Progress::start(output, if is_plan { "KiB looked at" } else { "KiB imported" });
+        let mut progress = Progress::bytes(output, if is_plan { "looking at" } else { "importing" });
         let (apps, endpoints) = (HashMap::new(), HashMap::new());
         let (met, tally) = (HashSet::new(), Tally::default());
         let mut importer = Importer { client, wanted: self, is_plan, apps, endpoints, met, tally };
@@ -129,7 +129,7 @@ impl Importer<'_> {
         check_header(lines)?;
         loop {
             let (done, of) = lines.progress();
-            progress.set(to_kib(done), to_kib(of));
+            progress.set(done, of);
             let Some((number, text)) = lines.next()? else {
                 return Err(Failure::runtime("the file has no line of the kind `end`: it is not whole"));
             };
@@ -153,10 +153,6 @@ impl Importer<'_> {
     fn note(&mut self, note: BadLine) {
         self.tally.notes.push(note.to_string());
     }
-}
-
-fn to_kib(bytes: u64) -> usize {
-    usize::try_from(bytes.div_ceil(1 << 10)).unwrap_or(usize::MAX)
 }
 
 fn check_header(lines: &mut Lines) -> Result<(), Failure> {

@@ -77,7 +77,7 @@ struct Uses {
 impl Uses {
     fn of(context: &Context, config: &Config, store_key: &StoreKey) -> Result<Self, Failure> {
         let mut progress = Progress::start(context.output, "segments");
-        let store = wiring::key_use(config, store_key, &mut |done, of| progress.set(done, of));
+        let store = wiring::key_use(config, store_key, &mut |done, of| progress.set(done as u64, of as u64));
         progress.end();
         Ok(Self { store: store?, token_secret: secrets::number_of_token_secret(config)? })
     }

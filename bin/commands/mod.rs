@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check_config;
 pub(crate) mod dead_letter;
 pub(crate) mod delivery;
@@ -20,6 +21,7 @@ pub(crate) mod key;
 pub(crate) mod listen;
 pub(crate) mod message;
 pub(crate) mod pause;
+pub(crate) mod restore;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod task;
@@ -97,6 +99,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => command.run(&context),
         Command::Key(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
+        Command::Backup(command) => command.run(&context),
+        Command::Restore(command) => command.run(&context),
         Command::CheckConfig(command) => command.run(&context),
         Command::Docs(command) => command.run(&context),
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use postrider_model::time::Clock;
 use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
-use postrider_outbox::journal;
 use postrider_outbox::{CheckpointError, CommitError, DirLock, Examined, KeyUse, LockError, OpenError, Opened, Outbox};
+use postrider_outbox::{backup, journal};
 use tokio::sync::oneshot;
 
 use super::options;
@@ -29,14 +29,19 @@ pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
 
 /// Reads the store back; gives the key that has opened it, too. Takes as long as the journal after the last checkpoint is.
 pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(Opened, StoreKey), Failure> {
+    // Before a key is made for a store that is not there yet.
+    whole(config)?;
     let is_new = !config.data_dir.join("journal").exists();
-    let store_key = secrets::find_or_make_store_key(config, is_new)?;
+    let store_key = secrets::find_or_make_store_key(config, is_new).map_err(|failure| name_key(config, failure))?;
     let options = options::outbox(config, store_key.master());
     let index = Index::open(&IndexOptions::new(config.data_dir.join("index")))?;
     let opened = postrider_outbox::open(options, Arc::new(RealDisk), clock, index);
     let opened = opened.map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))?;
     let report = &opened.report;
     tracing::info!(records = report.records, torn_bytes = report.torn_bytes, clean = report.clean, "store opened");
+    if let Some(restoration) = opened.outbox.restoration() {
+        tracing::warn!("{}", super::restored_text(restoration));
+    }
     Ok((opened, store_key))
 }
 
@@ -83,13 +88,33 @@ pub(super) fn seal_anew(config: &Config, store_key: &StoreKey, clock: &dyn Clock
         .map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))
 }
 
+/// Refuses a directory with a restore that was not finished.
+fn whole(config: &Config) -> Result<(), Failure> {
+    if !backup::is_half_restored(&RealDisk, &config.data_dir) {
+        return Ok(());
+    }
+    let dir = config.data_dir.clone();
+    Err(not_opened(OpenError::HalfRestored { dir }, &config.data_dir, ""))
+}
+
+/// Says which key the store needs, if it may be that.
+fn name_key(config: &Config, failure: Failure) -> Failure {
+    match backup::key_name_needed(&RealDisk, &config.data_dir) {
+        Some(name) => {
+            failure.hint(format!("the store needs the key {name}, as `postrider backup` and `restore` name it"))
+        }
+        None => failure,
+    }
+}
+
 /// The key of a store that must be there.
 pub(super) fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
+    whole(config)?;
     if !config.data_dir.join("journal").exists() {
         return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
             .hint("name the data directory with `--data-dir DIR`"));
     }
-    secrets::find_or_make_store_key(config, false)
+    secrets::find_or_make_store_key(config, false).map_err(|failure| name_key(config, failure))
 }
 
 /// `key_origin` is where the store's key came from.
@@ -119,6 +144,9 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
                 data_dir.display()
             ),
         ),
+        OpenError::HalfRestored { .. } => {
+            (Exit::Damaged, format!("repeat the `postrider restore` that was begun, or delete {}", data_dir.display()))
+        }
         error if error.is_damage() => (
             Exit::Damaged,
             format!(

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod audit;
+mod backup;
 mod bit_flips;
 mod clients;
 mod contract;

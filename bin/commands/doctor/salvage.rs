@@ -24,7 +24,7 @@ pub(super) fn salvage(config: &Config, to: &Path, output: Output) -> Result<(), 
         let lines = lines(salvaged, &from, to);
         lines.iter().map(|line| format!("{line}\n")).collect::<String>()
     };
-    let salvaged = wiring::salvage(config, to, &mut |done, of| progress.set(done, of), &list);
+    let salvaged = wiring::salvage(config, to, &mut |done, of| progress.set(done as u64, of as u64), &list);
     progress.end();
     let salvaged = salvaged?;
     if output.json {

@@ -235,7 +235,8 @@ impl Entry {
     pub fn note_change(&mut self, config: &Config, change: &ConfigChange) {
         let target = &mut self.target;
         match change {
-            ConfigChange::DefaultOrg(_) => {}
+            // No call asks for these.
+            ConfigChange::DefaultOrg(_) | ConfigChange::Restored(_) => {}
             ConfigChange::DispatchPaused(_) => self.fields.push("paused".to_owned()),
             ConfigChange::Application(app) => {
                 target.app = Some(app.id);

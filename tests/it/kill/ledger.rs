@@ -210,6 +210,11 @@ impl Ledger {
         self.books().faults.push(fault);
     }
 
+    /// The ids of all that was accepted.
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
+        self.books().accepted.values().cloned().collect()
+    }
+
     /// From now on the receiver refuses everything, or takes everything.
     pub(crate) fn set_receiver_refuses(&self, refuses: bool) {
         self.books().receiver_refuses = refuses;
