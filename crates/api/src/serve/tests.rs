@@ -164,7 +164,8 @@ async fn a_unix_listener_knows_its_peers_and_stops() {
     client.write_all(b"GET /door HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
     client.read_to_string(&mut text).await.unwrap();
-    assert!(text.ends_with("Unix { trusted: true }"), "{text}");
+    let peer = Peer { uid: own_uid, pid: i32::try_from(std::process::id()).ok() };
+    assert!(text.ends_with(&format!("{:?}", Door::Unix { trusted: true, peer })), "{text}");
     stop.send(true).unwrap();
     service.await.unwrap();
     assert!(UnixStream::connect(&path).await.is_err());
