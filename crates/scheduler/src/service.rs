@@ -70,6 +70,11 @@ pub struct Service {
     meters: Meters,
     /// What the outbox told and is not handled yet, the next one last.
     events: Vec<LaneEvent>,
+    /// The outbox has told what there is at the start.
+    told: bool,
+    /// All of that is known. Nothing starts before: behind many deliveries may come that
+    /// their endpoint is paused.
+    introduced: bool,
     ended: Vec<Outcome>,
     settlements: Vec<Settlement>,
     picks: Vec<Pick>,
@@ -105,6 +110,8 @@ impl Service {
             outcomes,
             meters: Meters::new(),
             events: Vec::new(),
+            told: false,
+            introduced: false,
             ended: Vec::new(),
             settlements: Vec::new(),
             picks: Vec::new(),
@@ -152,6 +159,7 @@ impl Service {
         self.events.shrink_to(BATCH);
         self.shared.store.take(&mut self.events);
         self.events.reverse();
+        self.told = true;
     }
 
     fn turn(&mut self) -> Turn {
@@ -183,9 +191,8 @@ impl Service {
         for outcome in self.ended.drain(..) {
             self.settlements.extend(scheduler.settle(outcome, at, (self.random)()));
         }
-        // Only when all that was told is known: behind many deliveries may come that their
-        // endpoint is paused.
-        while self.events.is_empty()
+        self.introduced |= self.told && self.events.is_empty();
+        while self.introduced
             && self.picks.len() < BATCH
             && let Some(pick) = scheduler.pick(at)
         {
