@@ -324,6 +324,7 @@ const fn kind_name(kind: u8) -> &'static str {
         7 => "carried_message",
         8 => "expunged",
         9 => "answered",
+        10 => "audit",
         _ => "unknown",
     }
 }

@@ -18,9 +18,11 @@ pub(crate) use window::Window;
 
 use std::collections::BTreeMap;
 
+use postrider_model::config::Config;
 use postrider_model::delivery::{DeadReason, DeliveryState, Scheduled};
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::lane::is_long;
+use postrider_model::order::OrderBy;
 use postrider_model::position::Position;
 use postrider_model::resend::{Before, Resending};
 use postrider_model::time::UnixMs;
@@ -97,6 +99,18 @@ pub(crate) enum Claim {
     Old,
     /// Nothing: it is in an order, and has to keep its place.
     Ordered,
+}
+
+impl Claim {
+    pub(super) fn of(config: &Config, default: OrderBy, delivery: &DeliveryRef) -> Self {
+        let Some(endpoint) = config.endpoint(delivery.endpoint) else { return Self::Old };
+        let by = endpoint.fields.policy.order.as_ref().map_or(default, |own| own.by);
+        match (by.order(delivery.order_key), config.hold(endpoint)) {
+            (0, None) => Self::New,
+            (0, Some(_)) => Self::Old,
+            _ => Self::Ordered,
+        }
+    }
 }
 
 /// One endpoint's deliveries; keys are the messages' sequences.

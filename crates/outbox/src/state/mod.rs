@@ -22,7 +22,7 @@ use postrider_model::delivery::{
 };
 use postrider_model::id::{AppId, EndpointId, TaskId};
 use postrider_model::lane::LaneEvent;
-use postrider_model::order::{OrderBy, OrderRule};
+use postrider_model::order::OrderRule;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -371,18 +371,6 @@ impl State {
             if !lane.backlog.is_empty() {
                 self.thirsty.insert(*endpoint);
             }
-        }
-    }
-}
-
-impl Claim {
-    fn of(config: &Config, default: OrderBy, delivery: &DeliveryRef) -> Self {
-        let Some(endpoint) = config.endpoint(delivery.endpoint) else { return Self::Old };
-        let by = endpoint.fields.policy.order.as_ref().map_or(default, |own| own.by);
-        match (by.order(delivery.order_key), config.hold(endpoint)) {
-            (0, None) => Self::New,
-            (0, Some(_)) => Self::Old,
-            _ => Self::Ordered,
         }
     }
 }
