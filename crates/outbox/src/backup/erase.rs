@@ -1,7 +1,7 @@
 //! What was expunged in the store goes from the backup, too.
 //!
-//! Segments that the store has written anew are copied again. Of those that it gave up, and of
-//! the one in which the content was first recorded, the copies are written anew here.
+//! Segments that the store has written anew are copied again. All other copies that may hold the
+//! content are written anew here, also of segments that the store has given up.
 
 use std::sync::Arc;
 
@@ -14,13 +14,12 @@ use crate::journal::{Subject, rewrite_file};
 use crate::record::{Record, decode, erase as erase_content};
 use crate::state::Expunging;
 
-/// Takes it out; gives how many files were written anew. `store_first` is the oldest segment
-/// that the store has.
-pub(super) fn erase(layout: &Layout<'_>, manifest: &mut Manifest, store_first: u32) -> Result<u64, BackupError> {
+/// Takes it out; gives how many files were written anew.
+pub(super) fn erase(layout: &Layout<'_>, manifest: &mut Manifest) -> Result<u64, BackupError> {
     let gone = std::mem::take(&mut manifest.expunging);
     let mut written = 0;
     let segments: Vec<SegmentCopy> =
-        manifest.segments.iter().filter(|segment| may_hold(&gone, segment.number, store_first)).cloned().collect();
+        manifest.segments.iter().filter(|segment| may_hold(&gone, segment.number)).cloned().collect();
     for segment in segments {
         if holds(layout, manifest.store_id, &segment, &gone)? {
             let file = write_anew(layout, manifest.store_id, &segment, &gone)?;
@@ -31,10 +30,12 @@ pub(super) fn erase(layout: &Layout<'_>, manifest: &mut Manifest, store_first: u
     Ok(written)
 }
 
-fn may_hold(gone: &Expunging, number: u32, store_first: u32) -> bool {
+/// A payload may have been carried from where it was first recorded to any later segment, up to
+/// the one that says that it is gone.
+fn may_hold(gone: &Expunging, number: u32) -> bool {
     gone.iter().any(|(first, expunge)| {
-        let carried = expunge.is_payload && first.segment() < store_first && number < store_first;
-        number == first.segment() || (carried && (first.segment()..=expunge.last_segment).contains(&number))
+        let first = first.segment();
+        number == first || (expunge.is_payload && (first..=expunge.last_segment).contains(&number))
     })
 }
 

@@ -46,6 +46,20 @@ pub enum BackupError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The backup holds what the store does not have: it is that of another course of events.
+    #[error(
+        "the store in {} was restored since the backup in {}: segment {segment} has more frames there",
+        dir.display(),
+        target.display()
+    )]
+    Restored {
+        /// The data directory.
+        dir: PathBuf,
+        /// The backup's directory.
+        target: PathBuf,
+        /// A segment of which the store has less, or nothing.
+        segment: u32,
+    },
     /// The manifest cannot be read.
     #[error("backup manifest {} is damaged: {detail}", path.display())]
     Manifest {

@@ -12,7 +12,7 @@ use super::error::{BackupError, failed};
 use crate::disk::{self, Disk};
 use crate::state::Expunging;
 
-const NAME: &str = "manifest.json";
+pub(super) const NAME: &str = "manifest.json";
 const FORMAT: u32 = 1;
 
 /// All that a backup holds.
@@ -69,9 +69,13 @@ impl SegmentCopy {
         Position::new(self.number, u32::try_from(self.file.bytes).unwrap_or(u32::MAX))
     }
 
-    /// Whether nothing is missing between this one and the one after.
+    /// Whether nothing is missing between this one and the one after. Numbers alone do not tell it:
+    /// both may be of different courses of events. Where frames are damaged there is nothing else.
     pub(super) fn is_followed_by(&self, next: &Self) -> bool {
-        self.number.checked_add(1) == Some(next.number) || self.last_frame.checked_add(1) == Some(next.first_frame)
+        let tells = |segment: &Self| segment.frames > 0 && segment.damage.is_empty();
+        let frames_go_on = self.last_frame.checked_add(1) == Some(next.first_frame);
+        let numbers_go_on = self.number.checked_add(1) == Some(next.number);
+        frames_go_on || (numbers_go_on && !(tells(self) && tells(next)))
     }
 }
 

@@ -13,10 +13,13 @@
 //! to, so that a kill at any moment leaves the backup as it was before or as it is after.
 
 mod ahead;
+mod backed_up;
 mod copy;
 mod erase;
 mod error;
+mod lineage;
 mod manifest;
+mod place;
 mod plan;
 mod restore;
 mod take;
@@ -24,10 +27,12 @@ mod thin;
 mod trial;
 mod verify;
 
+pub use backed_up::BackedUp;
 pub use error::BackupError;
+pub use place::is_free_for_a_backup;
 pub use plan::Point;
 pub use restore::{Behind, RestoreRequest, RestoredStore, is_free_for_a_store, is_half_restored, reaches, restore};
-pub use take::{BackedUp, BackupRequest, backup, is_free_for_a_backup};
+pub use take::{BackupRequest, backup};
 pub use trial::{Tried, try_backup, try_start};
 pub use verify::{Verified, verify};
 

@@ -4,6 +4,7 @@ use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
 use super::error::{BackupError, failed};
+use super::lineage::is_a_beginning;
 use super::manifest::{CheckpointCopy, Layout, Manifest, SegmentCopy, Snapshot};
 use super::restore::Behind;
 use crate::journal::{FrameInfo, Subject};
@@ -53,9 +54,16 @@ const fn is_the_beginning(segment: &SegmentCopy) -> bool {
     segment.first_frame == 0 && segment.damage.is_empty()
 }
 
-/// Whether the segment of a position is there.
+/// Whether the segment of a position is there, or all that lies before it.
 fn has(segments: &[&SegmentCopy], position: Position) -> bool {
     segments.iter().any(|segment| segment.number == position.segment())
+        || (is_a_beginning(position) && segments.last().is_some_and(|last| last.number < position.segment()))
+}
+
+/// Whether no frame lies between one segment and a later position.
+fn is_reached(manifest: &Manifest, from: u32, position: Position) -> bool {
+    let mut between = manifest.segments.iter().filter(|known| known.number > from && known.number < position.segment());
+    is_a_beginning(position) && position.segment() > from && between.all(|known| known.frames == 0)
 }
 
 /// The segments up to `last` between which nothing is missing.
@@ -97,13 +105,14 @@ pub(super) fn plan(
     let cut = all.clone().rev().find(|segment| is_within(segment)).ok_or_else(too_early)?;
     let (last, mut behind) = cut_within(layout, manifest, cut, newest, point)?;
     let last = last.ok_or_else(too_early)?;
+    let is_whole = behind.frames == 0;
     for segment in all.filter(|segment| segment.number > cut.number) {
         behind.add(segment.frames, segment.records, segment.file.bytes);
     }
     let chain = chain(manifest, cut.number);
     let mut checkpoints = manifest.snapshots.iter().rev().filter_map(|snapshot| snapshot.checkpoint.as_ref());
-    let is_usable = |checkpoint: &&CheckpointCopy| checkpoint.position <= last.end && has(&chain, checkpoint.position);
-    let checkpoint = checkpoints.find(is_usable);
+    let is_within = |position| position <= last.end || (is_whole && is_reached(manifest, cut.number, position));
+    let checkpoint = checkpoints.find(|known| is_within(known.position) && has(&chain, known.position));
     if checkpoint.is_none() && !chain.first().is_some_and(|first| is_the_beginning(first)) {
         return Err(too_early());
     }

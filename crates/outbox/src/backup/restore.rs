@@ -257,8 +257,8 @@ impl Restoring<'_, '_> {
 /// The number of the first segment that the restored store writes to.
 fn next_segment(highest: u32, now: UnixMs) -> u32 {
     let seconds = u32::try_from(now.as_secs().saturating_sub(EPOCH_SECONDS)).unwrap_or(0);
-    // The last number is never used.
-    highest.saturating_add(PASSED_OVER).max(seconds).min(u32::MAX - 1)
+    // Ids have no room for a number of 32 bits.
+    highest.saturating_add(PASSED_OVER).max(seconds).min(u32::MAX >> 1)
 }
 
 /// Leaves a record behind what was restored that says so, and that pauses all dispatch.

@@ -12,8 +12,8 @@ use postrider_model::time::{Clock, UnixMs};
 use super::ahead::Ahead;
 use super::copy::{Counter, Making};
 use super::error::{BackupError, failed};
-use super::manifest::{BESIDE, CheckpointCopy, DIRECTORIES, FileCopy, Layout, Manifest, SegmentCopy, Snapshot};
-use super::{Progress, erase, thin};
+use super::manifest::{CheckpointCopy, FileCopy, Layout, Manifest, SegmentCopy, Snapshot};
+use super::{BackedUp, Progress, erase, lineage, place, thin};
 use crate::checkpoint::{self, CheckpointError};
 use crate::disk::{self, Disk, DiskFile};
 use crate::journal::{self, Subject, Survey, segment_path};
@@ -36,31 +36,6 @@ pub struct BackupRequest {
     pub keep: Option<Duration>,
 }
 
-/// What was backed up.
-#[derive(Clone, Debug)]
-pub struct BackedUp {
-    /// Files that were copied this time, in number.
-    pub copied_files: u64,
-    /// Their bytes.
-    pub copied_bytes: u64,
-    /// Segments in the backup now, in number.
-    pub segments: usize,
-    /// Bytes of all files in it.
-    pub bytes: u64,
-    /// Where the store's journal ended.
-    pub end: Position,
-    /// When that was.
-    pub at: UnixMs,
-    /// The time of the last record.
-    pub last: UnixMs,
-    /// Any point from here on can be restored.
-    pub earliest: Option<UnixMs>,
-    /// Which key the store needs, see [`super::key_name`].
-    pub key: String,
-    /// What cannot be read in the store, by file and position.
-    pub damage: Vec<String>,
-}
-
 /// Brings a backup up to date, or begins one. What was copied before and has not changed is
 /// not copied again; what the store has given up meanwhile is kept.
 ///
@@ -80,7 +55,7 @@ pub fn backup(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_store()),
         Err(error) => return Err(failed("read", &journal_dir)(error)),
     };
-    let manifest = prepare(disk, &request.target, store_id)?;
+    let manifest = place::prepare(disk, &request.target, store_id)?;
     let layout = Layout { disk, target: &request.target };
     let counter = Counter::new(progress);
     let mut taking =
@@ -93,46 +68,15 @@ pub fn backup(
             break;
         }
     }
-    let Some((snapshot, store_first)) = snapshot else {
+    let Some(snapshot) = snapshot else {
         return Err(BackupError::Overtaken { dir: request.dir.clone() });
     };
     taking.add(snapshot.clone());
     thin::forget_before(&mut taking.manifest, request.keep.map(|keep| clock.now() - keep));
-    taking.copied.0 += erase::erase(&taking.layout, &mut taking.manifest, store_first)?;
+    taking.copied.0 += erase::erase(&taking.layout, &mut taking.manifest)?;
     taking.manifest.write(&**disk, &request.target)?;
     thin::remove_what_is_not_named(&taking.layout, &taking.manifest)?;
-    Ok(taking.told(&snapshot))
-}
-
-/// Whether a backup may be taken to a directory: one that holds a backup, is empty or is not there.
-///
-/// # Errors
-/// It may not, or the directory cannot be read.
-pub fn is_free_for_a_backup(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
-    let names = match disk.list(target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        names => names.map_err(failed("list", target))?,
-    };
-    let is_ours = |name: &&String| DIRECTORIES.iter().chain(&BESIDE).any(|ours| ours == name);
-    match names.iter().find(|name| !is_ours(name)) {
-        Some(name) => Err(BackupError::NotABackup { dir: target.to_owned(), name: name.clone() }),
-        None => Ok(()),
-    }
-}
-
-/// The manifest that was there, or an empty one. Makes the directories.
-fn prepare(disk: &Arc<dyn Disk>, target: &Path, store_id: u64) -> Result<Manifest, BackupError> {
-    is_free_for_a_backup(&**disk, target)?;
-    disk.create_dir_all(target).map_err(failed("make", target))?;
-    let manifest = Manifest::read(&**disk, target)?.unwrap_or_else(|| Manifest::new(store_id));
-    if manifest.store_id != store_id {
-        return Err(BackupError::OtherStore { dir: target.to_owned() });
-    }
-    for name in DIRECTORIES {
-        let dir = target.join(name);
-        disk.create_dir_all(&dir).map_err(failed("make", &dir))?;
-    }
-    Ok(manifest)
+    Ok(BackedUp::of(&taking.manifest, &snapshot, taking.copied, taking.damage))
 }
 
 struct Taking<'a, 'p> {
@@ -149,14 +93,15 @@ struct Taking<'a, 'p> {
 
 impl Taking<'_, '_> {
     /// Copies what there is at present. `None` if the store has removed something before it was
-    /// copied; what was copied stays. Gives also the oldest segment that the store had.
-    fn pass(&mut self, now: UnixMs) -> Result<Option<(Snapshot, u32)>, BackupError> {
+    /// copied; what was copied stays.
+    fn pass(&mut self, now: UnixMs) -> Result<Option<Snapshot>, BackupError> {
         let checkpoint = self.read_checkpoint()?;
         let journal = self.dir.join(JOURNAL);
         let numbers = journal::segment_numbers(&**self.layout.disk, &journal).map_err(failed("list", &journal))?;
         let Some(first_segment) = numbers.first().copied() else {
             return Err(BackupError::NoStore { dir: self.dir.to_owned() });
         };
+        lineage::goes_on(&self.layout, &self.manifest, self.dir, &numbers)?;
         let mut ahead = Ahead::new(self.layout.disk, &journal, numbers);
         self.expect(&mut ahead)?;
         let mut end = None;
@@ -174,18 +119,19 @@ impl Taking<'_, '_> {
                 break;
             }
             end = Some(self.segment(&file, &path, number, sealed)?);
+            self.damage.extend(lineage::note_missing_frames(&mut self.manifest, number, &path));
             if !sealed {
                 break;
             }
         }
         let Some(end) = end else { return Err(BackupError::NoStore { dir: self.dir.to_owned() }) };
         if let Some((_, position)) = &checkpoint
-            && (first_segment > position.segment() || *position > end)
+            && (first_segment > position.segment() || !lineage::is_reached(*position, end))
         {
             return Ok(None);
         }
         let checkpoint = checkpoint.map(|checkpoint| self.checkpoint(&checkpoint)).transpose()?;
-        Ok(Some((Snapshot { at_ms: now, checkpoint, first_segment, end }, first_segment)))
+        Ok(Some(Snapshot { at_ms: now, checkpoint, first_segment, end }))
     }
 
     fn read_checkpoint(&self) -> Result<Option<(Vec<u8>, Position)>, BackupError> {
@@ -248,6 +194,20 @@ impl Taking<'_, '_> {
             }
         }
         self.damage.extend(survey.damage.iter().map(ToString::to_string));
+        if let Some(known) = known.as_ref().filter(|known| lineage::has_more(known, &survey)) {
+            if !sealed {
+                // The store wrote behind it, and does not any more.
+                return Err(lineage::restored(&self.layout, self.dir, number));
+            }
+            // Its version stays as it was, so that it is told again the next time.
+            self.damage.push(format!(
+                "{} has {} frames, and the copy of it {}: it is shorter than the copy, which stays",
+                path.display(),
+                survey.frames,
+                known.frames
+            ));
+            return Ok(known.end());
+        }
         let bytes = u64::from(survey.end);
         let same = known.as_ref().filter(|known| known.file.bytes == bytes);
         let keeps = match same {
@@ -257,6 +217,8 @@ impl Taking<'_, '_> {
             None => false,
         };
         let copied = match same.filter(|_| keeps) {
+            // Damage is told again the next time.
+            Some(known) if !survey.damage.is_empty() => SegmentCopy { sealed, ..known.clone() },
             Some(known) => SegmentCopy { sealed, version, ..known.clone() },
             None => {
                 let copied = self.copy(&**file, path, number, bytes)?;
@@ -328,24 +290,6 @@ impl Taking<'_, '_> {
         match snapshots.last_mut().filter(|last| last.checkpoint == snapshot.checkpoint) {
             Some(last) => *last = Snapshot { first_segment: last.first_segment, ..snapshot },
             None => snapshots.push(snapshot),
-        }
-    }
-
-    fn told(self, snapshot: &Snapshot) -> BackedUp {
-        let Manifest { segments, snapshots, store_id, .. } = &self.manifest;
-        let checkpoints = snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
-        let bytes = segments.iter().map(|segment| &segment.file).chain(checkpoints.map(|checkpoint| &checkpoint.file));
-        BackedUp {
-            copied_files: self.copied.0,
-            copied_bytes: self.copied.1,
-            segments: segments.len(),
-            bytes: bytes.map(|file| file.bytes).sum(),
-            end: snapshot.end,
-            at: snapshot.at_ms,
-            last: segments.last().map(|segment| segment.last_time_ms).unwrap_or_default(),
-            earliest: super::plan::earliest(&self.manifest),
-            key: super::key_name(*store_id),
-            damage: self.damage,
         }
     }
 }

@@ -4,6 +4,7 @@ use postrider_model::time::UnixMs;
 
 use super::error::{BackupError, failed};
 use super::manifest::{DIRECTORIES, Layout, Manifest};
+use super::place::may_be_a_copy;
 
 /// Forgets what no point from `oldest` on needs; what lies between that point and the snapshot
 /// before it is kept, since points after it begin there. The newest snapshot always stays.
@@ -20,7 +21,7 @@ pub(super) fn remove_what_is_not_named(layout: &Layout<'_>, manifest: &Manifest)
     for name in DIRECTORIES {
         let dir = layout.target.join(name);
         let mut names = layout.disk.list(&dir).map_err(failed("list", &dir))?;
-        names.retain(|name| !manifest.names(name));
+        names.retain(|name| !manifest.names(name) && may_be_a_copy(name));
         for name in &names {
             let path = dir.join(name);
             layout.disk.remove_file(&path).map_err(failed("remove", &path))?;

@@ -8,7 +8,7 @@ use postrider_model::time::UnixMs;
 pub(super) const FORMAT_VERSION: u16 = 1;
 
 /// Where the first frame of a segment begins.
-pub(super) const SEGMENT_HEADER_BYTES: u32 = 64;
+pub(crate) const SEGMENT_HEADER_BYTES: u32 = 64;
 
 /// Frames and records begin at multiples of this.
 pub(super) const ALIGNMENT_BYTES: usize = 8;

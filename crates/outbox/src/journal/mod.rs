@@ -48,7 +48,7 @@ mod writer;
 
 pub use error::{AppendError, Damage, DamageKind, OpenError, ReadError, RemoveError};
 pub use frame::{FrameBuilder, FrameFull, FrameKind, record_bytes};
-pub(crate) use layout::segment_name;
+pub(crate) use layout::{SEGMENT_HEADER_BYTES, segment_name};
 pub use options::{DEFAULT_SEGMENT_BYTES, Options};
 pub use reader::{JournalReader, RecordAt, SegmentInfo};
 pub use recover::{Opened, RecoveryReport, Start, TornTail};

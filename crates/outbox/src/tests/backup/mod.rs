@@ -2,6 +2,7 @@
 
 mod content;
 mod crash;
+mod lineage;
 mod points;
 
 use std::collections::BTreeMap;
