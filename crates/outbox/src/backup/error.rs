@@ -131,3 +131,15 @@ impl BackupError {
 pub(super) fn failed<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> BackupError + use<'a> {
     move |source| BackupError::Io { what, path: path.to_owned(), source }
 }
+
+/// A file of a backup that cannot be opened: one that is not there is damage.
+pub(super) fn not_opened<'a>(path: &'a Path) -> impl Fn(io::Error) -> BackupError + use<'a> {
+    move |error| match error.kind() {
+        io::ErrorKind::NotFound => BackupError::Damaged { what: is_missing(path) },
+        _ => failed("open", path)(error),
+    }
+}
+
+pub(super) fn is_missing(path: &Path) -> String {
+    format!("{} is missing", path.display())
+}

@@ -3,7 +3,7 @@
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use super::error::{BackupError, failed};
+use super::error::{BackupError, failed, not_opened};
 use super::lineage::is_a_beginning;
 use super::manifest::{CheckpointCopy, Layout, Manifest, SegmentCopy, Snapshot};
 use super::restore::Behind;
@@ -140,7 +140,7 @@ fn cut_within(
     point: Point,
 ) -> Result<(Option<FrameInfo>, Behind), BackupError> {
     let path = layout.segment(segment);
-    let file = layout.disk.open_to_read(&path).map_err(failed("open", &path))?;
+    let file = layout.disk.open_to_read(&path).map_err(not_opened(&path))?;
     let subject =
         Subject { file: &file, path: &path, number: segment.number, store_id: manifest.store_id, is_last: false };
     let (mut last, mut behind) = (None, Behind::default());

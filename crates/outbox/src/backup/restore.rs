@@ -8,17 +8,17 @@ use postrider_model::config::ConfigChange;
 use postrider_model::position::Position;
 use postrider_model::restoration::Restoration;
 use postrider_model::time::{Clock, UnixMs};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Progress;
 use super::copy::{Counter, Making};
-use super::error::{BackupError, failed};
+use super::error::{BackupError, failed, is_missing, not_opened};
 use super::manifest::{FileCopy, Layout, Manifest, SegmentCopy};
 use super::plan::{Plan, Point, plan};
 use super::verify::what_is_wrong;
 use crate::checkpoint;
 use crate::disk::{self, Disk};
-use crate::journal::{segment_of_one_frame, segment_path};
+use crate::journal::{segment_numbers, segment_of_one_frame, segment_path};
 use crate::open::JOURNAL;
 use crate::record::{Encoder, Record};
 
@@ -121,6 +121,7 @@ pub fn restore(
     let now = clock.now();
     let restoration = Restoration { at: now.max(plan.last.1), backup_at: plan.backup_at, to: plan.last.1 };
     let next_segment = next_segment(plan.highest_segment, now);
+    remove_what_was_said(&**disk, &request.dir, plan.end)?;
     say_so(&**disk, &request.dir, (next_segment, manifest.store_id), plan.last.0, restoration)?;
     let marker = marker(&request.dir);
     disk.remove_file(&marker).map_err(failed("remove", &marker))?;
@@ -147,11 +148,10 @@ pub fn reaches(request: &RestoreRequest, disk: &Arc<dyn Disk>) -> Result<(), Bac
 }
 
 /// What a restore that is continued must be like the one that was begun in.
-#[derive(Serialize)]
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 struct Begun {
     store: String,
     end: String,
-    backup_at_ms: UnixMs,
 }
 
 /// Whether a store may be restored to a directory: one that is empty but for keys, is not
@@ -173,13 +173,14 @@ pub fn is_free_for_a_store(disk: &dyn Disk, dir: &Path) -> Result<(), BackupErro
 
 /// Takes the directory.
 fn begin(disk: &dyn Disk, dir: &Path, plan: &Plan, manifest: &Manifest) -> Result<(), BackupError> {
-    let begun =
-        Begun { store: super::key_name(manifest.store_id), end: plan.end.to_string(), backup_at_ms: plan.backup_at };
+    let begun = Begun { store: super::key_name(manifest.store_id), end: plan.end.to_string() };
     let text = serde_json::to_vec(&begun).expect("its keys are strings");
     disk.create_dir_all(dir).map_err(failed("make", dir))?;
     let marker = marker(dir);
     match disk::read_file(disk, &marker).map_err(failed("read", &marker))? {
-        Some(other) if other != text => return Err(BackupError::OtherRestore { dir: dir.to_owned() }),
+        Some(other) if serde_json::from_slice(&other).ok() != Some(begun) => {
+            return Err(BackupError::OtherRestore { dir: dir.to_owned() });
+        }
         Some(_) => {}
         None => {
             let temporary = disk::temporary_name(&marker);
@@ -239,7 +240,13 @@ impl Restoring<'_, '_> {
             self.counter.add(kept);
             return Ok(());
         }
-        let source = disk.open_to_read(from).map_err(failed("open", from))?;
+        let source = match disk.open_to_read(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.request.accept_damage => {
+                self.damage.push(is_missing(from));
+                return Ok(());
+            }
+            source => source.map_err(not_opened(from))?,
+        };
         let len = source.len().map_err(failed("look at", from))?;
         let making = Making::beside(disk, to)?;
         let sha256 = making.copy((&*source, from), (len, kept), &mut self.counter)?;
@@ -259,6 +266,21 @@ fn next_segment(highest: u32, now: UnixMs) -> u32 {
     let seconds = u32::try_from(now.as_secs().saturating_sub(EPOCH_SECONDS)).unwrap_or(0);
     // Ids have no room for a number of 32 bits.
     highest.saturating_add(PASSED_OVER).max(seconds).min(u32::MAX >> 1)
+}
+
+/// An earlier run may have come as far as this, at another time: it is said in one segment only.
+fn remove_what_was_said(disk: &dyn Disk, dir: &Path, end: Position) -> Result<(), BackupError> {
+    let journal = dir.join(JOURNAL);
+    let numbers = segment_numbers(disk, &journal).map_err(failed("list", &journal))?;
+    let behind: Vec<_> = numbers.into_iter().filter(|number| *number > end.segment()).collect();
+    for number in &behind {
+        let path = segment_path(&journal, *number);
+        disk.remove_file(&path).map_err(failed("remove", &path))?;
+    }
+    if !behind.is_empty() {
+        disk.sync_dir(&journal).map_err(failed("sync", &journal))?;
+    }
+    Ok(())
 }
 
 /// Leaves a record behind what was restored that says so, and that pauses all dispatch.

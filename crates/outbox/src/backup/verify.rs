@@ -9,7 +9,7 @@ use postrider_model::time::UnixMs;
 
 use super::Progress;
 use super::copy::{Counter, read_hashed};
-use super::error::{BackupError, failed};
+use super::error::{BackupError, failed, is_missing};
 use super::manifest::{FileCopy, Layout, Manifest, SegmentCopy};
 use super::plan::{self, Point};
 use crate::checkpoint;
@@ -91,7 +91,7 @@ impl Verified {
     fn look_at(&mut self, disk: &dyn Disk, path: &Path, file: &FileCopy) -> Result<(), BackupError> {
         let opened = match disk.open_to_read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.problems.push(format!("{} is missing", path.display()));
+                self.problems.push(is_missing(path));
                 return Ok(());
             }
             opened => opened.map_err(failed("open", path))?,

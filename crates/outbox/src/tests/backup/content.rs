@@ -89,6 +89,14 @@ fn a_flipped_bit_in_any_file_is_named_and_is_not_restored_unseen() {
             }
         }
     }
+    let (missing, name) = (world.fork(), target().join("journal"));
+    let file = world.disk.list(&name).expect("it is there").swap_remove(1);
+    missing.disk.remove_file(&name.join(&file)).expect("it is there");
+    let error = missing.restore(Point::End).expect_err("it is missing");
+    assert!(error.is_damage() && error.to_string().contains(&file), "{error}");
+    let request = RestoreRequest { backup: target(), dir: new_dir(), point: Point::End, accept_damage: true };
+    let told = restore(&request, &missing.arc(), &*missing.clock, &mut |_, _| {}).expect("without it");
+    assert!(told.damage.len() == 1 && told.damage[0].ends_with("is missing"), "{told:?}");
     let manifest = target().join("manifest.json");
     world.disk.flip(&manifest, 200, 1).expect("it has that many bytes");
     let error = verify(&target(), &world.arc(), &mut |_, _| {}).expect_err("it is damaged");

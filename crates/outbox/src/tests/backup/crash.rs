@@ -110,6 +110,8 @@ fn a_restore_that_is_killed_is_refused_by_a_start_and_completed_by_the_next_run(
                     assert_eq!(found.is_empty(), stepper.outbox.restoration().is_none(), "{case}");
                 }
             }
+            // It would go on in a segment of another number.
+            left.clock.forward(Duration::from_secs(7));
             match left.restore(Point::End) {
                 Ok(_) => {}
                 Err(BackupError::NotEmpty { .. }) => assert!(at + 2 >= operations, "{case}: it was finished"),
@@ -126,6 +128,7 @@ fn a_restore_that_is_killed_is_refused_by_a_start_and_completed_by_the_next_run(
 #[test]
 fn a_restore_to_another_point_does_not_take_over_one_that_was_begun() {
     let (world, ..) = changed_since_a_backup();
+    world.backup().expect("nothing is wrong");
     let whole = world.fork();
     let begun = whole.disk.operations();
     whole.restore(Point::End).expect("nothing is wrong");
@@ -135,5 +138,7 @@ fn a_restore_to_another_point_does_not_take_over_one_that_was_begun() {
     let left = world.on(world.disk.crash(Survival::Everything));
     let other = Point::Time(left.clock.now() - Duration::from_secs(12));
     assert!(matches!(left.restore(other), Err(BackupError::OtherRestore { .. })));
+    left.clock.forward(Duration::from_secs(7));
+    left.backup().expect("nothing has come");
     left.restore(Point::End).expect("the one that was begun goes on");
 }
