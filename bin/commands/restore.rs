@@ -38,7 +38,7 @@ pub(crate) struct Restore {
     /// Only what was recorded up to this place in the journal
     #[arg(long, value_name = "SEGMENT:OFFSET")]
     to_position: Option<Position>,
-    /// Restore damaged files as they are; `postrider salvage` then keeps what can be read
+    /// Restore damaged files as they are; `postrider doctor --salvage NEW_DIR` then keeps what can be read
     #[arg(long)]
     accept_damage: bool,
 }
@@ -93,7 +93,8 @@ fn tried(config: &Config, restored: &RestoredStore) -> Result<(Value, Option<Fai
             let count = tried.without_payload;
             let problem = (count > 0).then(|| {
                 let error = format!("the payloads of {count} deliveries are not in the backup");
-                Failure::new(Exit::Damaged, error).hint("`postrider salvage` makes dead letters of them")
+                Failure::new(Exit::Damaged, error)
+                    .hint("`postrider doctor --salvage NEW_DIR` makes dead letters of them")
             });
             (start, problem)
         }

@@ -154,6 +154,9 @@ fn line(line: &Value) -> String {
             };
             format!("damaged: {}; {saved}\n", get("damage"))
         }
+        Some("unread") if line.get("to").and_then(Value::as_u64) == Some(0) => {
+            format!("unread:  {}: the disk does not open it\n", get("file"))
+        }
         Some("unread") => {
             format!("unread:  {}: bytes {} to {}: the disk does not give them\n", get("file"), get("from"), get("to"))
         }

@@ -80,7 +80,7 @@ pub fn segment_numbers(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
 pub fn store_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
     for number in segment_numbers(disk, dir)? {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
-        let read = disk.open(&dir.join(segment_name(number))).and_then(|file| file.read_at(&mut bytes, 0));
+        let read = disk.open_to_read(&dir.join(segment_name(number))).and_then(|file| file.read_at(&mut bytes, 0));
         // Another one may be readable.
         if let (Ok(_), Ok(header)) = (read, SegmentHeader::decode(&bytes)) {
             return Ok(Some(header.store_id));
@@ -102,7 +102,7 @@ pub fn salvage_segment(
     visit: &mut dyn FnMut(RecordAt<'_>),
 ) -> io::Result<Vec<Damage>> {
     let path = dir.join(segment_name(segment));
-    let file = disk.open(&path)?;
+    let file = disk.open_to_read(&path)?;
     let len = file.len()?;
     read_segment(&Source { segment, path, store_id }, file, len, &mut whole_records(visit))
 }

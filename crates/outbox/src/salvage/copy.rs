@@ -35,21 +35,36 @@ pub(super) fn copy(
     for (done, number) in segments.iter().enumerate() {
         progress(done, 2 * segments.len());
         let name = journal::segment_name(*number);
-        copy_file(disk, &from.join(&name), &journal_to.join(&name), &mut unread)
-            .map_err(failed("copy", &from.join(&name)))?;
+        let (from, to) = (from.join(&name), journal_to.join(&name));
+        match disk.open_to_read(&from) {
+            // It is missing in the copy, like a segment that is not there.
+            Err(error) if is_unreadable(&error) => unread.push(Unread { path: from, from: 0, to: 0 }),
+            source => source
+                .and_then(|source| copy_file(disk, (&*source, &from), &to, &mut unread))
+                .map_err(failed("copy", &from))?,
+        }
     }
     disk.sync_dir(&journal_to).map_err(failed("sync", &journal_to))?;
     let whole = options.dir.join(checkpoint::NAME);
-    if with_checkpoint && disk.open(&whole).is_ok() {
-        copy_file(disk, &whole, &to.join(checkpoint::NAME), &mut unread).map_err(failed("copy", &whole))?;
+    if with_checkpoint {
+        match disk.open_to_read(&whole) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            source => source
+                .and_then(|source| copy_file(disk, (&*source, &whole), &to.join(checkpoint::NAME), &mut unread))
+                .map_err(failed("copy", &whole))?,
+        }
     }
     disk.sync_dir(to).map_err(failed("sync", to))?;
     Ok(unread)
 }
 
-fn copy_file(disk: &dyn Disk, from: &Path, to: &Path, unread: &mut Vec<Unread>) -> io::Result<()> {
-    let (source, target) = (disk.open(from)?, disk.create(to)?);
-    let len = source.len()?;
+fn copy_file(
+    disk: &dyn Disk,
+    (source, from): (&dyn DiskFile, &Path),
+    to: &Path,
+    unread: &mut Vec<Unread>,
+) -> io::Result<()> {
+    let (len, target) = (source.len()?, disk.create(to)?);
     // A segment that is written to again has its room beforehand.
     target.allocate(len).map_err(|error| match error {
         AllocateError::Full => rustix::io::Errno::NOSPC.into(),
@@ -60,7 +75,7 @@ fn copy_file(disk: &dyn Disk, from: &Path, to: &Path, unread: &mut Vec<Unread>) 
     while at < len {
         let bytes = chunk.len().min(usize::try_from(len - at).unwrap_or(CHUNK_BYTES));
         let part = chunk.get_mut(..bytes).unwrap_or_default();
-        read(&*source, part, at, &mut |from_byte, to_byte| match unread.last_mut() {
+        read(source, part, at, &mut |from_byte, to_byte| match unread.last_mut() {
             Some(last) if last.path == from && last.to == from_byte => last.to = to_byte,
             _ => unread.push(Unread { path: from.to_owned(), from: from_byte, to: to_byte }),
         })?;

@@ -70,7 +70,7 @@ pub struct LostRecord {
     pub message: Option<MessageId>,
 }
 
-/// A part of a file that the disk did not give back.
+/// A part of a file that the disk did not give back; from 0 to 0 if it did not even open the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
     /// The file.

@@ -9,7 +9,7 @@ use super::damage::{PAID, Store, salvage_into_new};
 use super::support::{ManualClock, Running, options};
 use crate::disk::{AllocateError, Disk, DiskFile, RealDisk, Space};
 use crate::journal::DamageKind;
-use crate::{Options, WhatIsKnown, salvage};
+use crate::{Options, Unread, WhatIsKnown, salvage};
 
 /// Configuration that lies in no segment any more is in the checkpoint alone.
 #[test]
@@ -48,7 +48,7 @@ fn what_the_disk_does_not_give_back_is_named_and_the_rest_is_kept() {
     let body = b"first-live-body";
     let at = bytes.windows(body.len()).position(|window| window == body).expect("the text is there");
     let block = at as u64 / 4_096 * 4_096;
-    let disk: Arc<dyn Disk> = Arc::new(BadSector { path: store.segment(), block });
+    let disk: Arc<dyn Disk> = Arc::new(BadSector { path: store.segment(), block: Some(block) });
     let to = tempfile::tempdir().expect("a temporary directory");
     let salvaged =
         salvage(&options(store.dir.path()), to.path(), &disk, &*store.clock, &mut |_, _| {}).expect("the rest works");
@@ -58,10 +58,11 @@ fn what_the_disk_does_not_give_back_is_named_and_the_rest_is_kept() {
     assert!(Running::start(options(to.path()), &store.clock).is_ok());
 }
 
-/// A disk with a block that cannot be read.
+/// A disk with a block that cannot be read, or a file that cannot be opened. Nothing beside it may be
+/// opened to be written.
 struct BadSector {
     path: PathBuf,
-    block: u64,
+    block: Option<u64>,
 }
 
 struct BadFile {
@@ -71,8 +72,19 @@ struct BadFile {
 
 impl Disk for BadSector {
     fn open(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
-        let block = (path == self.path).then_some(self.block);
-        Ok(Arc::new(BadFile { file: RealDisk.open(path)?, block }))
+        if path.parent() == self.path.parent() {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        RealDisk.open(path)
+    }
+    fn open_to_read(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
+        match self.block {
+            None if path == self.path => Err(rustix::io::Errno::IO.into()),
+            block => {
+                let block = block.filter(|_| path == self.path);
+                Ok(Arc::new(BadFile { file: RealDisk.open_to_read(path)?, block }))
+            }
+        }
     }
     fn create(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
         RealDisk.create(path)
@@ -173,11 +185,18 @@ fn a_segment_that_is_gone_is_named_with_what_refers_to_it() {
         running.attempt(key, 200, postrider_model::delivery::Next::Delivered);
     }
     running.kill();
-    std::fs::remove_file(dir.path().join("journal/segment-0000000002.journal")).expect("it is there");
+    let path = dir.path().join("journal/segment-0000000002.journal");
+    // The disk does not open it: it is as good as gone.
+    let bad: Arc<dyn Disk> = Arc::new(BadSector { path: path.clone(), block: None });
+    let to = tempfile::tempdir().expect("a temporary directory");
+    let unopened = salvage(&small(dir.path()), to.path(), &bad, &*clock, &mut |_, _| {}).expect("the rest works");
+    assert_eq!(unopened.unread, [Unread { path: path.clone(), from: 0, to: 0 }]);
+    std::fs::remove_file(path).expect("it is there");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let to = tempfile::tempdir().expect("a temporary directory");
     let salvaged =
         salvage(&small(dir.path()), to.path(), &disk, &*clock, &mut |_, _| {}).expect("the file system works");
+    assert_eq!(salvaged.missing, unopened.missing);
     let [missing] = salvaged.missing.as_slice() else { panic!("one part: {salvaged:?}") };
     assert_eq!((missing.segment, missing.what, missing.is_covered), (2, DamageKind::MissingSegment, false));
     let (before, after) = (missing.before.expect("a frame"), missing.after.expect("a frame"));
