@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   rotate:  new key in front, in the key file --> a checkpoint with all sealed anew --> the secret of tokens
+//!            --> what nothing needs, out of the key file
 //!            (a crash after any step leaves a store that opens with the file as it is)
-//!   retire:  nothing on disk needs it any more --> out of the key file
+//!   retire:  nothing on disk needs it any more, and the store opens without it --> out of the key file
 //! ```
 
 use std::path::PathBuf;
@@ -91,16 +92,21 @@ fn rotate(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
     let present = wiring::existing_key(config)?;
     let _lock = wiring::lock(config)?;
     // What a start would refuse must not get another key.
-    let uses = Uses::of(context, config, &present)?;
+    let before = Uses::of(context, config, &present)?;
     let mut ring = present.ring();
     let number = ring.keys.iter().map(|key| key.number).max().unwrap_or_default() + 1;
-    ring.keys.retain(|key| !uses.is_free(key.number));
     let created_ms = SystemClock::new().now().as_u64();
     ring.keys.insert(0, RingKey { number, created_ms, key: secrets::random_key()? });
-    let rotated = put(&present, ring, to.as_deref())?;
+    let mut rotated = put(&present, ring, to.as_deref())?;
     wiring::seal_anew(config, &rotated)?;
     secrets::seal_token_secret_anew(config, &rotated)?;
     let uses = Uses::of(context, config, &rotated)?;
+    // Only now: the store has been opened with these keys, so that they are its own.
+    let kept =
+        without(rotated.ring(), |key| key.number != number && before.is_free(key.number) && uses.is_free(key.number));
+    if let Some(kept) = kept {
+        rotated = put(&rotated, kept, None)?;
+    }
     context.output.answer(&answer(&rotated.ring(), &uses).into(), list)?;
     if let Some(path) = to {
         context.output.note(format!(
@@ -115,13 +121,28 @@ fn rotate(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
 fn retire(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(), Failure> {
     let present = wiring::existing_key(config)?;
     let _lock = wiring::lock(config)?;
-    let uses = Uses::of(context, config, &present)?;
-    let mut ring = present.ring();
-    let before = ring.keys.len();
-    let mut is_first = true;
-    ring.keys.retain(|key| std::mem::take(&mut is_first) || !uses.is_free(key.number));
-    let kept = if ring.keys.len() < before { put(&present, ring, to.as_deref())? } else { present };
+    let mut uses = Uses::of(context, config, &present)?;
+    let seals = present.ring().keys.first().map(|key| key.number);
+    let kept = match without(present.ring(), |key| Some(key.number) != seals && uses.is_free(key.number)) {
+        Some(ring) => {
+            // Nothing is lost unless the store opens without it.
+            let fewer =
+                StoreKey { keys: secrets::Keys::Ring(ring.clone()), origin: present.origin.clone(), file: None };
+            wiring::seal_anew(config, &fewer)?;
+            let kept = put(&present, ring, to.as_deref())?;
+            uses = Uses::of(context, config, &kept)?;
+            kept
+        }
+        None => present,
+    };
     context.output.answer(&answer(&kept.ring(), &uses).into(), list)
+}
+
+/// The keys without those that may go; `None` if there are none.
+fn without(mut ring: Ring, mut may_go: impl FnMut(&RingKey) -> bool) -> Option<Ring> {
+    let before = ring.keys.len();
+    ring.keys.retain(|key| !may_go(key));
+    (ring.keys.len() < before).then_some(ring)
 }
 
 /// Writes the keys down, where they came from or into a file of their own.
@@ -132,8 +153,11 @@ fn put(present: &StoreKey, ring: Ring, to: Option<&std::path::Path>) -> Result<S
             failure.hint("`--to FILE` writes the keys into a file, whose text then goes where the key is kept")
         })?,
     }
-    let origin = to.map_or_else(|| present.origin.clone(), |path| path.display().to_string());
-    Ok(StoreKey { keys: secrets::Keys::Ring(ring), origin, file: None })
+    let keys = secrets::Keys::Ring(ring);
+    Ok(match to {
+        Some(path) => StoreKey { keys, origin: path.display().to_string(), file: Some(path.to_owned()) },
+        None => StoreKey { keys, origin: present.origin.clone(), file: present.file.clone() },
+    })
 }
 
 fn answer(ring: &Ring, uses: &Uses) -> Value {

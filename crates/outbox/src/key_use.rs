@@ -36,7 +36,7 @@ impl KeyUse {
 /// told after each segment how many of how many were read.
 ///
 /// # Errors
-/// The files cannot be read, or a key that the checkpoint needs was not given.
+/// The files cannot be read, the keys are another store's, or one that the checkpoint needs was not given.
 pub fn key_use(
     options: &Options,
     disk: &Arc<dyn Disk>,
@@ -53,6 +53,11 @@ pub fn key_use(
         let path = dir.clone();
         move |source| OpenError::Io { what, path, source }
     };
+    // All would be damage to another store's keys, so that nothing seemed to need them.
+    let known = journal::store_id(&**disk, &dir).map_err(failed("list"))?;
+    if known.is_some_and(|id| id != options.master_key.store_id()) {
+        return Err(journal::OpenError::ForeignStore { path: dir }.into());
+    }
     let numbers = journal::segment_numbers(&**disk, &dir).map_err(failed("list"))?;
     for (done, number) in numbers.iter().enumerate() {
         let mut keys = BTreeSet::new();

@@ -97,3 +97,25 @@ async fn keys_of_the_environment_go_into_a_file_and_from_there_back() {
     assert!(receiver.expect(1).await[0].is_signed_with(&endpoint.secret));
     server.stop().await;
 }
+
+/// The key file of another store, by mistake: nothing here needs its keys, and that store needs them all.
+#[tokio::test]
+async fn the_keys_of_another_store_are_left_as_they_are() {
+    let server = Server::start().await;
+    server.api().app("shop").await;
+    // Killed, so that there is no checkpoint; and without a secret of tokens, which might need the key.
+    let setup = server.kill().await;
+    std::fs::remove_file(setup.data_dir().join("jwt-secret")).expect("it is there");
+    let others = Server::start().await.stop().await;
+    let key_file = others.data_dir().join("store.key");
+    run(others.data_dir(), &["key", "rotate"]).ok();
+    let before = text(&key_file);
+    let set = format!("store.key_file={}", key_file.display());
+    for command in ["rotate", "retire"] {
+        let refused = run(setup.data_dir(), &["key", command, "--set", &set]);
+        assert_eq!(refused.code, Some(70), "{refused:?}");
+        assert!(refused.stderr.contains("do not belong together"), "{refused:?}");
+        assert_eq!(text(&key_file), before, "{command}");
+    }
+    others.start().await.stop().await;
+}

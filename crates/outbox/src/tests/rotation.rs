@@ -13,6 +13,7 @@ use super::support::ManualClock;
 use crate::checkpoint::CheckpointError;
 use crate::disk::Disk;
 use crate::disk::sim::{SimDisk, Survival};
+use crate::journal;
 use crate::{MasterKey, OpenError, Options, SealingKey, key_use, seal_anew};
 
 fn first() -> MasterKey {
@@ -119,6 +120,23 @@ fn a_retired_key_is_needed_until_its_segments_are_gone() {
     assert_eq!(secret(&stepper), secret_before);
     stepper.stop();
     assert_eq!(uses(&world).segments, [(0, 1), (1, 1)].into());
+}
+
+#[test]
+fn another_stores_keys_are_refused_and_not_taken_for_free_ones() {
+    for stopped in [false, true] {
+        let (world, _) = World::furnished(stopped);
+        let foreign = options(MasterKey::new([8; 32]));
+        let refused = key_use(&foreign, &world.disk(), &mut |_, _| ()).err();
+        let is_foreign = matches!(
+            refused,
+            Some(
+                OpenError::Journal(journal::OpenError::ForeignStore { .. })
+                    | OpenError::Checkpoint(CheckpointError::OtherKey { .. })
+            )
+        );
+        assert!(is_foreign, "{stopped}: {refused:?}");
+    }
 }
 
 #[test]
