@@ -282,8 +282,24 @@ mod tests {
         fair.count(app(1), 0, 1);
         assert_eq!(next(&mut fair, NOW), Some(lane(21)));
         assert_eq!(next(&mut fair, NOW), None);
+        fair.set_rate(app(1), None, NOW);
+        assert!(!fair.has_ready(), "it takes no turn in vain");
         fair.count(app(1), 1, 0);
         assert_eq!(next(&mut fair, NOW), Some(lane(12)));
+    }
+
+    #[test]
+    fn an_application_with_nothing_to_send_has_no_turn() {
+        let mut fair = fair(9, &[(1, 11)]);
+        assert_eq!(next(&mut fair, NOW), Some(lane(11)));
+        fair.count(app(1), 0, 1);
+        fair.count(app(1), 1, 0);
+        assert!(!fair.has_ready());
+        fair.set_rate(app(1), Some(1), NOW);
+        fair.enter(app(1), lane(11));
+        assert_eq!(next(&mut fair, NOW), None, "it is parked");
+        fair.count(app(1), 0, 1);
+        assert!(!fair.has_ready(), "one that is parked has none either");
     }
 
     #[test]
@@ -293,6 +309,8 @@ mod tests {
         assert_eq!(next(&mut fair, NOW), Some(lane(21)));
         assert_eq!(next(&mut fair, NOW), None);
         let wake = fair.next_wake().expect("application 1 is parked");
+        assert_eq!(fair.throttled_until(app(1), NOW), Some(wake));
+        assert_eq!(fair.throttled_until(app(1), wake), None, "at that time it waits no longer");
         fair.advance(wake);
         assert_eq!(next(&mut fair, wake), Some(lane(11)));
         fair.took(app(1), Next { endpoint: lane(11), price: Duration::ZERO }, wake);

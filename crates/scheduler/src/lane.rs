@@ -14,7 +14,7 @@ use postrider_model::delivery::{Scheduled, Trigger};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::AppId;
 use postrider_model::lane::{Lane as Facts, is_long};
-use postrider_model::order::{AfterDead, OrderBy};
+use postrider_model::order::AfterDead;
 use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -169,11 +169,6 @@ impl Lane {
         let Self { queue, flights, .. } = self;
         let (in_flight, fetching, settling) = (flights.in_flight(), flights.fetching(), flights.settling());
         Counts { waiting: queue.len(), in_flight, fetching, settling }
-    }
-
-    /// The order that counts here.
-    pub(crate) fn order_by(&self) -> OrderBy {
-        self.rules.order.by
     }
 
     /// Whether it is gone and none of its attempts goes on.
@@ -366,7 +361,7 @@ impl Lane {
             self.queue.unbury(message, by, at.now);
         }
         match news {
-            // The policy may have changed since it was told.
+            // Which order it is in is known only here: the policy may have changed since it was told.
             News::Waits(waits) if !self.gone => {
                 self.queue.put(message, Waits { order: by.order(waits.order_key), ..waits }, at.now);
             }

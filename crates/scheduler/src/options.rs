@@ -84,4 +84,34 @@ mod tests {
         let endless = Options { ramp_doubling: Duration::MAX, ..Options::default() };
         assert!(endless.validate().is_err());
     }
+
+    #[test]
+    fn each_limit_is_allowed_up_to_its_bounds_and_not_beyond() {
+        type Set = fn(&mut Options, u64);
+        let most = 1_048_576;
+        let hour_ms = 60 * 60 * 1_000;
+        let limits: [(&str, u64, u64, Set); 7] = [
+            ("max_in_flight", 1, most, |options, value| options.max_in_flight = value as u32),
+            ("max_in_flight of an endpoint", 1, most, |options, value| options.rules.max_in_flight = value as u32),
+            ("in_flight_per_application", 1, most, |options, value| options.in_flight_per_application = value as u32),
+            ("ramp_start", 1, most, |options, value| options.ramp_start = value as u32),
+            ("ramp_doubling in ms", 1, hour_ms, |options, ms| options.ramp_doubling = Duration::from_millis(ms)),
+            ("ramp_beginning in ms", 1, hour_ms, |options, ms| options.ramp_beginning = Duration::from_millis(ms)),
+            ("retry_after_max in ms", 0, 30 * 24 * hour_ms, |options, ms| {
+                options.retry_after_max = Duration::from_millis(ms);
+            }),
+        ];
+        for (name, min, max, set) in limits {
+            let with = |value| {
+                let mut options = Options::default();
+                set(&mut options, value);
+                options.validate()
+            };
+            assert_eq!((with(min), with(max)), (Ok(()), Ok(())), "{name}");
+            assert_eq!(with(max + 1), Err(Error::Option { name, value: max + 1, min, max }));
+            if let Some(value) = min.checked_sub(1) {
+                assert_eq!(with(value), Err(Error::Option { name, value, min, max }));
+            }
+        }
+    }
 }

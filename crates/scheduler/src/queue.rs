@@ -41,11 +41,11 @@ impl Waits {
     /// As the outbox told it at `now`. The first attempt of a schedule, and one that
     /// a person asked for, is due when it is told, whatever the wall clock says: the
     /// outbox's own time does not go back when the wall clock is set back, and new
-    /// messages must not wait for it.
-    pub(crate) fn told(scheduled: Scheduled, order_key: u64, by: OrderBy, now: UnixMs) -> Self {
+    /// messages must not wait for it. Its order is found out when it joins the lane's queue.
+    pub(crate) fn told(scheduled: Scheduled, order_key: u64, now: UnixMs) -> Self {
         let at_once = scheduled.step == 0 || scheduled.trigger == Trigger::Resent;
         let not_before = if at_once { scheduled.due.min(now) } else { scheduled.due };
-        Self { scheduled, order_key, order: by.order(order_key), not_before }
+        Self { scheduled, order_key, order: 0, not_before }
     }
 }
 

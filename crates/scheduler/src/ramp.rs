@@ -96,13 +96,14 @@ impl Ramp {
     /// When there is room next by itself: a beginning is over, or the limit grows.
     pub(crate) fn next(&self, monotonic: Duration) -> Option<Duration> {
         let grows = self.limit(monotonic) < self.max;
-        let grown = grows.then(|| self.began + self.doubling.saturating_mul(self.doublings(monotonic) + 1));
+        let grown =
+            grows.then(|| self.began + self.doubling.saturating_mul(self.doublings(monotonic).saturating_add(1)));
         grown.into_iter().chain(self.young.next()).min()
     }
 
     fn doublings(&self, monotonic: Duration) -> u32 {
         let elapsed = monotonic.saturating_sub(self.began);
-        u32::try_from(elapsed.as_nanos() / self.doubling.as_nanos()).unwrap_or(u32::MAX - 1).min(u32::MAX - 1)
+        u32::try_from(elapsed.as_nanos() / self.doubling.as_nanos()).unwrap_or(u32::MAX)
     }
 }
 
@@ -134,6 +135,20 @@ mod tests {
             last = limit;
         }
         assert_eq!(last, 1 << 20);
+    }
+
+    #[test]
+    fn an_attempt_is_at_its_beginning_for_its_time_and_no_longer() {
+        let delivery = crate::testing::key(1, 1);
+        let mut ramp = Ramp::new(&Options { ramp_start: 1, ..Options::default() }, at(0));
+        assert!(ramp.has_room(0, Duration::ZERO) && !ramp.has_room(1, Duration::ZERO));
+        ramp.sent(delivery, Duration::ZERO);
+        let beginning = Options::default().ramp_beginning;
+        assert_eq!(ramp.next(Duration::ZERO), Some(beginning));
+        ramp.advance(beginning - Duration::from_millis(1));
+        assert!(!ramp.has_room(0, beginning));
+        ramp.advance(beginning);
+        assert!(ramp.has_room(0, beginning));
     }
 
     #[test]

@@ -66,3 +66,47 @@ impl Drop for Reply {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use postrider_model::lane::DeliveryStore as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::testing::world::START;
+    use crate::testing::{Outbox, answered, key, outcome};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> UnixMs {
+            START
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    /// W6: the slot is that of one attempt of one delivery. A debug build panics, after
+    /// which the attempt counts as lost; a release build takes the answer for its own.
+    #[test]
+    fn a_slot_takes_the_outcome_of_no_other_delivery_and_no_other_attempt() {
+        for (named, attempt) in [(key(1, 4), 1), (key(1, 2), 2)] {
+            let outbox = Outbox::default();
+            outbox.accept(key(1, 2), 0, START);
+            let mut jobs = Vec::new();
+            outbox.jobs_at_once(&[key(1, 2)], &mut jobs);
+            let job = jobs.pop().flatten().expect("it is in memory").expect("it waits");
+            let (sender, mut outcomes) = mpsc::channel(1);
+            let slot = sender.try_reserve_owned().expect("there is room");
+            let Assignment { reply, .. } = assign(job, slot, Arc::new(Still), Moment::of(&Still));
+            let answer = AssertUnwindSafe(|| reply(outcome(named, attempt, START, answered(200))));
+            assert_eq!(catch_unwind(answer).is_err(), cfg!(debug_assertions), "{named:?} {attempt}");
+            let came = outcomes.try_recv().expect("a slot is always answered");
+            assert_eq!((came.key, came.attempt), (key(1, 2), 1));
+        }
+    }
+}

@@ -112,7 +112,7 @@ impl Scheduler {
             }
             LaneEvent::Waiting { key, scheduled, order_key } => {
                 self.change(key.endpoint, at, |lane| {
-                    let waits = Waits::told(scheduled, order_key, lane.order_by(), at.now);
+                    let waits = Waits::told(scheduled, order_key, at.now);
                     lane.tell(key.message, News::Waits(waits), at);
                 });
             }
@@ -125,7 +125,7 @@ impl Scheduler {
             LaneEvent::Recorded { key, waits, dead, order_key } => {
                 self.change(key.endpoint, at, |lane| {
                     let news = match waits {
-                        Some(scheduled) => News::Waits(Waits::told(scheduled, order_key, lane.order_by(), at.now)),
+                        Some(scheduled) => News::Waits(Waits::told(scheduled, order_key, at.now)),
                         None if dead => News::Died(order_key),
                         None => News::Left,
                     };

@@ -85,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) deliveries: BTreeMap<DeliveryKey, (DeliveryState, u64)>,
     pub(crate) events: Vec<LaneEvent>,
     pub(crate) unrecorded: Vec<Settlement>,
+    /// How many outcomes came at a time.
+    pub(crate) settled_together: Vec<usize>,
     /// Outcomes wait until the test has them recorded.
     pub(crate) hold_back: bool,
     pub(crate) job_errors: BTreeMap<DeliveryKey, JobError>,
@@ -291,6 +293,7 @@ impl DeliveryStore for Outbox {
 
     fn settle(&self, settlements: &mut Vec<Settlement>) {
         self.tell(|inner| {
+            inner.settled_together.push(settlements.len());
             if inner.hold_back {
                 inner.unrecorded.append(settlements);
             } else {

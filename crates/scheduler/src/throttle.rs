@@ -68,13 +68,11 @@ impl Throttle {
 fn spacing(rate: Rate) -> (Duration, Duration) {
     let (count, window) = (rate.count.max(1), rate.per.duration());
     let burst = rate.burst.clamp(1, count);
-    if burst > 1 {
-        let interval = divided(window, count - burst + 1);
-        let tolerance = interval * (burst - 1);
-        // Else a burst is shorter than what a timer can tell apart.
-        if tolerance >= TOLERANCE {
-            return (interval, tolerance);
-        }
+    let interval = divided(window, count - burst + 1);
+    let tolerance = interval * (burst - 1);
+    // Else there are no bursts, or they are shorter than what a timer can tell apart.
+    if tolerance >= TOLERANCE {
+        return (interval, tolerance);
     }
     let tolerance = if window / count > TOLERANCE { Duration::ZERO } else { TOLERANCE };
     (divided(window + tolerance, count), tolerance)
@@ -148,6 +146,31 @@ mod tests {
         assert_eq!(started, 10);
         let interval = divided(SECOND * 60, 51);
         assert_eq!(throttle.next(), now + interval, "what follows is evenly spaced");
+    }
+
+    /// So high a rate is caught up with after a quiet time, as far as the tolerance goes.
+    #[test]
+    fn no_second_has_more_than_the_rate_however_close_its_attempts_are() {
+        for count in [51, 100, 500] {
+            let mut throttle = Throttle::new(Some(Rate::per_second(count)), Duration::ZERO);
+            let mut starts = Vec::new();
+            for ms in 10_000..12_000 {
+                let now = Duration::from_millis(ms);
+                while throttle.next() <= now {
+                    throttle.take(now);
+                    starts.push(now);
+                }
+            }
+            let most =
+                starts.iter().map(|from| starts.iter().filter(|at| (*from..*from + SECOND).contains(*at)).count());
+            assert_eq!(most.max(), Some(count as usize));
+        }
+    }
+
+    #[test]
+    fn from_fifty_a_second_on_an_attempt_may_start_a_little_early() {
+        assert_eq!(spacing(Rate::per_second(49)), (divided(SECOND, 49), Duration::ZERO));
+        assert_eq!(spacing(Rate::per_second(50)), (divided(SECOND + TOLERANCE, 50), TOLERANCE));
     }
 
     #[test]

@@ -86,6 +86,32 @@ fn the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() {
     assert_eq!(pace.start(5 * S, 0), Start::Now);
 }
 
+/// A breaker that has been open, and whose probe is under way.
+fn probing() -> Pace {
+    let mut pace = pace();
+    for _ in 0..FAILURES {
+        pace.ended(S, false, Signal::Down, None, MIDDLE);
+    }
+    assert!(pace.started(2 * S), "it is the probe");
+    pace
+}
+
+#[test]
+fn only_the_probe_says_whether_the_breaker_opens_again() {
+    for signal in [Signal::Down, Signal::Overload, Signal::Unknown] {
+        let mut pace = probing();
+        pace.ended(2 * S, false, signal, None, MIDDLE);
+        assert_eq!(pace.start(100 * S, 0), Start::Probing, "{signal:?} of an attempt from before is old news");
+    }
+}
+
+#[test]
+fn a_probe_that_failed_on_our_side_is_made_again_after_the_same_pause() {
+    let mut pace = probing();
+    pace.ended(3 * S, true, Signal::Unknown, None, MIDDLE);
+    assert_eq!(pace.start(3 * S, 0), Start::NotBefore(4 * S, Because::Open));
+}
+
 #[test]
 fn a_success_between_keeps_the_breaker_closed() {
     let mut pace = pace();

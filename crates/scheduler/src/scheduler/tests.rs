@@ -10,6 +10,7 @@ use postrider_model::job::FailureKind;
 use postrider_model::lane::Lane as Facts;
 use postrider_model::retry::RetrySchedule;
 
+mod backlog;
 mod clock;
 mod law;
 mod order;

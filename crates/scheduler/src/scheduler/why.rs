@@ -47,11 +47,12 @@ impl Scheduler {
                 *waiting_by.entry(wait.reason()).or_insert(0) += lane.counts().waiting;
             }
         }
+        let (waiting, in_flight, lanes) = self.counts();
         Gauges {
-            lanes: self.lanes.len(),
+            lanes,
             applications: self.fair.apps(),
-            waiting: self.waiting,
-            in_flight: self.unrecorded() as usize,
+            waiting,
+            in_flight: in_flight as usize,
             beginning_limit: self.ramp.limit(at.monotonic) as usize,
             oldest_due_age: oldest.map_or(Duration::ZERO, |due| at.now.since(due)),
             waiting_by,

@@ -6,15 +6,18 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::testing::world::START;
 use crate::testing::{Outbox, answered, asking, key, lane, outcome};
-use postrider_model::delivery::DeliveryState;
+use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::endpoint::Hold;
 use postrider_model::explain::{Explain, Wait};
+use postrider_model::id::{EndpointId, RawId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Lane;
 use postrider_model::policy::Rules;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
 use tokio::task::JoinHandle;
+
+mod meters;
 
 const S: Duration = Duration::from_secs(1);
 
@@ -225,6 +228,9 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     assert_eq!(running.handle.why(key(1, 9)), None);
     running.outbox.inner.lock().hidden = 5;
     assert_eq!(running.handle.why(key(1, 9)), Some(Wait::BehindWindow));
+    let flow = running.handle.flow(key(1, 1).endpoint).expect("the endpoint is known");
+    assert_eq!((flow.in_flight, flow.waiting), (1, 1 + 5), "what lies behind the window waits, too");
+    assert_eq!(running.handle.flow(key(9, 1).endpoint), None);
     let schedule = RetrySchedule::try_new(vec![Duration::ZERO]).expect("valid");
     running.handle.set_rules(Rules { schedule, ..Rules::default() });
     answer(first, answered(500));
@@ -232,6 +238,33 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     let outbox = Arc::clone(&running.outbox);
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
     assert!(matches!(outbox.state(key(1, 1)), Some(DeliveryState::Dead { .. })));
+}
+
+/// Turns have a bound, so that others get at the lock; it costs no time.
+#[tokio::test(start_paused = true)]
+async fn what_is_more_than_one_turn_takes_comes_in_the_next_at_once() {
+    let (most, all) = (1 << 20, BATCH + 100);
+    let options =
+        Options { max_in_flight: most, in_flight_per_application: most, ramp_start: most, ..Options::default() };
+    let mut running = Running::start(options);
+    for number in 0..all {
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let endpoint = EndpointId(RawId::from_bytes(id));
+        running.outbox.configure(Lane { endpoint, ..lane(1, 1) });
+        running.outbox.accept(DeliveryKey { endpoint, ..key(1, 1) }, 0, START);
+    }
+    let mut assignments = Vec::new();
+    while assignments.len() < all {
+        assignments.push(running.next().await);
+    }
+    assert!(running.began.elapsed() < Duration::from_millis(10), "no turn was slept over");
+    for assignment in assignments {
+        answer(assignment, answered(200));
+    }
+    let outbox = Arc::clone(&running.outbox);
+    assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
+    assert_eq!(outbox.inner.lock().settled_together, [BATCH, 100]);
 }
 
 #[tokio::test(start_paused = true)]

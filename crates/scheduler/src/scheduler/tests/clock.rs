@@ -84,6 +84,21 @@ fn what_is_overdue_after_a_leap_or_a_long_pause_is_ramped() {
 }
 
 #[test]
+fn only_the_end_of_a_pause_of_all_begins_the_ramp_anew() {
+    let mut world = World::with(&[(1, 1), (1, 2)]);
+    let mut limit_after = |hold| {
+        world.hold(lane(1, 1), hold);
+        world.observe();
+        world.scheduler.gauges(world.at).beginning_limit
+    };
+    for hold in [None, Some(Hold::Paused), None, Some(Hold::AllPaused), Some(Hold::Paused), None, Some(Hold::AllPaused)]
+    {
+        assert_eq!(limit_after(hold), 4_096);
+    }
+    assert_eq!(limit_after(None), 64);
+}
+
+#[test]
 fn very_many_lanes_that_are_due_at_once_come_back_in_steps() {
     let mut world = World::new(Options { max_in_flight: 1 << 20, ramp_start: 1 << 20, ..Options::default() });
     let lanes = WAKES_PER_STEP as u64 + 10;

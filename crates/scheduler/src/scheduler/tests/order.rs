@@ -6,12 +6,17 @@ use crate::testing::with_policy;
 const FIFO: &str = r#"{"order":{"by":"fifo"},"retrySchedule":[0,5],"retryJitterPercent":0}"#;
 const HOLD: &str = r#"{"order":{"by":"fifo","afterDead":"hold"},"retrySchedule":[0]}"#;
 
+fn lane_waits(world: &World) -> Option<Wait> {
+    world.scheduler.flow(endpoint(1), world.at).expect("the lane is known").waits
+}
+
 #[test]
 fn first_in_first_out_holds_through_failures_and_goes_on_after_a_dead_letter() {
     let mut world = World::with(&[]);
     world.configure(with_policy(lane(1, 1), FIFO));
     world.accept(1, [1, 2, 3]);
     assert_eq!(world.run(), [key(1, 1)]);
+    assert_eq!(lane_waits(&world), Some(Wait::Behind { message: None }), "the first is in flight");
     world.answer(key(1, 1), answered(404));
     assert_eq!(world.run(), [], "the failed one holds the line");
     assert_eq!(world.scheduler.behind(key(1, 3)), Some(key(1, 1)), "not the one before it");
@@ -49,6 +54,7 @@ fn behind_a_dead_letter_others_wait_until_it_is_replayed_or_gone() {
     world.answer(key(1, 1), answered(404));
     assert_eq!(world.run(), []);
     assert_eq!(world.scheduler.why(key(1, 2), world.at), Some(Wait::BehindDeadLetter { message: None }));
+    assert_eq!(lane_waits(&world), Some(Wait::BehindDeadLetter { message: None }));
     assert_eq!(world.scheduler.behind(key(1, 2)), Some(key(1, 1)), "the dead letter");
     world.outbox.happen(key(1, 1), DeliveryEvent::Replayed { at: world.at.now });
     assert_eq!(world.run(), [key(1, 1)]);

@@ -70,6 +70,20 @@ fn a_shorter_schedule_counts_for_what_waits() {
     assert_eq!(world.run(), [key(1, 1)]);
 }
 
+/// What does not wait for the schedule: a first attempt, and one that a person asked for.
+#[test]
+fn another_schedule_does_not_hasten_what_could_not_be_read() {
+    for (step, trigger) in [(0, Trigger::Scheduled), (1, Trigger::Resent)] {
+        let mut world = World::with(&[(1, 1)]);
+        world.outbox.put(key(1, 1), 0, Scheduled { due: world.at.now, attempt: step + 1, step, trigger });
+        world.fail_jobs(key(1, 1), Some(JobError::Failed("disk".to_owned())));
+        assert_eq!(world.run(), []);
+        world.configure(with_policy(lane(1, 1), r#"{"retrySchedule":[0,0]}"#));
+        assert_eq!(world.run(), []);
+        assert_eq!(world.sleep(), Some(S), "{trigger:?}: it is read again after a second, as before");
+    }
+}
+
 #[test]
 fn a_delivery_is_given_up_at_its_age_limit() {
     let mut world = World::with(&[]);
@@ -175,6 +189,20 @@ fn what_is_on_record_of_failures_counts_after_a_start() {
 }
 
 #[test]
+fn a_change_of_an_endpoint_that_is_not_held_lets_its_lane_go_on() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, 0..100);
+    for _ in 0..10 {
+        world.run();
+        world.answer_lane(1, &answered(200));
+    }
+    assert_eq!(flow(&world, 1).allowed_in_flight, 11);
+    world.configure(lane(1, 1));
+    world.run();
+    assert_eq!(flow(&world, 1).allowed_in_flight, 11, "only one that was held begins at one again");
+}
+
+#[test]
 fn fewer_in_flight_count_at_once() {
     let mut world = World::with(&[(1, 1)]);
     world.accept(1, 0..1_000);
@@ -201,7 +229,29 @@ fn what_waits_for_its_application_says_so() {
     assert_eq!(flow(&world, 1).waits, Some(limited));
     assert_eq!(counted(&world), [("application_rate_limited", 2)]);
     assert_eq!(world.sleep(), Some(S));
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::Turn), "its time has come");
     assert_eq!(world.run(), [key(1, 1)]);
+}
+
+#[test]
+fn of_the_lanes_time_and_its_applications_the_later_one_is_said() {
+    let mut world = World::with(&[]);
+    for (number, rate) in [(1, r#"{"count":2}"#), (2, r#"{"count":1}"#), (3, r#"{"count":1,"per":"minute"}"#)] {
+        let lane = with_policy(lane(1, number), &format!(r#"{{"rate":{rate}}}"#));
+        world.configure(Facts { app_throttle_per_second: Some(1), ..lane });
+        world.accept(number, [1]);
+    }
+    assert_eq!(world.run(), []);
+    let at = world.at.now;
+    let expected = [
+        (1, Wait::ApplicationRateLimited { until: at + S }),
+        // Its own comes first where both are the same.
+        (2, Wait::RateLimited { until: at + S }),
+        (3, Wait::RateLimited { until: at + 60 * S }),
+    ];
+    for (number, wait) in expected {
+        assert_eq!(world.scheduler.why(key(number, 1), world.at), Some(wait), "{number}");
+    }
 }
 
 #[test]
@@ -230,18 +280,25 @@ fn what_holds_longest_is_said() {
     world.configure(lane(3, r#""retrySchedule":[0,3],"rate":{"count":1,"per":"minute"}"#));
     world.configure(Facts { app_throttle_per_second: Some(1), ..lane(4, r#""retrySchedule":[0,0]"#) });
     world.configure(lane(5, r#""retrySchedule":[0,3]"#));
-    for number in 1..=5 {
+    world.configure(lane(6, r#""retrySchedule":[0,90],"rate":{"count":1,"per":"minute"}"#));
+    world.configure(lane(7, r#""retrySchedule":[0,90]"#));
+    for number in 1..=7 {
         world.accept(number, [1]);
     }
-    world.accept(5, [2]);
+    for number in [5, 7] {
+        world.accept(number, [2]);
+    }
     world.observe();
     world.pass(60 * S);
-    assert_eq!(world.run().len(), 5);
-    for number in 1..=5 {
+    assert_eq!(world.run().len(), 7);
+    for number in 1..=7 {
         world.answer(key(number, 1), answered(500));
     }
-    assert_eq!(world.run(), [key(5, 2)]);
-    world.answer(key(5, 2), asking(429, "20"));
+    assert_eq!(world.run(), [key(5, 2), key(7, 2)]);
+    for number in [5, 7] {
+        world.answer(key(number, 2), asking(429, "20"));
+        world.outbox.happen(key(number, 2), DeliveryEvent::Cancelled { at: world.at.now });
+    }
     assert_eq!(world.run(), []);
     let at = world.at.now;
     let expected = [
@@ -250,6 +307,8 @@ fn what_holds_longest_is_said() {
         (3, Wait::RateLimited { until: at + 60 * S }),
         (4, Wait::ApplicationRateLimited { until: at + S }),
         (5, Wait::LanePaused { until: at + 20 * S }),
+        (6, Wait::NotDue { due: at + 90 * S }),
+        (7, Wait::NotDue { due: at + 90 * S }),
     ];
     for (number, wait) in expected {
         assert_eq!(world.scheduler.why(key(number, 1), world.at), Some(wait.clone()), "{number}");
