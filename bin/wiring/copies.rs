@@ -44,6 +44,8 @@ pub(crate) fn take(request: &BackupRequest, progress: &mut Progress<'_>) -> Resu
         let error = format!("{} lies in the data directory", target.display());
         return Err(Failure::usage(error).hint("a backup belongs on another disk"));
     }
+    // It would be taken for the newest point, and has little of what there was.
+    store::whole(&request.dir)?;
     backup::is_free_for_a_backup(&*disk, target).map_err(failure)?;
     let _lock = DirLock::acquire(target).map_err(|error| match error {
         LockError::InUse { pid, .. } => {

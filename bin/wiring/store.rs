@@ -30,7 +30,7 @@ pub(super) fn lock(data_dir: &Path) -> Result<DirLock, Failure> {
 /// Reads the store back; gives the key that has opened it, too. Takes as long as the journal after the last checkpoint is.
 pub(super) fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<(Opened, StoreKey), Failure> {
     // Before a key is made for a store that is not there yet.
-    whole(config)?;
+    whole(&config.data_dir)?;
     let is_new = !config.data_dir.join("journal").exists();
     let store_key = secrets::find_or_make_store_key(config, is_new).map_err(|failure| name_key(config, failure))?;
     let options = options::outbox(config, store_key.master());
@@ -88,13 +88,17 @@ pub(super) fn seal_anew(config: &Config, store_key: &StoreKey, clock: &dyn Clock
         .map_err(|error| not_opened(error, &config.data_dir, &store_key.origin))
 }
 
-/// Refuses a directory with a restore that was not finished.
-fn whole(config: &Config) -> Result<(), Failure> {
-    if !backup::is_half_restored(&RealDisk, &config.data_dir) {
-        return Ok(());
+/// Refuses a directory with a restore that was not finished, and a backup.
+pub(super) fn whole(data_dir: &Path) -> Result<(), Failure> {
+    if backup::is_backup(&RealDisk, data_dir) {
+        let error = format!("{} is a backup, and no data directory", data_dir.display());
+        let hint = format!("`postrider restore {} NEW_DATA_DIR` makes one of it", data_dir.display());
+        return Err(Failure::runtime(error).hint(hint));
     }
-    let dir = config.data_dir.clone();
-    Err(not_opened(OpenError::HalfRestored { dir }, &config.data_dir, ""))
+    if backup::is_half_restored(&RealDisk, data_dir) {
+        return Err(not_opened(OpenError::HalfRestored { dir: data_dir.to_owned() }, data_dir, ""));
+    }
+    Ok(())
 }
 
 /// Says which key the store needs, if it may be that.
@@ -109,7 +113,7 @@ fn name_key(config: &Config, failure: Failure) -> Failure {
 
 /// The key of a store that must be there.
 pub(super) fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
-    whole(config)?;
+    whole(&config.data_dir)?;
     if !config.data_dir.join("journal").exists() {
         return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
             .hint("name the data directory with `--data-dir DIR`"));

@@ -222,6 +222,11 @@ async fn a_stopped_store_is_backed_up_too_and_what_cannot_be_done_is_said() {
     }
     let inside = run(setup.data_dir(), &["backup", text(&setup.data_dir().join("backup"))]);
     assert!(inside.code == Some(64) && inside.stderr.contains("data directory"), "{inside:?}");
+    let started = setup.clone().at(&target).refused().await;
+    assert!(started.code == Some(1) && started.stderr.contains("is a backup"), "{started:?}");
+    let doctor = run(&target, &["doctor"]);
+    assert!(doctor.code == Some(70) && doctor.stdout.contains("is a backup"), "{doctor:?}");
+    run(setup.data_dir(), &["backup", "--verify", text(&target)]).ok();
 
     let nothing = run(&dir, &["restore", text(setup.home()), text(&dir)]);
     assert!(nothing.code == Some(1) && nothing.stderr.contains("holds no backup"), "{nothing:?}");

@@ -29,7 +29,7 @@ mod verify;
 
 pub use backed_up::BackedUp;
 pub use error::BackupError;
-pub use place::is_free_for_a_backup;
+pub use place::{is_backup, is_free_for_a_backup};
 pub use plan::Point;
 pub use restore::{Behind, RestoreRequest, RestoredStore, is_free_for_a_store, is_half_restored, reaches, restore};
 pub use take::{BackupRequest, backup};

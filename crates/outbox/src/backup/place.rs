@@ -35,6 +35,13 @@ pub fn is_free_for_a_backup(disk: &dyn Disk, target: &Path) -> Result<(), Backup
     Ok(())
 }
 
+/// Whether a directory holds a backup. No store may be made in one.
+#[must_use]
+pub fn is_backup(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.open_to_read(&dir.join(manifest::NAME)).is_ok()
+        && DIRECTORIES.iter().all(|name| disk.list(&dir.join(name)).is_ok())
+}
+
 /// Whether a file in one of the directories of a backup is one of a backup, by its name.
 pub(super) fn may_be_a_copy(name: &str) -> bool {
     let stem = name.strip_prefix("segment-").or_else(|| name.strip_prefix("checkpoint-"));
