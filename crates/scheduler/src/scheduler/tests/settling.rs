@@ -110,3 +110,23 @@ fn all_lanes_together_have_no_more_outcomes_than_the_outbox_has_room_for() {
     }
     assert_eq!(ended, 5);
 }
+
+#[test]
+fn a_damaged_payload_that_nobody_waits_for_any_more_is_over_at_once() {
+    for removed in [false, true] {
+        let mut world = World::with(&[(1, 1)]);
+        world.accept(1, [1]);
+        world.observe();
+        assert!(world.pick());
+        if removed {
+            world.outbox.remove(endpoint(1));
+        } else {
+            world.outbox.happen(key(1, 1), DeliveryEvent::Cancelled { at: world.at.now });
+        }
+        world.observe();
+        world.fail_jobs(key(1, 1), Some(JobError::NoPayload("segment 3".to_owned())));
+        world.fetch();
+        let gauges = world.scheduler.gauges(world.at);
+        assert_eq!((gauges.in_flight, gauges.lanes), (0, usize::from(!removed)));
+    }
+}
