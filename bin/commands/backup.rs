@@ -58,15 +58,18 @@ impl Backup {
         progress.end();
         let taken = taken?;
         let target = request.target.display().to_string();
-        context.output.answer(&told(&target, &taken).into(), show)?;
+        let found = secrets::find_store_key(config).ok().flatten();
+        let sealing = found.as_ref().and_then(|found| found.ring().keys.first().map(|key| key.number));
+        context.output.answer(&told(&target, &taken, sealing).into(), show)?;
         for damage in &taken.damage {
             context.output.note(format!("damaged in the store: {}", printable(damage)));
         }
-        let origin = secrets::find_store_key(config).ok().flatten().map(|found| found.origin);
-        let origin = origin.unwrap_or_else(|| "the store's key".to_owned());
+        let origin = found.map_or_else(|| "the store's key".to_owned(), |found| found.origin);
+        let sealing = sealing.map(|number| format!(", which seals with key {number}")).unwrap_or_default();
         let key = taken.key;
         context.output.note(format!(
-            "the key is NOT in the backup: keep {origin} (key {key}) apart from it; without it the backup is of no use"
+            "the key is NOT in the backup: keep {origin} (key {key}{sealing}) apart from it, and again after each \
+             `key rotate`; without it the backup is of no use"
         ));
         Ok(())
     }
@@ -92,6 +95,9 @@ impl Backup {
                     verified.problems.push(format!("a start would be refused: {}", failure.error));
                 }
                 Trial::OtherKey(origin) => not_tried = Some(format!("{origin} is not the key {}", verified.key)),
+                Trial::LacksKey(failure) => {
+                    not_tried = Some(format!("{}; try it with the key file of that time", failure.error));
+                }
                 Trial::NoKey => not_tried = Some(format!("the key {} is not here", verified.key)),
             }
         }
@@ -109,7 +115,7 @@ fn damaged() -> Failure {
         .hint("take another one into a new directory; look at the disk: `smartctl`, `dmesg`")
 }
 
-fn told(target: &str, taken: &BackedUp) -> Value {
+fn told(target: &str, taken: &BackedUp, sealing: Option<u32>) -> Value {
     json!({
         "backup": target,
         "takenAt": time_text(taken.at),
@@ -121,6 +127,7 @@ fn told(target: &str, taken: &BackedUp) -> Value {
         "segments": taken.segments,
         "bytes": taken.bytes,
         "key": taken.key,
+        "sealingKey": sealing,
         "damage": taken.damage,
     })
 }

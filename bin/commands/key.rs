@@ -88,6 +88,10 @@ impl Uses {
     }
 }
 
+/// What no backup holds, and what older ones need.
+const BACKUPS: &str = "backups do not hold the keys: keep a copy of the key file as it is now, and the one from before for as long \
+                       as a backup reaches back before this";
+
 fn rotate(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(), Failure> {
     let present = wiring::existing_key(config)?;
     let _lock = wiring::lock(config)?;
@@ -108,6 +112,7 @@ fn rotate(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
         rotated = put(&rotated, kept, None)?;
     }
     context.output.answer(&answer(&rotated.ring(), &uses).into(), list)?;
+    context.output.note(BACKUPS);
     if let Some(path) = to {
         context.output.note(format!(
             "the store opens with the text of {} from now on: put it where {} was, before the next start",
@@ -123,7 +128,9 @@ fn retire(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
     let _lock = wiring::lock(config)?;
     let mut uses = Uses::of(context, config, &present)?;
     let seals = present.ring().keys.first().map(|key| key.number);
-    let kept = match without(present.ring(), |key| Some(key.number) != seals && uses.is_free(key.number)) {
+    let fewer = without(present.ring(), |key| Some(key.number) != seals && uses.is_free(key.number));
+    let is_retired = fewer.is_some();
+    let kept = match fewer {
         Some(ring) => {
             // Nothing is lost unless the store opens without it.
             let fewer =
@@ -135,7 +142,11 @@ fn retire(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
         }
         None => present,
     };
-    context.output.answer(&answer(&kept.ring(), &uses).into(), list)
+    context.output.answer(&answer(&kept.ring(), &uses).into(), list)?;
+    if is_retired {
+        context.output.note(BACKUPS);
+    }
+    Ok(())
 }
 
 /// The keys without those that may go; `None` if there are none.

@@ -98,7 +98,7 @@ fn tried(config: &Config, restored: &RestoredStore) -> Result<(Value, Option<Fai
             });
             (start, problem)
         }
-        Trial::Refused(failure) => (json!({ "refused": failure.error }), Some(failure)),
+        Trial::Refused(failure) | Trial::LacksKey(failure) => (json!({ "refused": failure.error }), Some(failure)),
         Trial::OtherKey(_) | Trial::NoKey => (Value::Null, None),
     })
 }

@@ -9,7 +9,7 @@ use postrider_outbox::backup::{
 };
 use postrider_outbox::disk::{Disk, RealDisk};
 use postrider_outbox::index::{Index, IndexOptions};
-use postrider_outbox::{DirLock, LockError, OpenError};
+use postrider_outbox::{CheckpointError, DirLock, LockError, OpenError, Options};
 
 use super::{options, store};
 use crate::clock::SystemClock;
@@ -27,6 +27,8 @@ pub(crate) enum Trial {
     OtherKey(String),
     /// It was not tried: there is no key.
     NoKey,
+    /// It was tried and refused, since a key that has sealed something is not among those that are there.
+    LacksKey(Failure),
 }
 
 /// Whether the data directory holds a restore that was not finished.
@@ -83,7 +85,9 @@ pub(crate) fn restore(request: &RestoreRequest, progress: &mut Progress<'_>) -> 
 /// # Errors
 /// The key cannot be read, or there is no room for an index.
 pub(crate) fn try_backup(config: &Config, target: &Path, key_name: &str) -> Result<Trial, Failure> {
-    tried(config, key_name, |options, clock, index| {
+    tried(config, key_name, |options, clock, index, home| {
+        // Not the data directory: what the server has written there since would be seen as well.
+        let options = Options { dir: home.join("data"), ..options };
         let tried = backup::try_backup(target, &options, &disk(), clock, index);
         tried.map_err(failure)
     })
@@ -94,13 +98,13 @@ pub(crate) fn try_backup(config: &Config, target: &Path, key_name: &str) -> Resu
 /// # Errors
 /// The key cannot be read, or there is no room for an index.
 pub(crate) fn try_restored(config: &Config, key_name: &str) -> Result<Trial, Failure> {
-    tried(config, key_name, |options, clock, index| Ok(backup::try_start(&options, &disk(), clock, index)))
+    tried(config, key_name, |options, clock, index, _| Ok(backup::try_start(&options, &disk(), clock, index)))
 }
 
 fn tried(
     config: &Config,
     key_name: &str,
-    start: impl FnOnce(postrider_outbox::Options, Arc<dyn Clock>, Index) -> Result<Result<Tried, OpenError>, Failure>,
+    start: impl FnOnce(Options, Arc<dyn Clock>, Index, &Path) -> Result<Result<Tried, OpenError>, Failure>,
 ) -> Result<Trial, Failure> {
     let Some(found) = secrets::find_store_key(config)? else { return Ok(Trial::NoKey) };
     let options = options::outbox(config, found.master());
@@ -109,8 +113,11 @@ fn tried(
     }
     let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
     let index = Index::open(&IndexOptions::new(home.path().join("index")))?;
-    Ok(match start(options, Arc::new(SystemClock::new()), index)? {
+    Ok(match start(options, Arc::new(SystemClock::new()), index, home.path())? {
         Ok(tried) => Trial::Fine(tried),
+        Err(error @ (OpenError::NoKey { .. } | OpenError::Checkpoint(CheckpointError::NoKey { .. }))) => {
+            Trial::LacksKey(store::not_opened(error, &config.data_dir, &found.origin))
+        }
         Err(error) => Trial::Refused(store::not_opened(error, &config.data_dir, &found.origin)),
     })
 }
@@ -133,6 +140,9 @@ fn failure(error: BackupError) -> Failure {
         BackupError::NoBackup { .. } => "`postrider backup DIR` takes one".to_owned(),
         BackupError::NotABackup { .. } | BackupError::NotEmpty { .. } | BackupError::OtherStore { .. } => {
             "name a directory that is not there yet, or that is empty".to_owned()
+        }
+        BackupError::Restored { .. } => {
+            "a restored store gets a backup of its own: name a new directory, and keep this one".to_owned()
         }
         BackupError::OtherRestore { dir } => {
             format!("repeat the restore that was begun, or delete {} and begin anew", dir.display())

@@ -195,8 +195,9 @@ async fn a_restore_that_was_not_finished_is_refused_by_name() {
     let ended = setup.refused().await;
     assert!(ended.code == Some(70) && ended.stderr.contains("a restore that was not finished"), "{ended:?}");
     assert!(!setup.data_dir().join("store.key").exists(), "no key is made for it");
-    for command in ["doctor", "salvage"] {
-        let ran = run(setup.data_dir(), &[command]);
+    let salvaged = setup.home().join("salvaged");
+    for arguments in [&["doctor"][..], &["doctor", "--salvage", text(&salvaged)]] {
+        let ran = run(setup.data_dir(), arguments);
         assert!(ran.code == Some(70), "{ran:?}");
         assert!(format!("{}{}", ran.stdout, ran.stderr).contains("postrider restore"), "{ran:?}");
     }
@@ -248,4 +249,55 @@ async fn a_stopped_store_is_backed_up_too_and_what_cannot_be_done_is_said() {
     server.run(&["resume"]).ok();
     assert_eq!(server.api().get(&format!("/app/shop/msg/{message}")).await["id"], message.as_str());
     assert_eq!(receiver.arrivals().len(), 1, "what was delivered before the backup is not delivered again");
+}
+
+#[tokio::test]
+async fn a_backup_is_judged_by_itself_and_takes_no_restored_store() {
+    let (setup, receiver) = (Setup::new().with_small_segments(), Receiver::start().await);
+    let server = setup.start().await;
+    server.api().register("shop", &receiver).await;
+    server.run(&["pause"]).ok();
+    let big = json!({ "text": "x".repeat(200_000) });
+    server.api().send("shop", "a.b", big.clone()).await;
+    let (target, dir) = (server.setup.home().join("backup"), server.setup.home().join("new"));
+    let taken = backup(&server.setup, &target).await;
+    // The server goes on to another segment.
+    for _ in 0..8 {
+        server.api().send("shop", "a.b", big.clone()).await;
+    }
+    let segments = files(&server.setup.data_dir().join("journal")).len();
+    assert!(segments > 3, "beside two spare ones: {segments}");
+    let verified = ran(server.setup.data_dir(), &["backup", "--verify", text(&target)]).json();
+    assert_eq!((&verified["problems"], &verified["start"]["waiting"]), (&json!([]), &json!(1)), "{verified}");
+    assert_eq!(verified["end"], taken["end"]);
+
+    backup(&server.setup, &target).await;
+    ran(&dir, &["restore", text(&target), text(&dir), "--to-position", "1:64"]).ok();
+    let refused = ran(&dir, &["backup", text(&target)]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("was restored since"), "{refused:?}");
+    assert!(refused.stderr.contains("name a new directory"), "{refused:?}");
+    ran(server.setup.data_dir(), &["backup", "--verify", text(&target)]).ok();
+    ran(&dir, &["backup", text(&server.setup.home().join("second"))]).ok();
+}
+
+#[tokio::test]
+async fn a_backup_that_another_key_seals_is_not_called_damaged() {
+    let (setup, receiver) = (Setup::new(), Receiver::start().await);
+    let server = setup.start().await;
+    server.api().register("shop", &receiver).await;
+    let setup = server.stop().await;
+    let before = setup.home().join("before.key");
+    std::fs::copy(setup.data_dir().join("store.key"), &before).expect("the key lies there");
+    let rotated = run(setup.data_dir(), &["key", "rotate"]);
+    assert!(rotated.ok().stderr.contains("backups do not hold the keys"), "{rotated:?}");
+    let target = setup.home().join("backup");
+    let taken = run(setup.data_dir(), &["backup", text(&target)]);
+    assert_eq!(taken.json()["sealingKey"], json!(1), "{taken:?}");
+    assert!(taken.stderr.contains("seals with key 1"), "{taken:?}");
+    let tried = run(setup.data_dir(), &["backup", "--verify", text(&target)]);
+    assert!(tried.json()["start"].is_object(), "{tried:?}");
+    let key_file = format!("store.key_file={}", before.display());
+    let verified = run(setup.data_dir(), &["backup", "--verify", text(&target), "--set", &key_file]);
+    assert_eq!((verified.code, &verified.json()["start"]), (Some(0), &Value::Null), "{verified:?}");
+    assert!(verified.stderr.contains("was not tried") && verified.stderr.contains("key file"), "{verified:?}");
 }
