@@ -48,7 +48,7 @@ pub enum BackupError {
     },
     /// The backup holds what the store does not have: it is that of another course of events.
     #[error(
-        "the store in {} was restored since the backup in {}: segment {segment} has more frames there",
+        "the store in {} was restored since the backup in {}, or has lost a part: segment {segment} has more frames there",
         dir.display(),
         target.display()
     )]
