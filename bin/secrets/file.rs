@@ -1,9 +1,10 @@
 //! Small files that hold secrets: read with a look at who else may, and written
 //! so that only their owner can.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -12,6 +13,8 @@ use crate::exit::{Exit, Failure};
 
 /// Bytes of such a file at most.
 const MAX_BYTES: u64 = 64 << 10;
+/// Random characters in the name of a file that is not whole yet.
+const RANDOM_CHARACTERS: usize = 12;
 /// What nobody may do but the owner; the group may read, as it may where
 /// whoever runs the service hands files to its user.
 pub(crate) const FORBIDDEN_MODE: u32 = 0o027;
@@ -49,33 +52,54 @@ fn open_to_others(path: &Path, mode: u32) -> Failure {
         .hint(format!("`chmod 600 {path}` closes it; whoever may have read it may have what it protects, too"))
 }
 
-/// Writes a small file so that after a crash it is there whole or not at all.
+/// Writes a small file so that after a crash it is there whole or not at all. One in whose place it
+/// comes hands down its owner and who may read it; a symbolic link stays, and what it names is replaced.
 ///
 /// # Errors
 /// The file system fails.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let temporary = path.with_extension("new");
-    let write = || {
-        // One that is there from before could have another mode.
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
+    try_write(path, text).map_err(|error| Failure::system(format_args!("failed to write {}", path.display()), &error))
+}
+
+fn try_write(path: &Path, text: &str) -> io::Result<()> {
+    let (path, present) = match std::fs::canonicalize(path) {
+        Ok(path) => (path.clone(), Some(std::fs::metadata(&path)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+        Err(error) => return Err(error),
     };
-    write().map_err(|error| Failure::system(format_args!("failed to write {}", path.display()), &error))
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // The directory of a bare name is an empty one.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(".tmp-");
+    // Its owner's alone, under a name that nobody has; taken away again if something fails.
+    let temporary = tempfile::Builder::new().prefix(&prefix).rand_bytes(RANDOM_CHARACTERS).tempfile_in(dir)?;
+    writeln!(temporary.as_file(), "{text}")?;
+    if let Some(present) = present {
+        hand_down(temporary.as_file(), &present)?;
+    }
+    temporary.as_file().sync_all()?;
+    temporary.persist(&path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Gives a file the owner and the mode of the one in whose place it comes, as far as that is not open to others.
+fn hand_down(file: &File, present: &Metadata) -> io::Result<()> {
+    let mut mode = present.mode() & 0o777 & !FORBIDDEN_MODE;
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (present.uid(), present.gid()) {
+        match fchown(file, Some(present.uid()), Some(present.gid())) {
+            // Only root can. It is its owner's alone then: its group may be another one.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => mode &= 0o700,
+            done => done?,
+        }
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -107,14 +131,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_the_owners_whatever_lay_there_before() {
+    fn what_is_written_is_the_owners_and_what_lay_beside_it_stays() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (path, left) = (dir.path().join("secret"), dir.path().join("secret.new"));
-        std::fs::write(&left, "left by a crash").expect("it can be written");
-        std::fs::set_permissions(&left, Permissions::from_mode(0o666)).expect("it is ours");
-        write(&path, "hidden").expect("it can be written");
-        let mode = std::fs::metadata(&path).expect("it is there").mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert!(!left.exists());
+        for (name, beside) in [("secret", "secret.new"), ("secret.new", "secret.tmp"), ("secret.2026", "secret.new")] {
+            let (path, beside) = (dir.path().join(name), dir.path().join(beside));
+            std::fs::write(&beside, "another's").expect("it can be written");
+            for text in ["hidden", "hidden as well"] {
+                write(&path, text).expect("it can be written");
+                let mode = std::fs::metadata(&path).expect("it is there").mode();
+                assert_eq!(mode & 0o777, 0o600);
+                assert_eq!(read(&path).expect("it can be read").as_deref().map(String::as_str), Some(text));
+            }
+            assert_eq!(std::fs::read_to_string(&beside).expect("it stays"), "another's");
+            let left = std::fs::read_dir(dir.path()).expect("it can be listed").count();
+            assert_eq!(left, 2, "nothing else is left");
+            std::fs::remove_file(&path).and_then(|()| std::fs::remove_file(&beside)).expect("they are there");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_hands_down_its_owner_its_mode_and_its_place() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (path, link) = (dir.path().join("secret"), dir.path().join("link"));
+        std::fs::write(&path, "before").expect("it can be written");
+        std::os::unix::fs::symlink("secret", &link).expect("it can be made");
+        // Only root can give it to another one.
+        let owner = std::os::unix::fs::chown(&path, Some(4711), Some(4712)).ok().map(|()| (4711, 4712));
+        for (mode, handed_down) in [(0o640, 0o640), (0o400, 0o400), (0o666, 0o640)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
+            write(&link, "hidden").expect("it can be written");
+            let about = std::fs::metadata(&path).expect("it is there");
+            assert_eq!(about.mode() & 0o777, handed_down, "{mode:o}");
+            assert!(owner.is_none_or(|owner| owner == (about.uid(), about.gid())), "{about:?}");
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "hidden\n");
+            assert!(std::fs::symlink_metadata(&link).expect("it is there").is_symlink());
+        }
     }
 }

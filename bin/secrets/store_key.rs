@@ -75,7 +75,7 @@ impl StoreKey {
 /// # Errors
 /// There is such a file, or the file system fails.
 pub(crate) fn write_ring(path: &Path, ring: &Ring) -> Result<(), Failure> {
-    if path.exists() {
+    if path.symlink_metadata().is_ok() {
         return Err(Failure::usage(format!("{} is there already", path.display())));
     }
     file::write(path, &ring.text())
