@@ -72,6 +72,11 @@ impl<'a> Line<'a> {
         self.members.get(name).copied().filter(|raw| raw.get() != "null")
     }
 
+    /// The same, where null is a value like others.
+    pub(crate) fn raw_or_null(&self, name: &str) -> Option<&'a RawValue> {
+        self.members.get(name).copied()
+    }
+
     /// A field, if it is there and not null.
     pub(crate) fn get<T: Deserialize<'a>>(&self, name: &str) -> Result<Option<T>, BadLine> {
         let read = |raw: &'a RawValue| serde_json::from_str(raw.get()).map_err(|error| self.bad(name, cause(&error)));

@@ -197,6 +197,36 @@ async fn what_differs_is_refused_by_line_and_field_until_it_is_to_be_changed() {
     assert!(!text.contains("whsec_"), "secrets are there only where they were asked for");
 }
 
+/// What only the ingest socket takes: any JSON, and what is no JSON.
+#[tokio::test]
+async fn payloads_that_cannot_be_sent_to_one_endpoint_are_named_and_all_else_is_imported() {
+    let (from, to) = (start().await, start().await);
+    let receiver = Receiver::start().await;
+    let held = from.api().register("shop", &receiver).await;
+    from.api().set(&held, "paused").await;
+    let mut door = from.ingest().await;
+    // The breaks between the parts of the fourth make an export encode it.
+    let unsendable = ["7", "[1]", "null", "[1,\r2]", "\"text\""];
+    let sendable = [r#"{"expired":false}"#, r#"{"expired":"true"}"#, r#"{"base64":1,"contentType":"x"}"#, r#"{"n":1}"#];
+    for payload in unsendable.iter().chain(&sendable) {
+        let answer = door.ask(&format!(r#"{{"app":"shop","type":"a.b","payload":{payload}}}"#)).await;
+        assert!(answer["id"].is_string(), "{payload}: {answer}");
+    }
+    door.accepted(json!({ "app": "shop", "type": "a.b", "payload_base64": "/w==" })).await;
+    let file = export(&from, &[]);
+    let encoded = lines(&file).iter().filter(|line| line["payloadBase64"].is_string()).count();
+    assert_eq!(encoded, 1);
+    let without = import(&to, &file, &["--dry-run"]).json();
+    assert_eq!((&without["created"], &without["leftOut"]), (&json!(2), &json!(10)), "{without}");
+    let sent = import(&to, &file, &["--send"]);
+    assert_eq!(sent.stderr.matches("is no object, which cannot be sent to one endpoint").count(), 5, "{sent:?}");
+    assert_eq!(sent.stderr.matches("is no JSON").count(), 1, "{sent:?}");
+    assert_eq!((&sent.json()["sent"], &sent.json()["leftOut"]), (&json!(4), &json!(6)), "{sent:?}");
+    let whole = lines(&export(&to, &[]));
+    let arrived: Vec<_> = of_kind(&whole, "message").iter().map(|line| line["payload"].to_string()).collect();
+    assert_eq!(arrived, sendable);
+}
+
 #[tokio::test]
 async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
     let server = start().await;
@@ -221,7 +251,7 @@ async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
         (file("{\"kind\":\"application\",\"id\":\"../..\",\"name\":\"a\"}"), "line 3: id: is no id"),
         (file("{\"kind\":\"endpoint\",\"id\":\"ep_1\",\"appId\":\"app_2\"}"), "line 3: appId: is no application"),
         (file(endpoint), "line 3: url: has `***`"),
-        (message("\"payload\":7"), "line 3: payload: is no object"),
+        (message("\"deliveries\":[]"), "line 3: payload: is missing"),
         (message("\"payloadBase64\":\"?\""), "line 3: payloadBase64: "),
         (
             message("\"payload\":{},\"deliveries\":[{\"endpointId\":\"e\",\"state\":\"lost\"}]"),

@@ -104,25 +104,40 @@ fn hash(key: &str) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
+/// Only the ingest socket takes such, for all endpoints that match.
+const NO_OBJECT: &str = "is no object, which cannot be sent to one endpoint";
+/// The same.
+const NO_JSON: &str = "is no JSON, which cannot be sent to one endpoint";
+
 /// The payload of a message, byte for byte.
 fn payload<'a>(message: &Line<'a>) -> Result<Payload<'a>, Failure> {
     if let Some(encoded) = message.get::<String>("payloadBase64")? {
         let bytes = STANDARD.decode(encoded).map_err(|error| message.bad("payloadBase64", error))?;
         let text = String::from_utf8(bytes).map_err(|error| message.bad("payloadBase64", error))?;
         let parsed: Result<&RawValue, _> = serde_json::from_str(&text);
-        parsed.map_err(|error| message.bad("payloadBase64", error))?;
-        return Ok(Payload::Json(text.into()));
+        let is_object = parsed.map_err(|error| message.bad("payloadBase64", error))?.get().starts_with('{');
+        return Ok(if is_object { Payload::Json(text.into()) } else { Payload::None(NO_OBJECT) });
     }
-    let Some(payload) = message.raw("payload") else { return Err(message.bad("payload", "is missing").into()) };
+    let Some(payload) = message.raw_or_null("payload") else {
+        return Err(message.bad("payload", "is missing").into());
+    };
     if !payload.get().starts_with('{') {
-        return Err(message.bad("payload", "is no object").into());
+        return Ok(Payload::None(NO_OBJECT));
     }
     Ok(match message.object("payload", "payload.")? {
-        Some(shown) if shown.has_just(&["expired"]) => Payload::None("was expunged or is past its retention"),
-        // Only the ingest socket takes such, for all endpoints that match.
-        Some(shown) if shown.has_just(&["base64", "contentType"]) => {
-            Payload::None("is no JSON, which cannot be sent to one endpoint")
-        }
+        Some(shown) if is_expired(&shown) => Payload::None("was expunged or is past its retention"),
+        Some(shown) if is_encoded(&shown) => Payload::None(NO_JSON),
         _ => Payload::Json(payload.get().into()),
     })
+}
+
+/// What the server shows where there is none any more.
+fn is_expired(shown: &Line<'_>) -> bool {
+    shown.has_just(&["expired"]) && shown.get("expired").is_ok_and(|expired| expired == Some(true))
+}
+
+/// What the server shows of one that is no JSON.
+fn is_encoded(shown: &Line<'_>) -> bool {
+    let is_text = |name| shown.get::<String>(name).is_ok_and(|text| text.is_some());
+    shown.has_just(&["base64", "contentType"]) && is_text("base64") && is_text("contentType")
 }
