@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use crate::client::{Client, Path};
+use crate::client::{Client, ClientError, Path};
 use crate::exchange::{FORMAT, Pages};
 use crate::exit::Failure;
 use crate::output::field;
@@ -88,13 +88,17 @@ impl Export {
             wanted: &self,
             out: Lines { out: BufWriter::new(io::stdout()), lines: 0 },
             progress: Progress::start(context.output, "applications"),
+            left_out: 0,
         };
         let done = exporter.export().await;
-        let Exporter { out, progress, .. } = exporter;
+        let Exporter { out, progress, left_out, .. } = exporter;
         progress.end();
         done?;
         let lines = out.finish()?;
         context.output.note(format!("exported {lines} lines"));
+        if left_out > 0 {
+            context.output.note(format!("left out {left_out} that were deleted meanwhile or are damaged"));
+        }
         Ok(())
     }
 }
@@ -130,6 +134,8 @@ struct Exporter<'a> {
     before: String,
     out: Lines,
     progress: Progress,
+    /// Endpoints, messages and rests of applications that were gone when they were asked for, or are damaged.
+    left_out: u64,
 }
 
 impl Exporter<'_> {
@@ -175,7 +181,7 @@ impl Exporter<'_> {
         let id = field(app, "id");
         self.out.write(&line("application", &[], &raw(app)?, &[])?)?;
         let mut pages = Pages::new(self.client, Path::new(["app", &id, "endpoint"])?, PAGE);
-        while let Some(page) = pages.next().await? {
+        while let Some(page) = self.there(pages.next().await)?.flatten() {
             for endpoint in page {
                 self.endpoint(&id, &endpoint).await?;
             }
@@ -183,7 +189,7 @@ impl Exporter<'_> {
         if self.wanted.what.has_messages() {
             let path = Path::new(["app", &id, "msg"])?.query("with_content", Some(true));
             let mut pages = Pages::new(self.client, self.between(path), MESSAGES);
-            while let Some(page) = pages.next().await? {
+            while let Some(page) = self.there(pages.next().await)?.flatten() {
                 for message in page {
                     self.message(&id, &message).await?;
                 }
@@ -193,7 +199,7 @@ impl Exporter<'_> {
         if self.wanted.what.has_dead_letters() {
             let path = Path::new(["app", &id, "dead-letter"])?;
             let mut pages = Pages::new(self.client, self.between(path), PAGE);
-            while let Some(page) = pages.next().await? {
+            while let Some(page) = self.there(pages.next().await)?.flatten() {
                 for letter in page {
                     self.dead_letter(&id, &letter).await?;
                 }
@@ -201,6 +207,17 @@ impl Exporter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What was deleted since it was listed, or is damaged, is left out: it must not end the export.
+    fn there<T>(&mut self, found: Result<T, ClientError>) -> Result<Option<T>, Failure> {
+        match found {
+            Err(error) if error.is_gone_or_damaged() => {
+                self.left_out += 1;
+                Ok(None)
+            }
+            found => Ok(Some(found?)),
+        }
     }
 
     /// Oldest first, within the times that are wanted.
@@ -211,11 +228,13 @@ impl Exporter<'_> {
     async fn endpoint(&mut self, app: &str, endpoint: &RawValue) -> Result<(), Failure> {
         let shown: Value = serde_json::from_str(endpoint.get())?;
         let id = field(&shown, "id");
-        let headers = self.client.get(Path::new(["app", app, "endpoint", &id, "headers"])?).await?;
+        let headers = self.client.get(Path::new(["app", app, "endpoint", &id, "headers"])?).await;
+        let Some(headers) = self.there(headers)? else { return Ok(()) };
         let member = |name| headers.get(name).cloned().unwrap_or_default();
         let mut more = vec![("headers", raw(&member("headers"))?), ("sensitiveHeaders", raw(&member("sensitive"))?)];
         if self.wanted.with_secrets {
-            let secret = self.client.get(Path::new(["app", app, "endpoint", &id, "secret"])?).await?;
+            let secret = self.client.get(Path::new(["app", app, "endpoint", &id, "secret"])?).await;
+            let Some(secret) = self.there(secret)? else { return Ok(()) };
             more.push(("secret", raw(secret.get("key").unwrap_or(&Value::Null))?));
         }
         self.out.write(&line("endpoint", &[("appId", raw(&json!(app))?)], endpoint, &more)?)
@@ -223,7 +242,8 @@ impl Exporter<'_> {
 
     async fn message(&mut self, app: &str, message: &RawValue) -> Result<(), Failure> {
         let id = id_of(message)?;
-        let found = self.client.get(Path::new(["app", app, "msg", &id, "delivery"])?).await?;
+        let found = self.client.get(Path::new(["app", app, "msg", &id, "delivery"])?).await;
+        let Some(found) = self.there(found)? else { return Ok(()) };
         let deliveries = found.get("data").and_then(Value::as_array).into_iter().flatten().map(delivery);
         let more = [("deliveries", raw(&deliveries.collect::<Vec<_>>().into())?)];
         self.out.write(&line("message", &[("appId", raw(&json!(app))?)], &one_line(message)?, &more)?)

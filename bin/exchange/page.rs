@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::{Client, Path};
-use crate::exit::Failure;
+use crate::client::{Client, ClientError, Path};
 
 /// Goes through a list.
 pub(crate) struct Pages<'c> {
@@ -30,13 +29,14 @@ impl<'c> Pages<'c> {
     }
 
     /// The next page, which may be empty; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Box<RawValue>>>, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Box<RawValue>>>, ClientError> {
         if self.is_done {
             return Ok(None);
         }
         let path = self.path.clone().query("limit", Some(self.limit)).query("iterator", self.iterator.as_ref());
         let answer = self.client.get(path).await?;
-        let page: Page = serde_json::from_str(&answer.text)?;
+        let page: Result<Page, _> = serde_json::from_str(&answer.text);
+        let page = page.map_err(|error| ClientError::Unreadable { error: error.to_string() })?;
         self.is_done = page.done || page.iterator.is_none();
         self.iterator = page.iterator;
         Ok(Some(page.data))

@@ -1,6 +1,6 @@
 //! What `export` writes, `import` brings into another server.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -225,6 +225,36 @@ async fn payloads_that_cannot_be_sent_to_one_endpoint_are_named_and_all_else_is_
     let whole = lines(&export(&to, &[]));
     let arrived: Vec<_> = of_kind(&whole, "message").iter().map(|line| line["payload"].to_string()).collect();
     assert_eq!(arrived, sendable);
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_an_export_goes_on_is_left_out_and_does_not_end_it() {
+    const MESSAGES: usize = 60;
+    let (server, receiver) = (start().await, Receiver::start().await);
+    let api = server.api();
+    let held = api.register("gone", &receiver).await;
+    api.set(&held, "paused").await;
+    api.app("stays").await;
+    let payload = json!({ "text": "x".repeat(20_000) });
+    let messages: Vec<_> = (0..MESSAGES).map(|_| json!({ "eventType": "a.b", "payload": payload })).collect();
+    api.post("/app/gone/msg/batch", json!({ "messages": messages })).await;
+
+    let mut command = Command::new(POSTRIDER);
+    command.args(["export", "--data-dir"]).arg(server.setup.data_dir()).current_dir("/");
+    let mut exporting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be started");
+    // It cannot run far ahead: a pipe holds much less than all.
+    let mut out = BufReader::new(exporting.stdout.take().expect("it is a pipe"));
+    let mut text = String::new();
+    out.read_line(&mut text).expect("it writes");
+    assert_eq!(api.call("DELETE", "/app/gone", &Value::Null).await.status, 204);
+    out.read_to_string(&mut text).expect("it writes");
+    let output = exporting.wait_with_output().expect("it is our child");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("deleted meanwhile"), "{told}");
+    let written: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    assert_eq!(written.last().map(|line| &line["kind"]), Some(&json!("end")));
+    assert!((1..MESSAGES).contains(&of_kind(&written, "message").len()), "some were written already");
+    assert!(of_kind(&written, "application").iter().any(|app| app["uid"] == "stays"));
 }
 
 #[tokio::test]
