@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -16,13 +16,14 @@ use crate::exit::{DISK_FULL_HINT, Failure};
 
 /// The longest wait for an answer. The slowest honest one reads a page of a long list.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of an answer at most: a page of 250 messages with bodies of 1 MiB.
+/// Bytes of an answer at most: a page of 250 messages with bodies of 1 MiB, or one with the largest there may be.
 const ANSWER_LIMIT_BYTES: usize = 256 << 20;
 
 /// A client of the server behind one socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
+    answer_limit_bytes: usize,
 }
 
 /// The path and the query of a request, each part encoded.
@@ -102,6 +103,8 @@ pub(crate) enum ClientError {
     Refused { status: StatusCode, code: String, detail: String, retry_after: Option<String> },
     /// The conversation broke.
     Broken { error: String },
+    /// The answer has more bytes than are taken.
+    TooLarge { limit_bytes: usize },
     /// The answer came whole and is no JSON that can be read here.
     Unreadable { error: String },
 }
@@ -109,7 +112,13 @@ pub(crate) enum ClientError {
 impl Client {
     /// A client of the server that listens on `socket`.
     pub(crate) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { socket, answer_limit_bytes: ANSWER_LIMIT_BYTES }
+    }
+
+    /// One that takes answers of fewer bytes.
+    #[cfg(test)]
+    pub(crate) fn with_answer_limit(self, answer_limit_bytes: usize) -> Self {
+        Self { answer_limit_bytes, ..self }
     }
 
     /// Reads.
@@ -190,7 +199,14 @@ impl Client {
         let request = request.body(Full::new(Bytes::from(body.unwrap_or_default()))).map_err(ClientError::broken)?;
         let answer = sender.send_request(request).await.map_err(ClientError::broken)?;
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await.map_err(ClientError::broken)?;
+        let limit_bytes = self.answer_limit_bytes;
+        let body = Limited::new(body, limit_bytes).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                ClientError::TooLarge { limit_bytes }
+            } else {
+                ClientError::broken(error)
+            }
+        })?;
         connection.abort();
         Ok((head.status, head.headers, body.to_bytes()))
     }
@@ -265,6 +281,9 @@ impl From<ClientError> for Failure {
             }
             ClientError::Broken { error } => Self::runtime(format!("the connection to the server broke: {error}"))
                 .hint("the server's log says more; `postrider serve` starts it again"),
+            ClientError::TooLarge { limit_bytes } => {
+                Self::runtime(format!("the server's answer has more than {limit_bytes} bytes"))
+            }
             ClientError::Unreadable { error } => Self::runtime(format!("failed to read the server's answer: {error}")),
         }
     }

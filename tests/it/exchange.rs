@@ -269,7 +269,7 @@ async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
     let endpoint = r#"{"kind":"endpoint","id":"ep_1","appId":"app_1","url":"https://***@example.com/"}"#;
     let mut huge = file("");
     huge.truncate(huge.len() - end.len() - 1);
-    huge.resize(huge.len() + (65 << 20), b'x');
+    huge.resize(huge.len() + (97 << 20), b'x');
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (vec![], "the file is empty"),
         (format!("{app}\n").into(), "line 1: kind: is not `header`"),
@@ -289,7 +289,7 @@ async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
         ),
         (message("\"payload\":{},\"deliveries\":[{}]"), "line 3: deliveries: missing field `endpointId`"),
         ([header.as_bytes(), b"\n\xff\xfe\n"].concat(), "line 2: is not UTF-8 from byte 1 on"),
-        (huge, "line 4: has more than 67108864 bytes"),
+        (huge, "line 4: has more than 100663296 bytes"),
         (format!("{header}\n{end}\n{app}\n").into(), "line 3: stands behind the end"),
     ];
     let path = server.setup.home().join("bad.ndjson");
