@@ -257,6 +257,51 @@ async fn what_is_deleted_while_an_export_goes_on_is_left_out_and_does_not_end_it
     assert!(of_kind(&written, "application").iter().any(|app| app["uid"] == "stays"));
 }
 
+/// A paused endpoint is made disabled, paused, then enabled, and an import can break off after each.
+#[tokio::test]
+async fn a_repeated_import_pauses_what_a_broken_one_has_only_made() {
+    let (from, to) = (start().await, start().await);
+    let receiver = Receiver::start().await;
+    let (one, other) = (from.api(), to.api());
+    one.app("shop").await;
+    for (uid, disabled) in [("a", false), ("b", false), ("c", true)] {
+        let held = one.endpoint("shop", &receiver, json!({ "uid": uid, "disabled": disabled })).await;
+        one.set(&held, "paused").await;
+    }
+    let file = export(&from, &["--what", "config"]);
+    other.app("shop").await;
+    // Made; made and paused; made.
+    let made = async |uid| other.endpoint("shop", &receiver, json!({ "uid": uid, "disabled": true })).await;
+    let [first, second, _] = [made("a").await, made("b").await, made("c").await];
+    other.set(&second, "paused").await;
+    let planned = import(&to, &file, &["--dry-run"]).json();
+    assert_eq!((&planned["created"], &planned["same"]), (&json!(3), &json!(1)), "{planned}");
+    import(&to, &file, &[]).ok();
+    for (uid, disabled) in [("a", false), ("b", false), ("c", true)] {
+        let shown = other.get(&format!("/app/shop/endpoint/{uid}")).await;
+        assert_eq!((&shown["paused"], &shown["disabled"]), (&json!(true), &json!(disabled)), "{shown}");
+    }
+    let repeated = import(&to, &file, &[]).json();
+    assert_eq!(repeated["same"], 4, "{repeated}");
+    // One that somebody has resumed, or disabled, differs as by any other field.
+    other.set(&first, "resumed").await;
+    let refused = import(&to, &file, &[]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("paused: is true, and false in the server"),
+        "{refused:?}"
+    );
+    other.set(&first, "disabled").await;
+    let refused = import(&to, &file, &[]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("disabled: is false"), "{refused:?}");
+    // What has gathered stays where it is when both change.
+    let message = other.send("shop", "order.paid", json!({})).await;
+    assert_eq!(import(&to, &file, &["--update"]).json()["updated"], 1);
+    let shown = other.get("/app/shop/endpoint/a").await;
+    assert_eq!((&shown["paused"], &shown["disabled"]), (&json!(true), &json!(false)), "{shown}");
+    other.until_waits(&first, &message, "endpoint_paused").await;
+    assert_eq!(receiver.ids(), [""; 0], "nothing went out in between");
+}
+
 #[tokio::test]
 async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
     let server = start().await;

@@ -76,16 +76,23 @@ impl Importer<'_> {
             Some(found) => Some(self.present_endpoint(line, &app.name, found).await?),
             None => None,
         };
-        let is_paused = line.get("paused")?.unwrap_or(false);
-        let name = match self.need(line, &wanted, present.clone())? {
-            Need::Create => self.create_endpoint(line, &app.name, &wanted, is_paused).await?,
-            Need::Update => {
-                let name = found.as_ref().map(|found| field(found, "id")).unwrap_or_default();
-                self.update_endpoint(line, [&app.name, &name], wanted, &present.unwrap_or_default()).await?;
-                self.pause(line, [&app.name, &name], is_paused).await?;
-                name
+        let is_unfinished =
+            found.as_ref().zip(present.as_ref()).is_some_and(|(found, present)| is_unfinished(&wanted, present, found));
+        let present_name = found.as_ref().map(|found| field(found, "id")).unwrap_or_default();
+        let name = if is_unfinished {
+            self.tally.created += 1;
+            self.finish_endpoint(line, [&app.name, &present_name], &wanted).await?;
+            present_name
+        } else {
+            match self.need(line, &wanted, present.clone())? {
+                Need::Create => self.create_endpoint(line, &app.name, &wanted).await?,
+                Need::Update => {
+                    self.update_endpoint(line, [&app.name, &present_name], wanted, &present.unwrap_or_default())
+                        .await?;
+                    present_name
+                }
+                Need::Nothing => present_name,
             }
-            Need::Nothing => found.as_ref().map(|found| field(found, "id")).unwrap_or_default(),
         };
         let exists = found.is_some() || !self.is_plan;
         self.endpoints.insert(id, Place { app: app.name, name, exists });
@@ -159,7 +166,6 @@ impl Importer<'_> {
         line: &Line<'_>,
         app: &str,
         wanted: &Map<String, Value>,
-        is_paused: bool,
     ) -> Result<String, Failure> {
         if wanted.get("url").and_then(Value::as_str).is_some_and(|url| url.contains(MASKED)) {
             let what = "has `***` in the place of user name and password, which no export has";
@@ -176,9 +182,10 @@ impl Importer<'_> {
             Some(secret) if !secret.starts_with("whpk_") => drop(body.insert("secret".into(), secret.into())),
             _ => self.tally.new_secrets += 1,
         }
-        // So that nothing is sent to it before it is paused.
-        let is_enabled = body.get("disabled") == Some(&json!(false));
+        body.remove("paused");
+        let is_paused = is(wanted, "paused");
         if is_paused {
+            // So that nothing is sent to it before it is paused.
             body.insert("disabled".into(), json!(true));
         }
         let Some(made) = self.post(line, Path::new(["app", app, "endpoint"])?, body.into()).await? else {
@@ -186,14 +193,25 @@ impl Importer<'_> {
         };
         let name = field(&made, "id");
         if is_paused {
-            self.pause(line, [app, &name], true).await?;
-            if is_enabled {
-                let path = Path::new(["app", app, "endpoint", &name])?;
-                let enabled = self.client.patch(path, &json!({ "disabled": false })).await;
-                enabled.map_err(|error| failed(line, error.into()))?;
-            }
+            self.finish_endpoint(line, [app, &name], wanted).await?;
         }
         Ok(name)
+    }
+
+    /// Pauses one that was made disabled, then enables it, if that is wanted.
+    async fn finish_endpoint(
+        &self,
+        line: &Line<'_>,
+        [app, name]: [&str; 2],
+        wanted: &Map<String, Value>,
+    ) -> Result<(), Failure> {
+        self.pause(line, [app, name], true).await?;
+        if self.is_plan || is(wanted, "disabled") {
+            return Ok(());
+        }
+        let path = Path::new(["app", app, "endpoint", name])?;
+        let enabled = self.client.patch(path, &json!({ "disabled": false })).await;
+        enabled.map(drop).map_err(|error| failed(line, error.into()))
     }
 
     async fn update_endpoint(
@@ -203,17 +221,27 @@ impl Importer<'_> {
         mut wanted: Map<String, Value>,
         present: &Map<String, Value>,
     ) -> Result<(), Failure> {
+        let is_paused = is(&wanted, "paused");
+        wanted.remove("paused");
+        // Before all else: it may be enabled now, and what has gathered must not go out.
+        if is_paused && !is(present, "paused") {
+            self.pause(line, [app, name], true).await?;
+        }
         // Those whose values are not shown stay.
         let headers = wanted.remove("headers").unwrap_or_default();
         let gone = present.get("headers").and_then(Value::as_object).into_iter().flatten();
         let gone: Vec<_> = gone.map(|(name, _)| name).filter(|name| headers.get(name.as_str()).is_none()).collect();
         self.put(line, Path::new(["app", app, "endpoint", name])?, wanted.into()).await?;
-        if self.is_plan || present.get("headers") == Some(&headers) {
-            return Ok(());
+        if !self.is_plan && present.get("headers") != Some(&headers) {
+            let path = Path::new(["app", app, "endpoint", name, "headers"])?;
+            let patched = self.client.patch(path, &json!({ "headers": headers, "deleteHeaders": gone })).await;
+            patched.map_err(|error| failed(line, error.into()))?;
         }
-        let path = Path::new(["app", app, "endpoint", name, "headers"])?;
-        let patched = self.client.patch(path, &json!({ "headers": headers, "deleteHeaders": gone })).await;
-        patched.map(drop).map_err(|error| failed(line, error.into()))
+        // After all else: nothing goes out before it is as it is to be.
+        if !is_paused && is(present, "paused") {
+            self.pause(line, [app, name], false).await?;
+        }
+        Ok(())
     }
 
     async fn pause(&self, line: &Line<'_>, [app, name]: [&str; 2], is_paused: bool) -> Result<(), Failure> {
@@ -238,6 +266,23 @@ impl Importer<'_> {
         }
         self.client.put(path, &body).await.map(drop).map_err(|error| failed(line, error.into()))
     }
+}
+
+/// Whether an endpoint is as an import leaves it that breaks off after it has made it: disabled by nothing but
+/// that, never changed since, and to be paused.
+fn is_unfinished(wanted: &Map<String, Value>, present: &Map<String, Value>, found: &Value) -> bool {
+    let (mut as_made, mut as_paused) = (wanted.clone(), wanted.clone());
+    for (fields, paused) in [(&mut as_made, false), (&mut as_paused, true)] {
+        fields.insert("disabled".into(), json!(true));
+        fields.insert("paused".into(), json!(paused));
+    }
+    let is_as_left = [as_made, as_paused].iter().any(|left| spec::difference(left, present).is_none());
+    let is_untouched = found.get("createdAt") == found.get("updatedAt") && field(found, "disabledReason").is_empty();
+    is(wanted, "paused") && is_as_left && is_untouched && spec::difference(wanted, present).is_some()
+}
+
+fn is(fields: &Map<String, Value>, name: &str) -> bool {
+    fields.get(name).and_then(Value::as_bool).unwrap_or_default()
 }
 
 pub(super) fn failed(line: &Line<'_>, failure: Failure) -> Failure {

@@ -35,6 +35,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("timeoutMs", NOTHING),
     ("policy", NO_MEMBERS),
     ("disabled", NO),
+    ("paused", NO),
     ("headers", NO_MEMBERS),
 ];
 
@@ -84,7 +85,7 @@ mod tests {
         let wanted = of_line(ENDPOINT, &line).expect("nothing is wrong");
         let mut shown = json!({
             "id": "ep_1", "url": "u", "uid": null, "description": "", "eventTypes": ["a", "b"], "channels": null,
-            "metadata": {}, "policy": {}, "disabled": false, "paused": true, "headers": {},
+            "metadata": {}, "policy": {}, "disabled": false, "paused": false, "headers": {},
         });
         assert_eq!(difference(&wanted, &of_answer(ENDPOINT, &shown)), None);
         shown["timeoutMs"] = json!(1_000);
