@@ -63,7 +63,7 @@ pub(crate) fn keep_token_secret(config: &Config, store_key: &StoreKey) -> Result
     let found = find_token_secret(config)?;
     // Where it cannot be read another one counts, or this would have failed before.
     let present = file::read(&path).ok().flatten();
-    let plain = present.as_ref().filter(|text| !text.starts_with(SEALED));
+    let plain = present.as_ref().filter(|text| !text.starts_with(SEALED) && !is_nearly_sealed(text));
     if let Some(plain) = plain {
         // Also where another one counts at present: it may count again.
         seal(&path, plain.as_bytes(), store_key)?;
@@ -241,6 +241,20 @@ mod tests {
         std::fs::remove_file(dir.path().join("store.key")).expect("it is there");
         let failure = find_token_secret(&config).expect_err("there is no key");
         assert!(failure.exit == Exit::Damaged && failure.error.contains("missing"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_damaged_envelope_stays_as_it_is_where_another_secret_counts() {
+        let (dir, config, key) = made();
+        keep_token_secret(&config, &key).expect("it can be written");
+        let (path, given) = (dir.path().join("jwt-secret"), dir.path().join("given"));
+        file::write(&given, &"x".repeat(43)).expect("it can be written");
+        let damaged = std::fs::read_to_string(&path).expect("it is there").replace("sealed:", "seeled:");
+        file::write(&path, damaged.trim_end()).expect("it can be written");
+        let mut other = config;
+        other.auth.jwt_secret_file = Some(given);
+        keep_token_secret(&other, &key).expect("the other one counts");
+        assert_eq!(std::fs::read_to_string(&path).expect("it is there"), damaged);
     }
 
     #[test]
