@@ -140,7 +140,12 @@ fn retire(context: &Context, config: &Config, to: Option<PathBuf>) -> Result<(),
             uses = Uses::of(context, config, &kept)?;
             kept
         }
-        None => present,
+        None => {
+            if let Some(path) = to {
+                context.output.note(format!("no key can go: {} was not written", path.display()));
+            }
+            present
+        }
     };
     context.output.answer(&answer(&kept.ring(), &uses).into(), list)?;
     if is_retired {
@@ -206,7 +211,7 @@ fn list(answer: &Value) -> String {
         let segments = key.get("segments").and_then(Value::as_u64).unwrap_or_default();
         let is = |name: &str| key.get(name).and_then(Value::as_bool).unwrap_or_default();
         let needed = [
-            (segments > 0).then(|| format!("{segments} segments")),
+            (segments > 0).then(|| format!("{segments} {}", if segments == 1 { "segment" } else { "segments" })),
             is("checkpoint").then(|| "checkpoint".to_owned()),
             is("tokenSecret").then(|| "secret of tokens".to_owned()),
         ];
@@ -230,11 +235,13 @@ mod tests {
         let answer = json!({ "data": [
             { "number": 1, "id": "0f", "createdAt": "2026-01-02T03:04:05Z", "state": "seals", "segments": 0, "checkpoint": true, "tokenSecret": true },
             { "number": 0, "id": "0e", "createdAt": null, "state": "retired", "segments": 2, "checkpoint": false, "tokenSecret": false },
+            { "number": 2, "id": "0d", "createdAt": null, "state": "retired", "segments": 1, "checkpoint": false, "tokenSecret": false },
         ]});
         let expected = "\
             NUMBER  ID  CREATED               STATE    NEEDED BY\n\
             1       0f  2026-01-02 03:04:05Z  seals    checkpoint, secret of tokens\n\
-            0       0e                        retired  2 segments\n";
+            0       0e                        retired  2 segments\n\
+            2       0d                        retired  1 segment\n";
         assert_eq!(list(&answer), expected);
     }
 }

@@ -140,14 +140,11 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
                 data_dir.display()
             ),
         ),
-        OpenError::NoKey { .. } | OpenError::Checkpoint(CheckpointError::NoKey { .. }) => (
-            Exit::Damaged,
-            format!(
-                "{key_origin} lacks a key that the store in {} needs: give the whole text that `key rotate` has \
-                 written; nothing was changed",
-                data_dir.display()
-            ),
-        ),
+        // A torn tail may have been cut before the journal was read, so that it is not said that nothing was changed.
+        OpenError::NoKey { .. } => (Exit::Damaged, lacks_key(key_origin, data_dir)),
+        OpenError::Checkpoint(CheckpointError::NoKey { .. }) => {
+            (Exit::Damaged, format!("{}; nothing was changed", lacks_key(key_origin, data_dir)))
+        }
         OpenError::HalfRestored { .. } => {
             (Exit::Damaged, format!("repeat the `postrider restore` that was begun, or delete {}", data_dir.display()))
         }
@@ -162,6 +159,11 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
         _ => return Failure::from(error),
     };
     Failure { exit, ..Failure::from(error) }.hint(hint)
+}
+
+fn lacks_key(key_origin: &str, data_dir: &Path) -> String {
+    let dir = data_dir.display();
+    format!("{key_origin} lacks a key that the store in {dir} needs: give the whole text that `key rotate` has written")
 }
 
 /// The threads that work for the outbox.
@@ -277,6 +279,13 @@ mod tests {
         let (exit, hint) = refused(OpenError::Journal(journal::OpenError::ForeignStore { path: "/srv/p/x".into() }));
         assert_eq!(exit, Exit::Damaged);
         assert!(hint.contains("/etc/p/store.key") && hint.contains("/srv/p") && !hint.contains("salvage"), "{hint}");
+    }
+
+    #[test]
+    fn a_missing_key_says_what_to_give_and_claims_no_more_than_is_so() {
+        let (exit, hint) = refused(OpenError::NoKey { what: "journal record at 1:64".into(), number: 0 });
+        assert_eq!(exit, Exit::Damaged);
+        assert!(hint.contains("/etc/p/store.key lacks a key") && !hint.contains("nothing was changed"), "{hint}");
     }
 
     #[test]

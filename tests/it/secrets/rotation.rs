@@ -49,6 +49,9 @@ async fn a_rotated_key_opens_all_and_the_old_one_goes_when_nothing_needs_it() {
         assert!(!shown.stdout.contains(secret) && !shown.stderr.contains(secret), "{shown:?}");
     }
     assert_eq!(keys(&setup, &["key", "retire"]).len(), 2, "a segment needs it");
+    let to = setup.home().join("fewer");
+    let kept = run(setup.data_dir(), &["key", "retire", "--to", to.to_str().expect("UTF-8")]);
+    assert!(kept.ok().stderr.contains("fewer was not written") && !to.exists(), "{kept:?}");
 
     let server = setup.start().await;
     server.api().send("shop", "order.paid", json!({})).await;
