@@ -135,6 +135,7 @@ impl Importer<'_> {
             self.tally.created += 1;
             return Ok(Need::Create);
         };
+        let wanted = &spec::as_shown(wanted);
         match spec::difference(wanted, &present) {
             None => {
                 self.tally.same += 1;

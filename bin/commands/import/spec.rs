@@ -1,5 +1,6 @@
 //! What can be set of an object, and how two of them differ.
 
+use postrider_model::credentials;
 use serde_json::{Map, Value, json};
 
 use crate::exchange::{BadLine, Line};
@@ -54,6 +55,18 @@ pub(super) fn of_answer(fields: &[Field], shown: &Value) -> Map<String, Value> {
     fields.iter().map(read).collect()
 }
 
+/// Fields as the server shows them: no user name and no password in a URL. So they are not
+/// compared, and no error shows them.
+pub(super) fn as_shown(fields: &Map<String, Value>) -> Map<String, Value> {
+    let mut shown = fields.clone();
+    if let Some(url) = shown.get_mut("url")
+        && let Some(text) = url.as_str()
+    {
+        *url = credentials::masked(text).into();
+    }
+    shown
+}
+
 /// Lists are sets: event types, channels, flags.
 fn sorted(value: Value) -> Value {
     match value {
@@ -78,6 +91,13 @@ pub(super) fn body(fields: &Map<String, Value>) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_names_and_passwords_are_neither_compared_nor_shown() {
+        let [wanted, present] = ["https://us:pw@example.com/x", "https://***@example.com/x"]
+            .map(|url| as_shown(json!({ "url": url, "uid": null }).as_object().expect("it is one")));
+        assert_eq!(difference(&wanted, &present), None, "{wanted:?}");
+    }
 
     #[test]
     fn leaving_out_is_what_it_is_by_default_and_lists_have_no_order() {
