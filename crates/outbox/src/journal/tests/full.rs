@@ -141,6 +141,31 @@ fn recovery_without_room_can_crash_at_every_point() {
     assert!(sealed > 20, "{sealed} starts sealed the last segment");
 }
 
+/// What a killed process has written and not synced lies in memory. That the file was cut behind
+/// it must not be on disk before it is: the next start would take it for damage.
+#[test]
+fn a_power_cut_while_a_killed_process_is_recovered_without_room_leaves_no_damage() {
+    let mut sealed = 0;
+    let all = fill_operations();
+    for count in all.saturating_sub(24)..=all {
+        for second in 0..20 {
+            let disk = SimDisk::new();
+            disk.crash_after(count);
+            let ledger = fill(&disk);
+            // The machine goes on, and the next process dies, too.
+            disk.set_free_bytes(100);
+            disk.crash_after(second);
+            let _ = try_open(&disk, options(), unclean(Position::ZERO));
+            for seed in 0..8 {
+                let case = format!("after {count} operations, then {second} of recovery, seed {seed}");
+                let survival = Survival::Mixed { seed };
+                sealed += u32::from(check(&disk.crash(survival), 100, &ledger, &case));
+            }
+        }
+    }
+    assert!(sealed > 20, "{sealed} starts sealed the last segment");
+}
+
 #[test]
 fn a_torn_tail_without_room_is_told_and_cut() {
     let disk = SimDisk::new();
