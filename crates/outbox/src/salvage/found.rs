@@ -7,6 +7,7 @@ use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::position::Position;
 
 use crate::journal::{DamageKind, FrameSeen};
+use crate::record::DeliveryRef;
 
 /// What salvaging found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,19 @@ pub struct LostMessage {
     pub event_type: Option<String>,
     /// Its deliveries, as far as anything refers to them.
     pub deliveries: BTreeMap<EndpointId, LostDelivery>,
+}
+
+impl LostMessage {
+    /// The message of a delivery, of which nothing else is known yet.
+    pub(super) fn of(delivery: &DeliveryRef) -> Self {
+        Self {
+            id: delivery.message,
+            app: delivery.app,
+            sequence: delivery.sequence,
+            event_type: None,
+            deliveries: BTreeMap::new(),
+        }
+    }
 }
 
 /// A delivery of a lost message.

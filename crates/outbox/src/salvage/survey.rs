@@ -265,13 +265,7 @@ impl Survey {
         if !self.parts.iter().any(|part| part.holds(delivery.position)) {
             return;
         }
-        let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage {
-            id: delivery.message,
-            app: delivery.app,
-            sequence: delivery.sequence,
-            event_type: None,
-            deliveries: BTreeMap::new(),
-        });
+        let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage::of(delivery));
         lost.deliveries.insert(delivery.endpoint, LostDelivery { known, is_dead_letter: false });
     }
 
@@ -294,13 +288,7 @@ impl Survey {
         for delivery in buried {
             let known = self.messages.get(&delivery.sequence).and_then(|lost| lost.deliveries.get(&delivery.endpoint));
             let known = known.map_or(WhatIsKnown::Open, |known| known.known);
-            let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage {
-                id: delivery.message,
-                app: delivery.app,
-                sequence: delivery.sequence,
-                event_type: None,
-                deliveries: BTreeMap::new(),
-            });
+            let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage::of(delivery));
             lost.deliveries.insert(delivery.endpoint, LostDelivery { known, is_dead_letter: true });
         }
         let is_lost = |lost: &LostMessage| !reader.read(lost.sequence).is_ok_and(|bytes| decode(&bytes).is_ok());

@@ -10,22 +10,14 @@ use postrider_model::once::{KeyedRequest, Once as _};
 use postrider_model::ports::{Accept as _, ControlError};
 use postrider_model::query::PageRequest;
 use postrider_model::task::TaskWork;
-use tokio::runtime::Runtime;
 
-use super::stepper::{Stepper, app, endpoint, runtime, sim_dir};
-use super::support::{ManualClock, ORG, message};
-use crate::disk::sim::{SimDisk, Survival};
+use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
+use super::support::{ORG, message};
+use crate::disk::sim::Survival;
 use crate::{MasterKey, Options};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-
-struct World {
-    clock: Arc<ManualClock>,
-    disk: SimDisk,
-    index: tempfile::TempDir,
-    runtime: Arc<Runtime>,
-}
 
 fn options() -> Options {
     Options {
@@ -40,16 +32,8 @@ fn options() -> Options {
     }
 }
 
-impl World {
-    fn new() -> Self {
-        let index = tempfile::tempdir().expect("a temporary directory");
-        Self { clock: ManualClock::new(), disk: SimDisk::new(), index, runtime: runtime() }
-    }
-
-    fn start(&self) -> Stepper {
-        let disk = Arc::new(self.disk.clone());
-        Stepper::start(options(), self.index.path(), &self.clock, disk, &self.runtime).expect("it starts")
-    }
+fn start(world: &SimWorld) -> Stepper {
+    world.start(options()).expect("it starts")
 }
 
 fn call(operation: &str) -> Call {
@@ -94,8 +78,8 @@ fn at_every_crash_point_there_is_an_entry_for_each_change_and_a_change_for_each_
     let names = names(6);
     let mut has_finished = false;
     for count in 0..300 {
-        let mut world = World::new();
-        let mut stepper = world.start();
+        let mut world = SimWorld::new();
+        let mut stepper = start(&world);
         world.disk.crash_after(count);
         let made = names.iter().map_while(|name| execute(&mut stepper, name, app(name)).ok()).count();
         has_finished = made == names.len();
@@ -103,7 +87,7 @@ fn at_every_crash_point_there_is_an_entry_for_each_change_and_a_change_for_each_
         let dead = world.disk.clone();
         for survival in [Survival::Nothing, Survival::Everything, Survival::Mixed { seed: count }] {
             world.disk = dead.crash(survival);
-            let stepper = world.start();
+            let stepper = start(&world);
             let there: Vec<_> = names.iter().filter(|name| stepper.app_id(name).is_some()).cloned().collect();
             let case = format!("after {count} operations, {survival:?}");
             assert!(there.len() >= made, "{case}: what was answered is there");
@@ -122,8 +106,8 @@ fn at_every_crash_point_there_is_an_entry_for_each_change_and_a_change_for_each_
 
 #[test]
 fn a_call_is_told_of_once_and_one_that_is_refused_not_at_all() {
-    let world = World::new();
-    let mut stepper = world.start();
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
     execute(&mut stepper, "app", app("shop")).expect("it is legal");
     execute(&mut stepper, "endpoint", endpoint("shop", "main", &["a"])).expect("it is legal");
     let gone = Command::DeleteApplication { org: ORG, app: "none".to_owned() };
@@ -148,8 +132,8 @@ fn a_call_is_told_of_once_and_one_that_is_refused_not_at_all() {
 
 #[test]
 fn a_retry_with_a_key_tells_nothing_more() {
-    let world = World::new();
-    let mut stepper = world.start();
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
     let request = KeyedRequest {
         org: ORG,
         app: None,
@@ -176,7 +160,7 @@ fn a_retry_with_a_key_tells_nothing_more() {
 }
 
 /// Fills a segment or more with what nobody needs, lets that become old, and removes it.
-fn retire(world: &World, stepper: &mut Stepper) {
+fn retire(world: &SimWorld, stepper: &mut Stepper) {
     for _ in 0..8 {
         let filler = message("app-0", "order.lost", &"x".repeat(5_000));
         stepper.ask(stepper.outbox.accept(filler)).expect("there is room");
@@ -189,8 +173,8 @@ fn retire(world: &World, stepper: &mut Stepper) {
 
 #[test]
 fn entries_outlive_the_history_and_go_in_their_time() {
-    let mut world = World::new();
-    let mut stepper = world.start();
+    let mut world = SimWorld::new();
+    let mut stepper = start(&world);
     let names = names(3);
     for name in &names {
         execute(&mut stepper, name, app(name)).expect("it is legal");
@@ -201,17 +185,17 @@ fn entries_outlive_the_history_and_go_in_their_time() {
     }
     drop(stepper);
     world.disk = world.disk.crash(Survival::Nothing);
-    let stepper = world.start();
+    let stepper = start(&world);
     assert_eq!(operations(&stepper), names, "by checkpoint and journal");
     stepper.stop();
-    let mut stepper = world.start();
+    let mut stepper = start(&world);
     assert_eq!(operations(&stepper), names, "by the checkpoint");
     world.clock.forward(2 * DAY);
     retire(&world, &mut stepper);
     assert_eq!(operations(&stepper), [""; 0]);
     drop(stepper);
     world.disk = world.disk.crash(Survival::Nothing);
-    let mut stepper = world.start();
+    let mut stepper = start(&world);
     retire(&world, &mut stepper);
     let mut left = 0;
     let (from, to) = (postrider_model::position::Position::ZERO, postrider_model::position::Position::MAX);
@@ -224,8 +208,8 @@ fn entries_outlive_the_history_and_go_in_their_time() {
 
 #[test]
 fn no_more_are_kept_than_the_limit() {
-    let world = World::new();
-    let mut stepper = world.start();
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
     let names = names(25);
     for name in &names {
         stepper.ask(stepper.outbox.note(call(name))).expect("there is room");

@@ -1,7 +1,6 @@
 //! Requests with an idempotency key, at every point at which a process can die:
 //! a retry gets the answer that was given, and nothing happens twice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +11,10 @@ use postrider_model::once::{Answered, KeyedRequest, Once as _};
 use postrider_model::ports::{Accept as _, Configure as _, ControlError};
 use postrider_model::query::{DeliveryFilter, MessageFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
-use tokio::runtime::Runtime;
 
-use super::stepper::{Stepper, app, endpoint, runtime, sim_dir};
-use super::support::{ManualClock, ORG, message};
-use crate::disk::sim::{SimDisk, Survival};
+use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
+use super::support::{ORG, message};
+use crate::disk::sim::Survival;
 use crate::{MasterKey, Options};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -73,34 +71,18 @@ fn options() -> Options {
     }
 }
 
-struct World {
-    clock: Arc<ManualClock>,
-    disk: SimDisk,
-    index: tempfile::TempDir,
-    runtime: Arc<Runtime>,
+fn start(world: &SimWorld) -> Stepper {
+    world.start(options()).expect("it starts")
 }
 
-impl World {
-    fn new() -> Self {
-        let index = tempfile::tempdir().expect("a temporary directory");
-        Self { clock: ManualClock::new(), disk: SimDisk::new(), index, runtime: runtime() }
+/// An outbox with an application, an endpoint and a message for it.
+fn furnished(world: &SimWorld) -> Stepper {
+    let mut stepper = start(world);
+    for command in [app("shop"), endpoint("shop", "main", &["order.paid", "order.held"])] {
+        stepper.ask(stepper.outbox.execute(command)).expect("it is legal");
     }
-
-    fn start(&self) -> Stepper {
-        let disk = Arc::new(self.disk.clone());
-        let started = Stepper::start(options(), self.index.path(), &self.clock, disk, &self.runtime);
-        started.expect("it starts")
-    }
-
-    /// An outbox with an application, an endpoint and a message for it.
-    fn furnished(&self) -> Stepper {
-        let mut stepper = self.start();
-        for command in [app("shop"), endpoint("shop", "main", &["order.paid", "order.held"])] {
-            stepper.ask(stepper.outbox.execute(command)).expect("it is legal");
-        }
-        stepper.ask(stepper.outbox.accept(message("shop", "order.held", "held"))).expect("there is room");
-        stepper
-    }
+    stepper.ask(stepper.outbox.accept(message("shop", "order.held", "held"))).expect("there is room");
+    stepper
 }
 
 /// Asks as the doors do: an answer that there is, or a change, and then the
@@ -222,8 +204,8 @@ const EACH_ONCE: [usize; 6] = [2, 2, 1, 2, 1, 4];
 fn at_every_crash_point_a_retry_gets_the_answer_and_does_nothing_twice() {
     let (mut cases, mut has_finished) = (0, false);
     for count in 0..1_000 {
-        let mut world = World::new();
-        let mut stepper = world.furnished();
+        let mut world = SimWorld::new();
+        let mut stepper = furnished(&world);
         world.disk.crash_after(count);
         let answers: Vec<_> = ALL.iter().map_while(|asked| ask(&mut stepper, *asked).ok()).collect();
         has_finished = answers.len() == ALL.len();
@@ -232,7 +214,7 @@ fn at_every_crash_point_a_retry_gets_the_answer_and_does_nothing_twice() {
         for survival in [Survival::Nothing, Survival::Everything, Survival::Mixed { seed: count }] {
             world.disk = dead.crash(survival);
             let case = format!("after {count} operations, {survival:?}");
-            let mut stepper = world.start();
+            let mut stepper = start(&world);
             let retried = ALL.map(|asked| ask(&mut stepper, asked).unwrap_or_else(|error| panic!("{case}: {error}")));
             assert_eq!(retried.get(..answers.len()), Some(&answers[..]), "{case}");
             assert_eq!(counts(&stepper), EACH_ONCE, "{case}");
@@ -248,8 +230,8 @@ fn at_every_crash_point_a_retry_gets_the_answer_and_does_nothing_twice() {
 
 #[test]
 fn two_that_come_together_share_one_change() {
-    let world = World::new();
-    let mut stepper = world.furnished();
+    let world = SimWorld::new();
+    let mut stepper = furnished(&world);
     for asked in [Asked::Application, Asked::Task] {
         let request = request(asked);
         let [one, two] = [0, 1].map(|_| stepper.outbox.bind(&request));
@@ -276,8 +258,8 @@ fn two_that_come_together_share_one_change() {
 
 #[test]
 fn another_request_with_the_same_key_is_refused_and_a_failed_one_keeps_nothing() {
-    let world = World::new();
-    let mut stepper = world.furnished();
+    let world = SimWorld::new();
+    let mut stepper = furnished(&world);
     let mut other = request(Asked::Application);
     other.body = Bytes::from_static(b"{\"name\":\"other\"}");
     ask(&mut stepper, Asked::Application).expect("it is legal");
@@ -301,8 +283,8 @@ fn another_request_with_the_same_key_is_refused_and_a_failed_one_keeps_nothing()
 
 #[test]
 fn a_key_is_bound_to_the_tenant_the_caller_and_the_route_and_is_new_after_a_day() {
-    let world = World::new();
-    let mut stepper = world.furnished();
+    let world = SimWorld::new();
+    let mut stepper = furnished(&world);
     let first = ask(&mut stepper, Asked::Nothing).expect("it is legal");
     let request = request(Asked::Nothing);
     let shop = stepper.app_id("shop");
@@ -321,12 +303,12 @@ fn a_key_is_bound_to_the_tenant_the_caller_and_the_route_and_is_new_after_a_day(
 
 #[test]
 fn what_is_kept_outlives_its_segment_and_is_gone_with_it_when_its_day_is_over() {
-    let mut world = World::new();
-    let mut stepper = world.furnished();
+    let mut world = SimWorld::new();
+    let mut stepper = furnished(&world);
     let answers = ALL.map(|asked| ask(&mut stepper, asked).expect("it is legal"));
     let bound = stepper.outbox.bind(&KeyedRequest { key: "unanswered".to_owned(), ..request(Asked::Task) });
     stepper.ask(bound.control.start_task(replay_all())).expect("it is legal");
-    let retire = |world: &World, stepper: &mut Stepper| {
+    let retire = |world: &SimWorld, stepper: &mut Stepper| {
         for _ in 0..8 {
             let filler = message("shop", "order.lost", &"x".repeat(5_000));
             stepper.ask(stepper.outbox.accept(filler)).expect("there is room");
@@ -340,7 +322,7 @@ fn what_is_kept_outlives_its_segment_and_is_gone_with_it_when_its_day_is_over() 
     retire(&world, &mut stepper);
     drop(stepper);
     world.disk = world.disk.crash(Survival::Nothing);
-    let mut stepper = world.start();
+    let mut stepper = start(&world);
     assert_eq!(ALL.map(|asked| ask(&mut stepper, asked).ok()), answers.map(Some));
     let bound = stepper.outbox.bind(&KeyedRequest { key: "unanswered".to_owned(), ..request(Asked::Task) });
     stepper.ask(bound.control.start_task(replay_all())).expect("it is legal");

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use super::support::{ManualClock, ORG};
 use crate::committer::{Committer, leave_clean_stop};
 use crate::disk::Disk;
+use crate::disk::sim::SimDisk;
 use crate::index::{Index, IndexOptions};
 use crate::journal::AppendError;
 use crate::{Keeper, OpenError, Opened, Options, Outbox, Report, open};
@@ -41,6 +42,26 @@ pub(crate) struct Stepper {
 pub(crate) fn runtime() -> Arc<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     Arc::new(runtime.expect("a runtime can be made"))
+}
+
+/// What outlives a process: a simulated disk, a clock, and a place for the index.
+pub(crate) struct SimWorld {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) disk: SimDisk,
+    index: tempfile::TempDir,
+    runtime: Arc<Runtime>,
+}
+
+impl SimWorld {
+    pub(crate) fn new() -> Self {
+        let index = tempfile::tempdir().expect("a temporary directory");
+        Self { clock: ManualClock::new(), disk: SimDisk::new(), index, runtime: runtime() }
+    }
+
+    pub(crate) fn start(&self, options: Options) -> Result<Stepper, OpenError> {
+        let disk = Arc::new(self.disk.clone());
+        Stepper::start(options, self.index.path(), &self.clock, disk, &self.runtime)
+    }
 }
 
 impl Stepper {
