@@ -153,7 +153,7 @@ pub(crate) fn open_for(
         return Err(OpenError::Damaged { what, why });
     }
     forget_clean_stop(&*disk, &options.dir)?;
-    let Recovered { state, config, journal, reader, checkpoint, mut report, .. } = recovered;
+    let Recovered { state, config, journal, reader, checkpoint, mut report, damage, .. } = recovered;
     let shared = Arc::new(Shared {
         mask: SequenceMask::new(&options.master_key.mask()),
         sealer: Sealer::new(&options.master_key),
@@ -179,6 +179,7 @@ pub(crate) fn open_for(
         clock,
         reads,
     });
+    check_segments(&shared, &damage, &mut report)?;
     // Both read much, and neither writes a file.
     let (indexed, checked) = std::thread::scope(|scope| {
         let checking = scope.spawn(|| check_backlog(&shared, &*disk));
@@ -345,6 +346,30 @@ fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
 /// A store's journal and its key belong together.
 pub(crate) fn store_id(options: &Options) -> u64 {
     options.master_key.store_id()
+}
+
+/// Segments behind the checkpoint are not read at a start; here those are noticed of which the
+/// file is gone.
+fn check_segments(shared: &Shared, damage: &[journal::Damage], report: &mut Report) -> Result<(), OpenError> {
+    let missing = damage.iter().filter(|damage| damage.what == journal::DamageKind::MissingSegment);
+    for damage in missing {
+        let (from, to) = (Position::new(damage.segment, damage.from), Position::new(damage.segment, damage.to));
+        if shared.misses(from, to) {
+            let why = "live deliveries need what it held";
+            return Err(OpenError::Damaged { what: damage.to_string(), why });
+        }
+        tracing::error!(%damage, "a segment of the journal is missing; nothing live needs it");
+        report.quarantined.push(damage.to_string());
+    }
+    // The oldest may go, but not before the last that is needed.
+    let needed = shared.state.lock().first_needed();
+    let first = shared.reader.segments().first().map(|segment| segment.number);
+    if let Some(needed) = needed.filter(|needed| first.is_none_or(|first| *needed < first)) {
+        let path = shared.options.dir.join(JOURNAL).join(journal::segment_name(needed));
+        let what = format!("{}: the segment is missing", path.display());
+        return Err(OpenError::Damaged { what, why: "live deliveries need what it held" });
+    }
+    Ok(())
 }
 
 /// What lies behind a lane's window is known by the journal alone: damage there

@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) len: u64,
     /// `None` if it is damaged.
     pub(super) header: Option<SegmentHeader>,
+    /// The number of its first frame, if that can be read.
+    pub(super) first_frame: Option<u64>,
     pub(super) first_frame_time: Option<UnixMs>,
 }
 
@@ -66,10 +68,12 @@ fn look_at(file: &dyn DiskFile, number: u32, store_id: u64) -> io::Result<(Found
     let (header, frame) = bytes.split_at(SEGMENT_HEADER_BYTES as usize);
     let decoded = SegmentHeader::decode(header);
     let position = Position::new(number, SEGMENT_HEADER_BYTES);
+    let frame = FrameHeader::decode(frame, position, store_id);
     let found = Found {
         len,
         header: decoded.ok().filter(|header| header.number == number),
-        first_frame_time: FrameHeader::decode(frame, position, store_id).map(|frame| frame.time),
+        first_frame: frame.map(|frame| frame.number),
+        first_frame_time: frame.map(|frame| frame.time),
     };
     Ok((found, decoded.err()))
 }

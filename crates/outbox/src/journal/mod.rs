@@ -24,6 +24,7 @@
 //!   only the last segment with frames can have a torn tail.
 //! - [`Journal::open`] recovers: see `recover.rs`. `docs/format.md` has the bytes.
 
+mod behind;
 mod catalogue;
 mod error;
 mod frame;

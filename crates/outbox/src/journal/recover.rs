@@ -14,6 +14,7 @@ use std::sync::Arc;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+use super::behind;
 use super::catalogue::{Found, catalogue};
 use super::error::{AppendError, Damage, OpenError};
 use super::options::Options;
@@ -127,12 +128,14 @@ impl Journal {
         disk.create_dir_all(dir).map_err(failed("make the journal directory", dir))?;
         let context = Context { disk, dir, options, start };
         let mut found = catalogue(&context)?;
-        let scanned = Scanner::new(&context, &found).run(&mut |frame, payload| {
+        let missing = behind::missing(&context, &found)?;
+        let mut scanned = Scanner::new(&context, &found).run(&mut |frame, payload| {
             let _ = super::reader::visit_records(frame, payload, Position::ZERO, Position::MAX, &mut |record| {
                 visit(record);
                 ControlFlow::Continue(())
             });
         })?;
+        scanned.damage.extend(missing);
         let repaired = Repair { context: &context, found: &mut found, scanned: &scanned }.run()?;
         let (mut journal, report) = assemble(&context, &found, scanned, repaired)?;
         match journal.provision() {

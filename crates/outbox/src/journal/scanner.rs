@@ -13,15 +13,13 @@ use std::io;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+use super::behind::MISSING_NAMED;
 use super::catalogue::{Found, walk};
 use super::error::{Damage, DamageKind, OpenError};
 use super::frame::FrameHeader;
 use super::layout::SEGMENT_HEADER_BYTES;
 use super::recover::{Context, failed};
 use super::walk::Walk;
-
-/// Segments that are missing in a row and are named, in number.
-const MISSING_NAMED: usize = 1_024;
 
 /// What the scan found.
 pub(super) struct Scanned {

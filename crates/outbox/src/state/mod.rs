@@ -192,6 +192,12 @@ impl State {
         live.chain(dead.map(|dead| dead.position)).map(Position::segment)
     }
 
+    /// The first segment that a live delivery, a dead letter or a backlog needs.
+    pub(crate) fn first_needed(&self) -> Option<u32> {
+        let cursors = self.lanes.values().filter_map(|lane| lane.backlog.cursor()).map(Position::segment);
+        self.needed_segments().chain(cursors).min()
+    }
+
     /// Where the records of messages lie that were added to an endpoint by a
     /// replay and are live or dead letters there: between two positions.
     pub(crate) fn added_within(&self, from: Position, to: Position) -> HashSet<Position> {

@@ -13,6 +13,7 @@ mod intake;
 mod interleavings;
 mod life;
 mod machine;
+mod missing_segment;
 mod once;
 mod order;
 mod read_ahead;
