@@ -58,6 +58,7 @@ pub(crate) use self::reload::reload;
 use self::renewal::Renewal;
 pub(crate) use self::salvage::LIST as SALVAGE_LIST;
 use self::store::Threads;
+pub(crate) use self::store::is_there;
 pub(crate) use self::warnings::warnings;
 use crate::clock::SystemClock;
 use crate::config::Config;

@@ -136,7 +136,8 @@ fn show(told: &Value) -> String {
     card(&[
         ("backup", field(told, "backup")),
         ("taken", time(told, "takenAt")),
-        ("last record", format!("{} at {}", time(told, "lastRecordAt"), field(told, "end"))),
+        ("last record", time(told, "lastRecordAt")),
+        ("ends at", field(told, "end")),
         ("reaches back to", time(told, "reachesBackTo")),
         ("copied now", format!("{} files, {}", field(told, "copiedFiles"), size(told, "copiedBytes"))),
         ("holds", format!("{} segments, {}", field(told, "segments"), size(told, "bytes"))),

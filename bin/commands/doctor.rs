@@ -88,9 +88,8 @@ impl Doctor {
     /// Something is wrong with the directory, or it cannot be looked at.
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let config = context.load()?.config;
-        if !config.data_dir.join("journal").is_dir() && !wiring::copies::is_half_restored(&config) {
-            return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
-                .hint("name the data directory with `--data-dir DIR`"));
+        if !wiring::copies::is_half_restored(&config) {
+            wiring::is_there(&config.data_dir)?;
         }
         if let Some(to) = &self.salvage {
             return salvage::salvage(&config, to, context.output);
@@ -179,16 +178,18 @@ fn leftovers(data_dir: &Path) -> Vec<Finding> {
 
 /// What a start would find.
 fn store(config: &Config, live: bool, output: Output) -> Vec<Finding> {
-    if let Err(failure) = secrets::find_token_secret(config) {
-        return vec![Finding::of(failure)];
-    }
     let mut progress = Progress::start(output, "segments");
     let examined = wiring::examine(config, live, &mut |done, of| progress.set(done as u64, of as u64));
     progress.end();
-    match examined {
+    // With the wrong key the store is what tells it best, and the first to be mended.
+    let mut findings = match examined {
         Ok(examined) => started(config, examined),
         Err(failure) => vec![Finding::of(failure)],
+    };
+    if findings.iter().all(|finding| finding.level < Level::Refused) {
+        findings.extend(secrets::find_token_secret(config).err().map(Finding::of));
     }
+    findings
 }
 
 fn started(config: &Config, examined: Examined) -> Vec<Finding> {

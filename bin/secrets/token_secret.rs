@@ -119,16 +119,18 @@ fn open_with(store_key: &StoreKey, path: &Path, sealed: &str) -> Result<Zeroizin
     let is_there = |number: &u32| master.sealing().iter().any(|key| key.number == *number);
     if let Some(number) = MasterKey::number_of(&envelope).filter(|number| !is_there(number)) {
         let error = format!("{} was sealed with key {number}, which {} lacks", path.display(), store_key.origin);
-        return Err(or_delete(Failure::new(Exit::Damaged, error).hint(
+        return Err(Failure::new(Exit::Damaged, error).hint(
             "give the whole text that `key rotate` has written, or restore both from the same backup; nothing was changed",
-        )));
+        ));
     }
     master.open(&envelope).ok_or_else(|| {
         let (path, origin) = (path.display(), &store_key.origin);
         let error = format!("the key from {origin} and {path} do not belong together, or {path} is damaged");
-        or_delete(Failure::new(Exit::Damaged, error).hint(
-            "give the key that this store was made with, or restore both from the same backup; nothing was changed",
-        ))
+        Failure::new(Exit::Damaged, error)
+            .hint(
+                "give the key that this store was made with, or restore both from the same backup; nothing was changed",
+            )
+            .hint(format!("only if the store is the right one with this key: delete {path}; old tokens end by that"))
     })
 }
 

@@ -114,11 +114,22 @@ fn name_key(config: &Config, failure: Failure) -> Failure {
 /// The key of a store that must be there.
 pub(super) fn existing_key(config: &Config) -> Result<StoreKey, Failure> {
     whole(&config.data_dir)?;
-    if !config.data_dir.join("journal").exists() {
-        return Err(Failure::runtime(format!("{} holds no store", config.data_dir.display()))
-            .hint("name the data directory with `--data-dir DIR`"));
-    }
+    is_there(&config.data_dir)?;
     secrets::find_or_make_store_key(config, false).map_err(|failure| name_key(config, failure))
+}
+
+/// Refuses a directory without a store.
+///
+/// # Errors
+/// There is none, or it cannot be looked at.
+pub(crate) fn is_there(data_dir: &Path) -> Result<(), Failure> {
+    let journal = data_dir.join("journal");
+    match journal.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::runtime(format!("{} holds no store", data_dir.display()))
+            .hint("name the data directory with `--data-dir DIR`")),
+        Err(error) => Err(Failure::system(format_args!("failed to look at {}", journal.display()), &error)),
+    }
 }
 
 /// `key_origin` is where the store's key came from.
