@@ -172,6 +172,9 @@ pub(crate) struct Fields {
     /// that to the server
     #[arg(long, value_name = "JSON", value_parser = object)]
     policy: Option<Value>,
+    /// What requests carry: `payload`, `standard`, `cloudevents-binary` or `cloudevents-structured`
+    #[arg(long)]
+    format: Option<String>,
 }
 
 impl Fields {
@@ -190,6 +193,7 @@ impl Fields {
             "metadata": map(self.metadata),
             "timeoutMs": self.timeout_ms,
             "policy": self.policy,
+            "format": self.format,
         }))
     }
 }
@@ -295,6 +299,7 @@ fn show(endpoint: &Value) -> String {
         ("throttle", with_unit(endpoint, "throttleRate", "a second")),
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
         ("policy", policy(endpoint)),
+        ("format", field(endpoint, "format")),
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),

@@ -1,6 +1,7 @@
 //! Configuration values that are one of a few words.
 
 use postrider_dispatcher::SignatureHeaders;
+use postrider_model::format::Format;
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
 use postrider_model::secret::SignatureKind;
@@ -70,4 +71,14 @@ impl Choice for SignatureHeaders {
     const CHOICES: &'static [(&'static str, Self)] =
         &[("webhook", Self::Webhook), ("svix", Self::Svix), ("both", Self::Both)];
     const WORDS: &'static str = "`webhook`, `svix` or `both`";
+}
+
+impl Choice for Format {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("payload", Self::Payload),
+        ("standard", Self::Standard),
+        ("cloudevents-binary", Self::CloudEventsBinary),
+        ("cloudevents-structured", Self::CloudEventsStructured),
+    ];
+    const WORDS: &'static str = Self::WORDS;
 }

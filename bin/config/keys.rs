@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use postrider_dispatcher::SignatureHeaders;
 use postrider_model::bounds::wide;
+use postrider_model::format::{EventSource, Format};
 use postrider_model::id::OrgId;
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::policy::{BreakerFailures, BreakerPauseMs, DisableAfterS, JitterPercent, MaxAgeS, MaxInFlight};
@@ -154,6 +155,11 @@ settings! {
         /// How requests are signed for an endpoint that gets a new secret and is not given one: with a key that it
         /// shares (`whsec_`), or with a key pair of which it gets the public half (`whpk_`).
         default_signature: SignatureKind = SignatureKind::HmacSha256;
+        /// What requests carry, unless the endpoint says otherwise: the payload alone, an object with `type`, `timestamp` and
+        /// `data` as Standard Webhooks has it, or a CloudEvent with its attributes in headers or around the payload.
+        format: Format = Format::Payload;
+        /// The `source` of CloudEvents, a URI reference. `{app}` in it stands for the application's id.
+        cloudevents_source: EventSource = EventSource::default();
     }
 
     /// When a failed delivery is attempted again.

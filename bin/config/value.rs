@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use postrider_model::format::EventSource;
 use postrider_model::id::OrgId;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
@@ -213,6 +214,19 @@ impl<T: Value> Value for Option<T> {
 
     fn number(&self) -> Option<u64> {
         self.as_ref().and_then(T::number)
+    }
+}
+
+impl Value for EventSource {
+    const TYPE: &'static str = "a URI reference, such as `/postrider/{app}`";
+
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        let text = raw.text::<Self>()?;
+        Self::parse(text).map_err(|problem| format!("`{text}` {problem}"))
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&self.to_string()))
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         max_in_flight: size(limits.in_flight),
         default_timeout: Duration::from_millis(config.dispatch.timeout_ms),
         default_signature: config.dispatch.default_signature,
+        default_format: config.dispatch.format,
+        event_source: config.dispatch.cloudevents_source.clone(),
         default_order: order(config),
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,

@@ -19,6 +19,7 @@ mod exposure;
 mod expunge;
 mod fan_out;
 mod faults;
+mod formats;
 mod holds;
 mod idempotency;
 mod isolation;

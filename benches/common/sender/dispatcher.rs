@@ -11,7 +11,6 @@ use postrider_dispatcher::{Dispatcher, Options};
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::{EndpointId, MessageId, RawId};
 use postrider_model::job::{AttemptResult, Job};
-use postrider_model::message::JSON;
 use postrider_model::position::Position;
 use postrider_model::secret::Secret;
 use postrider_model::target::Target;
@@ -27,6 +26,7 @@ use crate::common::{Failure, event};
 pub(super) struct InHand {
     dispatcher: Arc<Dispatcher>,
     target: Arc<Target>,
+    event_type: Arc<str>,
 }
 
 /// So many of them.
@@ -36,7 +36,12 @@ pub(super) fn in_hand(address: SocketAddr, in_flight: usize) -> Result<Vec<InHan
     let url = Url::parse(&format!("http://{address}{}", event::path(0)))?;
     let target = Arc::new(Target::new(&url, &BTreeMap::new(), secrets, Duration::from_secs(15))?);
     let dispatcher = Arc::new(Dispatcher::new(options, Arc::new(SystemClock(Instant::now())))?);
-    let client = || InHand { dispatcher: Arc::clone(&dispatcher), target: Arc::clone(&target) };
+    let event_type: Arc<str> = "order.paid".into();
+    let client = || InHand {
+        dispatcher: Arc::clone(&dispatcher),
+        target: Arc::clone(&target),
+        event_type: Arc::clone(&event_type),
+    };
     Ok(std::iter::repeat_with(client).take(in_flight).collect())
 }
 
@@ -45,9 +50,9 @@ impl Client for InHand {
         let key =
             DeliveryKey { endpoint: EndpointId(RawId::from_bytes([1; 20])), message: Position::from_u64(n as u64) };
         let message = MessageId(RawId::new(now(), n as u64, [0; 6]));
-        let (content_type, target) = (JSON.into(), Arc::clone(&self.target));
+        let (content_type, event_type, target) = (None, Arc::clone(&self.event_type), Arc::clone(&self.target));
         let scheduled = Scheduled::first(UnixMs(0));
-        let job = Job { key, scheduled, message, body, content_type, target };
+        let job = Job { key, scheduled, message, body, content_type, event_type, target };
         let outcome = self.dispatcher.attempt(job).await;
         match outcome.result {
             AttemptResult::Answered(answer) => succeeded(answer.status, n),

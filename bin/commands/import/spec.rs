@@ -35,6 +35,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("metadata", NO_MEMBERS),
     ("timeoutMs", NOTHING),
     ("policy", NO_MEMBERS),
+    ("format", NOTHING),
     ("disabled", NO),
     ("paused", NO),
     ("headers", NO_MEMBERS),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use postrider_model::bounds::Whole;
 use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
+use postrider_model::format::Format;
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
 use postrider_model::secret::Secret;
@@ -12,6 +13,7 @@ use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::endpoint_form::{FormatName, format};
 use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
@@ -60,6 +62,12 @@ pub(crate) struct EndpointIn {
     /// Its own rules of delivery: retries, pace, order. `PATCH` changes the members that are named.
     #[schema(value_type = Option<PolicyIn>)]
     policy: Field<Object<PolicyIn>>,
+    /// What requests carry: `payload`, the payload alone; `standard`, an object with `type`, `timestamp` and `data`;
+    /// `cloudevents-binary` and `cloudevents-structured`, a CloudEvent with its attributes in headers or around the payload.
+    /// `null` for the server's setting.
+    #[schema(value_type = Option<FormatName>)]
+    #[serde(deserialize_with = "format")]
+    format: Field<Format>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -116,6 +124,7 @@ impl EndpointIn {
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
+        let format = self.format.change();
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
@@ -127,6 +136,7 @@ impl EndpointIn {
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
+            let format = format.unwrap_or(fields.format);
             *fields = EndpointFields {
                 url,
                 description,
@@ -138,6 +148,7 @@ impl EndpointIn {
                 metadata,
                 timeout_ms,
                 policy,
+                format,
             };
             newer_rate.replace_the_other(fields);
         });
@@ -163,6 +174,7 @@ impl EndpointIn {
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
+        let format = self.format.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             if let Some(url) = url {
@@ -178,6 +190,7 @@ impl EndpointIn {
             set(&mut fields.throttle_per_second, throttle);
             set(&mut fields.headers, headers.map(Option::unwrap_or_default));
             set(&mut fields.timeout_ms, timeout_ms);
+            set(&mut fields.format, format);
             match policy {
                 None => {}
                 Some(None) => fields.policy = Policy::default(),
@@ -262,6 +275,8 @@ pub(crate) struct EndpointOut {
     /// What it says of its deliveries; what is not there is as the server is configured.
     #[schema(value_type = PolicyIn)]
     policy: Policy,
+    #[schema(value_type = Option<FormatName>)]
+    format: Option<Format>,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -289,6 +304,7 @@ impl From<&Endpoint> for EndpointOut {
             paused: endpoint.paused.is_some(),
             timeout_ms: fields.timeout_ms,
             policy: fields.policy,
+            format: fields.format,
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

@@ -80,6 +80,7 @@ mod dispatch;
 mod docs;
 mod endpoint;
 mod endpoint_body;
+mod endpoint_form;
 mod endpoint_headers;
 mod endpoint_replay;
 mod endpoint_secret;

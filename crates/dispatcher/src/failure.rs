@@ -8,6 +8,7 @@ use postrider_model::job::{AttemptResult, FailureKind};
 use crate::connect::ConnectError;
 
 /// An attempt without an answer.
+#[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     /// For the operator.

@@ -27,6 +27,7 @@ mod attempt;
 mod client;
 mod connect;
 mod connections;
+mod envelope;
 mod failure;
 #[cfg(test)]
 mod fuzzing;

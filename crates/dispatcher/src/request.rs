@@ -7,11 +7,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use http_body_util::Full;
 use hyper::client::conn::TrySendError;
+use postrider_model::format::Format;
 use postrider_model::job::Job;
 use postrider_model::message;
 use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 
+use crate::envelope::{CLOUDEVENT, Event};
 use crate::failure::Failure;
 use crate::sign::signatures;
 use crate::signature_headers::SignatureHeaders;
@@ -66,12 +68,36 @@ impl Unsent {
 
 /// Puts the request together and signs it as of `at` (W7: same id and body in
 /// every attempt, timestamp and signature made anew). The body is shared, not
-/// copied. Where it goes is written on it when its connection is known.
+/// copied, unless the endpoint wants it in an envelope. Where it goes is written
+/// on it when its connection is known.
 pub(crate) fn build(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<Request<Full<Bytes>>, Failure> {
-    let mut request = Request::new(Full::new(job.body.clone()));
+    let body = body(job);
+    let headers = headers(job, &body, names, at)?;
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
-    *request.headers_mut() = headers(job, names, at)?;
+    *request.headers_mut() = headers;
     Ok(request)
+}
+
+fn body(job: &Job) -> Bytes {
+    let source = &job.target.source;
+    match job.target.format {
+        Format::Payload | Format::CloudEventsBinary => job.body.clone(),
+        Format::Standard => enveloped(job, |event, into| event.write_standard(into)),
+        Format::CloudEventsStructured => enveloped(job, |event, into| event.write_cloudevent(source, into)),
+    }
+}
+
+fn enveloped(job: &Job, write: impl FnOnce(Event<'_>, &mut Vec<u8>)) -> Bytes {
+    let event = event(job);
+    let mut envelope = Vec::with_capacity(event.room(&job.target.source));
+    write(event, &mut envelope);
+    envelope.into()
+}
+
+fn event(job: &Job) -> Event<'_> {
+    let content_type = job.content_type.as_deref().unwrap_or(message::JSON);
+    Event { id: job.message, event_type: &job.event_type, content_type, payload: &job.body }
 }
 
 /// Nothing is sent unsigned.
@@ -82,7 +108,7 @@ pub(crate) fn can_be_signed(target: &Target) -> Result<(), Failure> {
     Ok(())
 }
 
-fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
+fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
     let target = &*job.target;
     can_be_signed(target)?;
     let mut headers = HeaderMap::with_capacity(OWN_HEADERS + target.headers.len());
@@ -91,7 +117,7 @@ fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, 
 
     let id = written(ID_CHARS, job.message);
     let timestamp_s = written(TIMESTAMP_CHARS, at.as_secs());
-    let signature = signatures(&target.secrets, &id, &timestamp_s, &job.body);
+    let signature = signatures(&target.secrets, &id, &timestamp_s, body);
     let values = [value("message id", id)?, value("timestamp", timestamp_s)?, value("signature", signature)?];
     match names {
         SignatureHeaders::Webhook => insert(&mut headers, &WEBHOOK, values),
@@ -101,8 +127,11 @@ fn headers(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, 
             insert(&mut headers, &SVIX, values);
         }
     }
-    headers.insert(header::CONTENT_TYPE, content_type(&job.content_type)?);
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(job.body.len()));
+    if target.format == Format::CloudEventsBinary {
+        event(job).add_attributes(&target.source, &mut headers)?;
+    }
+    headers.insert(header::CONTENT_TYPE, content_type(job)?);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     headers.insert(header::USER_AGENT, USER_AGENT);
     Ok(headers)
@@ -123,11 +152,14 @@ fn written(chars: usize, what: impl Display) -> String {
     text
 }
 
-fn content_type(text: &str) -> Result<HeaderValue, Failure> {
-    if text == message::JSON {
-        return Ok(JSON);
+fn content_type(job: &Job) -> Result<HeaderValue, Failure> {
+    match (job.target.format, &job.content_type) {
+        (Format::CloudEventsStructured, _) => Ok(CLOUDEVENT),
+        (Format::Standard, _) | (_, None) => Ok(JSON),
+        (Format::Payload | Format::CloudEventsBinary, Some(text)) => {
+            HeaderValue::from_str(text).map_err(|_| Failure::internal("the message's content type cannot be sent"))
+        }
     }
-    HeaderValue::from_str(text).map_err(|_| Failure::internal("the message's content type cannot be sent"))
 }
 
 fn value(what: &str, text: String) -> Result<HeaderValue, Failure> {

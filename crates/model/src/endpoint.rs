@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::credentials;
+use crate::format::Format;
 use crate::id::{AppId, EndpointId};
 use crate::policy::Policy;
 use crate::rate::Rate;
@@ -141,6 +142,9 @@ pub struct EndpointFields {
     pub timeout_ms: Option<u32>,
     /// Its own rules of delivery.
     pub policy: Policy,
+    /// What its requests carry; else `dispatch.format`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
 }
 
 impl fmt::Debug for EndpointFields {
@@ -157,6 +161,7 @@ impl fmt::Debug for EndpointFields {
             metadata,
             timeout_ms,
             policy,
+            format,
         } = self;
         f.debug_struct("EndpointFields")
             .field("url", &credentials::masked(url))
@@ -169,6 +174,7 @@ impl fmt::Debug for EndpointFields {
             .field("metadata", metadata)
             .field("timeout_ms", timeout_ms)
             .field("policy", policy)
+            .field("format", format)
             .finish()
     }
 }

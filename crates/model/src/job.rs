@@ -23,10 +23,12 @@ pub struct Job {
     pub scheduled: Scheduled,
     /// Sent as `webhook-id`; the same in every attempt (W7).
     pub message: MessageId,
-    /// Sent as the body, byte for byte (W7).
+    /// The payload, from which the body is made: by default it is the body, byte for byte (W7).
     pub body: Bytes,
-    /// Sent as `content-type`.
-    pub content_type: Arc<str>,
+    /// The payload's media type; `None` means [`crate::message::JSON`].
+    pub content_type: Option<Arc<str>>,
+    /// What kind of thing happened.
+    pub event_type: Arc<str>,
     /// Where to, as the endpoint is configured at this moment.
     pub target: Arc<Target>,
 }

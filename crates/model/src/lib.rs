@@ -19,6 +19,7 @@ pub mod endpoint;
 pub mod event_type;
 pub mod explain;
 pub mod expunge;
+pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

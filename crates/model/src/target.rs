@@ -13,6 +13,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::credentials;
+use crate::format::Format;
 use crate::secret::Secret;
 
 /// Headers that frame the message or choose the host. An endpoint may not set
@@ -46,6 +47,10 @@ pub struct Target {
     pub secrets: Vec<Secret>,
     /// The one deadline over resolve, connect, TLS, headers and body.
     pub timeout: Duration,
+    /// What requests carry.
+    pub format: Format,
+    /// Where the events come from, if the format says so.
+    pub source: String,
 }
 
 /// An endpoint that no request can be made to. One that passed
@@ -79,9 +84,24 @@ impl Target {
         let headers = all_headers(url, headers)?;
         let url = credentials::without(url);
         match url.as_str().parse() {
-            Ok(uri) => Ok(Self { url: Arc::new(url), uri, headers, secrets, timeout }),
+            Ok(uri) => Ok(Self {
+                url: Arc::new(url),
+                uri,
+                headers,
+                secrets,
+                timeout,
+                format: Format::Payload,
+                source: String::new(),
+            }),
             Err(source) => Err(InvalidTarget::Uri { url, source }),
         }
+    }
+
+    /// The same in another format, with the source of its events.
+    #[must_use]
+    pub fn in_format(self, format: Format, source: impl FnOnce() -> String) -> Self {
+        let source = if format.has_source() { source() } else { String::new() };
+        Self { format, source, ..self }
     }
 }
 

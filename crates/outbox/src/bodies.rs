@@ -19,7 +19,9 @@ use crate::record::{Accepted, DeliveryChange, Record};
 #[derive(Clone, Debug)]
 pub(crate) struct Fresh {
     pub(crate) id: MessageId,
-    pub(crate) content_type: Arc<str>,
+    /// `None` means JSON.
+    pub(crate) content_type: Option<Arc<str>>,
+    pub(crate) event_type: Arc<str>,
     pub(crate) body: Bytes,
     /// From then on it is not sent any more.
     pub(crate) until: Option<UnixMs>,
@@ -50,7 +52,7 @@ struct Entry {
 }
 
 /// What an entry costs besides its body: two maps' places, and what the allocator
-/// needs for the body and the content type.
+/// needs for the body and the event type.
 const ENTRY_BYTES: usize = 256;
 /// A body is a slice of the buffer that a door read into, at most 64 KiB for a
 /// short one. What is shorter than this is copied, so that a few bytes do not
@@ -157,8 +159,9 @@ impl Kept {
 impl Fresh {
     /// What an attempt needs of an accepted message.
     pub(crate) fn new(meta: &Accepted, body: Bytes) -> Self {
-        let content_type = meta.content_type.as_deref().unwrap_or(JSON).into();
-        Self { id: meta.id, content_type, body, until: meta.payload_until }
+        let content_type = meta.content_type.as_deref().filter(|text| *text != JSON).map(Arc::from);
+        let event_type = meta.event_type.as_str().into();
+        Self { id: meta.id, content_type, event_type, body, until: meta.payload_until }
     }
 
     /// Whether it is not sent any more.
@@ -185,7 +188,8 @@ mod tests {
     use postrider_model::id::RawId;
 
     fn fresh(body: Bytes) -> Fresh {
-        Fresh { id: MessageId(RawId::from_bytes([0; 20])), content_type: "application/json".into(), body, until: None }
+        let id = MessageId(RawId::from_bytes([0; 20]));
+        Fresh { id, content_type: None, event_type: "order.paid".into(), body, until: None }
     }
 
     fn kept(bodies: &Bodies) -> Vec<u32> {

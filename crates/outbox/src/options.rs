@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postrider_model::format::{EventSource, Format};
 use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
 
@@ -44,6 +45,10 @@ pub struct Options {
     pub default_timeout: Duration,
     /// How the requests of an endpoint are signed whose owner gives no secret.
     pub default_signature: SignatureKind,
+    /// What the requests of an endpoint carry whose owner says nothing.
+    pub default_format: Format,
+    /// Where events come from, for formats that say so.
+    pub event_source: EventSource,
     /// In which order the messages of an endpoint go whose owner says nothing. It
     /// is the scheduler's, too. It has no pointer: only an endpoint's own is read.
     pub default_order: OrderRule,
@@ -89,6 +94,8 @@ impl Options {
             max_in_flight: 4_096,
             default_timeout: Duration::from_secs(15),
             default_signature: SignatureKind::default(),
+            default_format: Format::default(),
+            event_source: EventSource::default(),
             default_order: OrderRule::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,

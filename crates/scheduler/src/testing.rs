@@ -199,7 +199,8 @@ impl Outbox {
             scheduled,
             message: message(key),
             body: Bytes::from_static(b"{}"),
-            content_type: Arc::from("application/json"),
+            content_type: None,
+            event_type: Arc::from("order.paid"),
             target: Arc::new(
                 Target::new(
                     &Url::parse("https://example.com/hook").expect("a valid url"),

@@ -70,6 +70,17 @@ export async function shop(test) {
   return { receiver, uid, app, endpoint, send };
 }
 
+/** Sets fields of an endpoint that Svix's client does not know. */
+export async function change(app, endpoint, fields) {
+  const answer = await fetch(`${process.env.POSTRIDER_URL}/api/v1/app/${app.id}/endpoint/${endpoint.id}`, {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${process.env.POSTRIDER_TOKEN}`, "content-type": "application/json" },
+    body: JSON.stringify(fields),
+  });
+  if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
+  return answer.json();
+}
+
 /** Looks until there is something to see, for what the server shows and does not signal. */
 export async function until(look) {
   const deadline = Date.now() + PATIENCE_MS;

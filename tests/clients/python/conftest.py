@@ -1,7 +1,9 @@
 """What the tests share: clients of the server that the environment names, and a receiver."""
 
+import json
 import os
 import time
+import urllib.request
 import uuid
 
 import pytest
@@ -47,6 +49,20 @@ def send(svix: Svix, app):
         return svix.message.create(app.id, MessageIn(event_type=event_type, payload={"n": 1}, **fields))
 
     return send
+
+
+@pytest.fixture
+def change(app):
+    """Sets fields of an endpoint that Svix's client does not know."""
+
+    def change(endpoint, **fields):
+        url = f"{os.environ['POSTRIDER_URL']}/api/v1/app/{app.id}/endpoint/{endpoint.id}"
+        headers = {"authorization": f"Bearer {os.environ['POSTRIDER_TOKEN']}", "content-type": "application/json"}
+        request = urllib.request.Request(url, json.dumps(fields).encode(), headers, method="PATCH")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    return change
 
 
 @pytest.fixture

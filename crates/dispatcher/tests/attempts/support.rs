@@ -127,7 +127,8 @@ pub(crate) fn job(target: Target) -> Job {
         scheduled: Scheduled { attempt: 3, ..Scheduled::first(UnixMs(1_700_000_000_000)) },
         message: MessageId(id(2)),
         body: Bytes::from_static(BODY),
-        content_type: "application/json".into(),
+        content_type: None,
+        event_type: "order.paid".into(),
         target: Arc::new(target),
     }
 }

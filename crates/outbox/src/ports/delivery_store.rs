@@ -102,7 +102,8 @@ fn take_off(
         return Err(JobError::Failed("its last attempt is not recorded yet".to_owned()));
     };
     place.insert(InFlight { delivery, scheduled });
-    Ok(Job { key, scheduled, message: fresh.id, body: fresh.body, content_type: fresh.content_type, target })
+    let Fresh { id: message, content_type, event_type, body, until: _ } = fresh;
+    Ok(Job { key, scheduled, message, body, content_type, event_type, target })
 }
 
 impl Outbox {
@@ -143,8 +144,11 @@ impl Outbox {
         let failed = |error: &dyn std::fmt::Display| JobError::Failed(format!("endpoint {}: {error}", endpoint.id));
         let url = Url::parse(&endpoint.fields.url).map_err(|error| failed(&error))?;
         let secrets = self.shared.secrets(endpoint).map_err(|error| failed(&error))?;
-        let timeout = endpoint.fields.timeout().unwrap_or(self.shared.options.default_timeout);
-        Target::new(&url, &endpoint.fields.headers, secrets, timeout).map_err(|error| failed(&error))
+        let options = &self.shared.options;
+        let timeout = endpoint.fields.timeout().unwrap_or(options.default_timeout);
+        let target = Target::new(&url, &endpoint.fields.headers, secrets, timeout).map_err(|error| failed(&error))?;
+        let format = endpoint.fields.format.unwrap_or(options.default_format);
+        Ok(target.in_format(format, || options.event_source.of(endpoint.app)))
     }
 
     /// The same with what the lane sends next. One of a lane's attempts reads for all.
