@@ -7,6 +7,7 @@ use postrider_model::secret::{Secret, SignatureKind};
 use serde_json::{Value, json};
 
 use super::app::without_nulls;
+use super::endpoint_auth::Credentials;
 use super::message::{newest, outcome};
 use super::{Context, PageArgs, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats};
 use crate::cli::{object, pair};
@@ -175,6 +176,8 @@ pub(crate) struct Fields {
     /// What requests carry: `payload`, `standard`, `cloudevents-binary` or `cloudevents-structured`
     #[arg(long)]
     format: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 impl Fields {
@@ -183,7 +186,7 @@ impl Fields {
             Some(members).filter(|members| !members.is_empty())
         }
         let map = |pairs| given(pairs).map(|pairs| pairs.into_iter().collect::<BTreeMap<String, String>>());
-        without_nulls(json!({
+        let body = without_nulls(json!({
             "uid": self.uid,
             "description": self.description,
             "eventTypes": given(self.event_types),
@@ -194,7 +197,8 @@ impl Fields {
             "timeoutMs": self.timeout_ms,
             "policy": self.policy,
             "format": self.format,
-        }))
+        }));
+        self.credentials.onto(body)
     }
 }
 
@@ -300,6 +304,7 @@ fn show(endpoint: &Value) -> String {
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
         ("policy", policy(endpoint)),
         ("format", field(endpoint, "format")),
+        ("auth", endpoint.get("auth").filter(|auth| !auth.is_null()).map(Value::to_string).unwrap_or_default()),
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),

@@ -8,6 +8,7 @@ mod backup;
 mod bit_flips;
 mod clients;
 mod contract;
+mod credentials;
 mod damage;
 mod deliveries;
 mod disk_full;

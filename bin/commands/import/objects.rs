@@ -1,5 +1,6 @@
 //! Event types, applications and endpoints: found, made or changed.
 
+use postrider_model::credentials;
 use serde_json::{Map, Value, json};
 
 use super::spec::{self, APPLICATION, ENDPOINT, EVENT_TYPE};
@@ -172,6 +173,10 @@ impl Importer<'_> {
             let what = "has `***` in the place of user name and password, which no export has";
             return Err(Failure::from(line.bad("url", what)).hint("write them into the file, or take `***@` out"));
         }
+        if let Some(auth) = wanted.get("auth").filter(|auth| has_mask(auth)) {
+            let what = format!("has `***` in the place of its secret ({}), which no export has", field(auth, "type"));
+            return Err(Failure::from(line.bad("auth", what)).hint("write it into the file, or take `auth` out"));
+        }
         let hidden: Vec<String> = line.get("sensitiveHeaders")?.unwrap_or_default();
         if !hidden.is_empty() {
             let what = format!("{} are not in the file: set them by `PATCH .../headers`", hidden.join(", "));
@@ -280,6 +285,11 @@ fn is_unfinished(wanted: &Map<String, Value>, present: &Map<String, Value>, foun
     let is_as_left = [as_made, as_paused].iter().any(|left| spec::difference(left, present).is_none());
     let is_untouched = found.get("createdAt") == found.get("updatedAt") && field(found, "disabledReason").is_empty();
     is(wanted, "paused") && is_as_left && is_untouched && spec::difference(wanted, present).is_some()
+}
+
+/// Whether a member is the mask, which stands for what is not shown.
+fn has_mask(object: &Value) -> bool {
+    object.as_object().into_iter().flat_map(Map::values).any(|value| value == credentials::MASK)
 }
 
 fn is(fields: &Map<String, Value>, name: &str) -> bool {

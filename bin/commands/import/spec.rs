@@ -1,6 +1,8 @@
 //! What can be set of an object, and how two of them differ.
 
+use postrider_model::auth::Auth;
 use postrider_model::credentials;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use crate::exchange::{BadLine, Line};
@@ -36,6 +38,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("timeoutMs", NOTHING),
     ("policy", NO_MEMBERS),
     ("format", NOTHING),
+    ("auth", NOTHING),
     ("disabled", NO),
     ("paused", NO),
     ("headers", NO_MEMBERS),
@@ -56,14 +59,21 @@ pub(super) fn of_answer(fields: &[Field], shown: &Value) -> Map<String, Value> {
     fields.iter().map(read).collect()
 }
 
-/// Fields as the server shows them: no user name and no password in a URL. So they are not
-/// compared, and no error shows them.
+/// Fields as the server shows them: no user name and no password in a URL, and no secret in
+/// what requests get in with. So they are not compared, and no error shows them.
 pub(super) fn as_shown(fields: &Map<String, Value>) -> Map<String, Value> {
     let mut shown = fields.clone();
     if let Some(url) = shown.get_mut("url")
         && let Some(text) = url.as_str()
     {
         *url = credentials::masked(text).into();
+    }
+    if let Some(auth) = shown.get_mut("auth") {
+        // What is no such thing is refused by the server, which shows nothing of it.
+        *auth = Auth::deserialize(&*auth)
+            .ok()
+            .and_then(|auth| serde_json::to_value(auth.masked()).ok())
+            .unwrap_or_default();
     }
     shown
 }
@@ -97,6 +107,11 @@ mod tests {
     fn user_names_and_passwords_are_neither_compared_nor_shown() {
         let [wanted, present] = ["https://us:pw@example.com/x", "https://***@example.com/x"]
             .map(|url| as_shown(json!({ "url": url, "uid": null }).as_object().expect("it is one")));
+        assert_eq!(difference(&wanted, &present), None, "{wanted:?}");
+        let [wanted, present] = ["t0ken", "***"].map(|token| {
+            let fields = json!({ "auth": { "type": "bearer", "token": token } });
+            as_shown(fields.as_object().expect("it is one"))
+        });
         assert_eq!(difference(&wanted, &present), None, "{wanted:?}");
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postrider_model::auth::{self, Auth};
 use postrider_model::bounds::Whole;
 use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::endpoint_form::{FormatName, format};
+use crate::endpoint_auth::AuthIn;
 use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
@@ -68,6 +70,10 @@ pub(crate) struct EndpointIn {
     #[schema(value_type = Option<FormatName>)]
     #[serde(deserialize_with = "format")]
     format: Field<Format>,
+    /// What its requests get in with, beside their signature; `null` for nothing. `***` in the place of a secret keeps the
+    /// one that is there, as long as scheme, host and port of `url` stay.
+    #[schema(value_type = Option<AuthIn>)]
+    auth: Field<Object<AuthIn>>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -125,6 +131,7 @@ impl EndpointIn {
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         let format = self.format.change();
+        let auth = AuthIn::change(self.auth, &mut problems);
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
@@ -133,6 +140,7 @@ impl EndpointIn {
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let url = credentials::kept(url, &fields.url);
             credentials::leave_behind(&mut fields.headers, &fields.url, &url);
+            let auth = auth::changed(fields.auth.take(), auth, credentials::is_same_place(&fields.url, &url));
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
@@ -149,6 +157,7 @@ impl EndpointIn {
                 timeout_ms,
                 policy,
                 format,
+                auth,
             };
             newer_rate.replace_the_other(fields);
         });
@@ -175,13 +184,13 @@ impl EndpointIn {
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         let format = self.format.change();
+        let auth = AuthIn::change(self.auth, &mut problems);
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
-            if let Some(url) = url {
-                let url = credentials::kept(url, &fields.url);
-                credentials::leave_behind(&mut fields.headers, &fields.url, &url);
-                fields.url = url;
-            }
+            let url = url.map_or_else(|| fields.url.clone(), |url| credentials::kept(url, &fields.url));
+            credentials::leave_behind(&mut fields.headers, &fields.url, &url);
+            fields.auth = auth::changed(fields.auth.take(), auth, credentials::is_same_place(&fields.url, &url));
+            fields.url = url;
             set(&mut fields.description, description);
             set(&mut fields.metadata, metadata);
             set(&mut fields.uid, uid);
@@ -277,6 +286,9 @@ pub(crate) struct EndpointOut {
     policy: Policy,
     #[schema(value_type = Option<FormatName>)]
     format: Option<Format>,
+    /// What its requests get in with, with `***` in the place of the secret.
+    #[schema(value_type = Option<AuthIn>)]
+    auth: Option<Auth>,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -305,6 +317,7 @@ impl From<&Endpoint> for EndpointOut {
             timeout_ms: fields.timeout_ms,
             policy: fields.policy,
             format: fields.format,
+            auth: fields.auth.map(|auth| auth.masked()),
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

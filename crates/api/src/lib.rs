@@ -79,6 +79,7 @@ mod delivery;
 mod dispatch;
 mod docs;
 mod endpoint;
+mod endpoint_auth;
 mod endpoint_body;
 mod endpoint_form;
 mod endpoint_headers;

@@ -27,13 +27,20 @@ pub fn is_in_header(name: &str) -> bool {
 /// URL before, if the new one leads to another scheme, host or port. Headers
 /// with the mask are not valid, so they must be given anew or removed.
 pub fn leave_behind(headers: &mut BTreeMap<String, String>, before: &str, after: &str) {
-    let (Ok(before), Ok(after)) = (Url::parse(before), Url::parse(after)) else { return };
-    if before.origin() == after.origin() {
+    if is_same_place(before, after) {
         return;
     }
     for (_, value) in headers.iter_mut().filter(|(name, _)| is_in_header(name)) {
         MASK.clone_into(value);
     }
+}
+
+/// Whether two URLs have the same scheme, host and port. What is no URL is no other
+/// place: a new endpoint had none before, and a bad URL is refused.
+#[must_use]
+pub fn is_same_place(before: &str, after: &str) -> bool {
+    let (Ok(before), Ok(after)) = (Url::parse(before), Url::parse(after)) else { return true };
+    before.origin() == after.origin()
 }
 
 /// A URL without user name and password, as it is asked for and recorded.
@@ -81,7 +88,8 @@ pub fn is_masked(url: &Url) -> bool {
     url.username() == MASK && url.password().is_none()
 }
 
-fn has_any(url: &Url) -> bool {
+/// Whether a URL has a user name or a password.
+pub(crate) fn has_any(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 

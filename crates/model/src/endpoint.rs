@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
+use crate::auth::Auth;
 use crate::credentials;
 use crate::format::Format;
 use crate::id::{AppId, EndpointId};
@@ -145,6 +147,9 @@ pub struct EndpointFields {
     /// What its requests carry; else `dispatch.format`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// What its requests get in with, beside their signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
 }
 
 impl fmt::Debug for EndpointFields {
@@ -162,6 +167,7 @@ impl fmt::Debug for EndpointFields {
             timeout_ms,
             policy,
             format,
+            auth,
         } = self;
         f.debug_struct("EndpointFields")
             .field("url", &credentials::masked(url))
@@ -175,6 +181,7 @@ impl fmt::Debug for EndpointFields {
             .field("timeout_ms", timeout_ms)
             .field("policy", policy)
             .field("format", format)
+            .field("auth", auth)
             .finish()
     }
 }
@@ -196,11 +203,26 @@ impl EndpointFields {
         errors.check("metadata", validate::metadata(&self.metadata));
         errors.check("timeoutMs", validate::timeout_ms(self.timeout_ms));
         self.policy.check(&mut errors);
+        if let Some(auth) = &self.auth {
+            self.check_auth(auth, &mut errors);
+        }
         if self.throttle_per_second.is_some() && self.policy.rate.is_some() {
             let problem = "is given beside `throttleRate` (or `rateLimit`); only one of them can count";
             errors.check("policy.rate", Err(problem.to_owned()));
         }
         errors.finish()
+    }
+
+    fn check_auth(&self, auth: &Auth, errors: &mut FieldErrors) {
+        auth.check(errors);
+        let name = auth.header_name();
+        if self.headers.keys().any(|own| own.eq_ignore_ascii_case(name)) {
+            errors.check("headers", Err(format!("`{name}` is what `auth` sets; only one of them can count")));
+        }
+        if Url::parse(&self.url).is_ok_and(|url| credentials::has_any(&url)) {
+            let problem = "has a user name or a password beside `auth`; only one of them can count";
+            errors.check("url", Err(problem.to_owned()));
+        }
     }
 
     /// Whether the endpoint asked for a message of this type on these channels.
@@ -236,12 +258,30 @@ mod tests {
         let fields = EndpointFields {
             url: "https://us3r:pa55@example.com/hook".to_owned(),
             headers: BTreeMap::from([("x-key".to_owned(), "t0ken".to_owned())]),
+            auth: Some(Auth::Bearer { token: "b34rer".to_owned() }),
             ..EndpointFields::default()
         };
         let shown = format!("{fields:?}");
         assert!(shown.contains("https://***@example.com/hook") && shown.contains("x-key"), "{shown}");
-        for hidden in ["us3r", "pa55", "t0ken"] {
+        for hidden in ["us3r", "pa55", "t0ken", "b34rer"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
+    }
+
+    #[test]
+    fn only_one_credential_is_sent_in_a_place() {
+        let with = |url: &str, header: &str, auth| {
+            let headers = BTreeMap::from([(header.to_owned(), "x".to_owned())]);
+            let fields = EndpointFields { url: url.to_owned(), headers, auth: Some(auth), ..EndpointFields::default() };
+            fields.validate().map_err(|errors| errors.0.into_iter().map(|error| error.field).collect::<Vec<_>>())
+        };
+        let bearer = || Auth::Bearer { token: "t".to_owned() };
+        let key = || Auth::ApiKey { header: "X-Key".to_owned(), value: "v".to_owned() };
+        assert_eq!(with("https://a.test/", "Authorization", bearer()), Err(vec!["headers"]));
+        assert_eq!(with("https://a.test/", "x-KEY", key()), Err(vec!["headers"]));
+        assert_eq!(with("https://a.test/", "x-key", bearer()), Ok(()));
+        assert_eq!(with("https://a.test/", "authorization", key()), Ok(()));
+        assert_eq!(with("https://u@a.test/", "x-a", key()), Err(vec!["url"]));
+        assert_eq!(with("https://:p@a.test/", "x-a", bearer()), Err(vec!["url"]));
     }
 }

@@ -10,6 +10,7 @@
 pub mod application;
 pub mod attempt;
 pub mod audit;
+pub mod auth;
 pub mod bounds;
 pub mod command;
 pub mod config;

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::auth::Auth;
 use crate::credentials;
 use crate::format::Format;
 use crate::secret::Secret;
@@ -68,6 +69,9 @@ pub enum InvalidTarget {
     /// The name or the value of a header has characters that no header may have.
     #[error("the endpoint's header {0:?} cannot be sent")]
     Header(String),
+    /// What it authenticates with makes no header.
+    #[error("the endpoint's `auth` cannot be sent")]
+    Auth,
 }
 
 impl Target {
@@ -102,6 +106,18 @@ impl Target {
     pub fn in_format(self, format: Format, source: impl FnOnce() -> String) -> Self {
         let source = if format.has_source() { source() } else { String::new() };
         Self { format, source, ..self }
+    }
+
+    /// The same with what its requests get in with.
+    ///
+    /// # Errors
+    /// It makes no header.
+    pub fn with_auth(mut self, auth: Option<&Auth>) -> Result<Self, InvalidTarget> {
+        if let Some(auth) = auth {
+            let (name, value) = auth.header().ok_or(InvalidTarget::Auth)?;
+            self.headers.insert(name, value);
+        }
+        Ok(self)
     }
 }
 

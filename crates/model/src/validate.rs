@@ -360,7 +360,11 @@ pub fn headers(headers: &BTreeMap<String, String>) -> Result<(), Problem> {
     })
 }
 
-fn header(name: &str, value: &str) -> Result<(), Problem> {
+/// The name of a header that an endpoint adds.
+///
+/// # Errors
+/// It is too long, no token, or belongs to the request itself.
+pub(crate) fn header_name(name: &str) -> Result<(), Problem> {
     if name.len() > MAX_HEADER_NAME_BYTES {
         return Err(format!("a name has {} bytes, at most {MAX_HEADER_NAME_BYTES} are allowed", name.len()));
     }
@@ -374,6 +378,11 @@ fn header(name: &str, value: &str) -> Result<(), Problem> {
     if forbidden {
         return Err(format!("`{name}` must not be set by an endpoint"));
     }
+    Ok(())
+}
+
+fn header(name: &str, value: &str) -> Result<(), Problem> {
+    header_name(name)?;
     if value == credentials::MASK && credentials::is_in_header(name) {
         return Err(format!(
             "the value of `{name}` is not shown and goes to no other scheme, host or port by itself: give `headers` \

@@ -16,6 +16,7 @@ const MISTYPED: &str = "whsec_cGxhbnRlZC1zZWNyZXQ-dGhhdC1pcy1taXN0eXBlZA";
 const PASSWORD: &str = "planted-pa55word-of-a-url";
 const BEARER: &str = "planted-bearer-of-a-header";
 const API_KEY: &str = "planted-api-key-of-a-header";
+const AUTH_TOKEN: &str = "planted-token-of-what-it-gets-in-with";
 const TOKEN_SECRET: &str = "planted-secret-of-tokens-with-more-than-32-bytes";
 const STORE_KEY: &str = "cGxhbnRlZC1rZXktb2YtdGhlLXN0b3JlLTMyLWJ5dGU=";
 
@@ -82,6 +83,16 @@ fn wrong_requests(pair: &str) -> Vec<(&'static str, String, String)> {
         ("POST", endpoint.clone(), with(json!({ "url": format!("https://till:{PASSWORD}@exa mple.com/") }))),
         ("POST", endpoint.clone(), with(json!({ "url": format!("https://till:{PASSWORD}@/") }))),
         ("POST", endpoint.clone(), with(json!({ "url": { "of": PASSWORD } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "auth": { "type": "bearer", "token": [AUTH_TOKEN] } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "auth": { "type": AUTH_TOKEN, "token": AUTH_TOKEN } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "auth": { "type": "basic", "password": AUTH_TOKEN } }))),
+        (
+            "POST",
+            endpoint.clone(),
+            with(json!({ "url": url, "auth": { "type": "apiKey", "header": "host", "value": AUTH_TOKEN } })),
+        ),
+        ("PATCH", format!("{endpoint}/auth"), with(json!({ "url": "https://elsewhere.example/" }))),
+        ("PATCH", format!("{endpoint}/auth"), with(json!({ "headers": { "authorization": BEARER } }))),
         ("POST", endpoint.clone(), format!(r#"{{"url":"{url}","secret":"{SHARED}" oops"#)),
         ("POST", endpoint.clone(), format!(r#""{SHARED}""#)),
         ("PUT", format!("{endpoint}/shared"), with(json!({ "url": url, "secret": NEXT }))),
@@ -112,6 +123,8 @@ async fn set_up(server: &Server, receiver: &Receiver, pair: &str) {
     let headers = json!({ "authorization": format!("Bearer {BEARER}") });
     let body = json!({ "url": receiver.url(), "uid": "pair", "secret": pair, "headers": headers });
     api.post("/app/shop/endpoint", body).await;
+    let auth = json!({ "type": "bearer", "token": AUTH_TOKEN });
+    api.post("/app/shop/endpoint", json!({ "url": receiver.url(), "uid": "auth", "auth": auth })).await;
 }
 
 #[tokio::test]
@@ -137,6 +150,7 @@ async fn what_is_planted_is_seen_nowhere() {
         ("the URL's password", PASSWORD),
         ("the bearer", BEARER),
         ("the API key", API_KEY),
+        ("the token of auth", AUTH_TOKEN),
         ("the secret of tokens", TOKEN_SECRET),
         ("the store's key", STORE_KEY),
         ("the API token", &token),
@@ -146,9 +160,9 @@ async fn what_is_planted_is_seen_nowhere() {
     // Deliveries that fail in each way that says something.
     receiver.next([Reply::Status(500), Reply::Close, Reply::Body(401, "who are you?")]).always(Reply::Status(200));
     let message = api.send("shop", "order.paid", json!({ "n": 1 })).await;
-    let arrivals = receiver.expect(5).await;
+    let arrivals = receiver.expect(6).await;
     assert!(arrivals.iter().any(|arrival| arrival.is_signed_with(SHARED)), "the secrets are in use");
-    for endpoint in ["shared", "pair"] {
+    for endpoint in ["shared", "pair", "auth"] {
         let delivered = async || {
             let list = api.get(&format!("/app/shop/msg/{message}/endpoint")).await;
             list["data"].as_array().is_some_and(|all| all.iter().all(|one| one["status"] == 0)).then_some(())
@@ -176,6 +190,7 @@ async fn what_is_planted_is_seen_nowhere() {
         "/app/shop/endpoint",
         "/app/shop/endpoint/shared",
         "/app/shop/endpoint/pair",
+        "/app/shop/endpoint/auth",
         "/app/shop/endpoint/shared/headers",
         "/app/shop/endpoint/pair/headers",
         // Of a pair it is the public half that is shown.
@@ -212,6 +227,8 @@ async fn what_is_planted_is_seen_nowhere() {
         &["endpoint", "list", "--app", "shop"],
         &["endpoint", "get", "--app", "shop", "shared"],
         &["endpoint", "get", "--app", "shop", "pair"],
+        &["endpoint", "get", "--app", "shop", "auth"],
+        &["endpoint", "update", "--app", "shop", "auth", "--url", "https://elsewhere.example/"],
         &["endpoint", "flow", "--app", "shop", "shared"],
         &["endpoint", "secret", "--app", "shop", "pair"],
         &["endpoint", "rotate", "--app", "shop", "shared", "--secret", MISTYPED],

@@ -146,9 +146,10 @@ impl Outbox {
         let secrets = self.shared.secrets(endpoint).map_err(|error| failed(&error))?;
         let options = &self.shared.options;
         let timeout = endpoint.fields.timeout().unwrap_or(options.default_timeout);
-        let target = Target::new(&url, &endpoint.fields.headers, secrets, timeout).map_err(|error| failed(&error))?;
+        let target = Target::new(&url, &endpoint.fields.headers, secrets, timeout);
+        let target = target.and_then(|target| target.with_auth(endpoint.fields.auth.as_ref()));
         let format = endpoint.fields.format.unwrap_or(options.default_format);
-        Ok(target.in_format(format, || options.event_source.of(endpoint.app)))
+        Ok(target.map_err(|error| failed(&error))?.in_format(format, || options.event_source.of(endpoint.app)))
     }
 
     /// The same with what the lane sends next. One of a lane's attempts reads for all.

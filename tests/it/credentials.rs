@@ -1,0 +1,3 @@
+//! What an endpoint's requests get in with, beside their signature.
+
+mod auth;
