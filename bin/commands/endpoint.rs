@@ -123,7 +123,7 @@ pub(crate) struct Which {
 /// The secret that an endpoint gets.
 #[derive(Args)]
 pub(crate) struct NewSecret {
-    /// The signing secret, `whsec_...` or `whsk_...`; one is made if none is given
+    /// The signing secret, `whsec_...` or `whsk_...`, for `github` and `stripe` any text; one is made if none is given
     #[arg(long)]
     secret: Option<String>,
     /// Makes an Ed25519 key pair, of which the endpoint gets the public key
@@ -178,6 +178,9 @@ pub(crate) struct Fields {
     format: Option<String>,
     #[command(flatten)]
     credentials: Credentials,
+    /// By which scheme requests are signed: `standard`, `github`, `stripe` or `http-message-signatures`
+    #[arg(long)]
+    signature: Option<String>,
 }
 
 impl Fields {
@@ -197,6 +200,7 @@ impl Fields {
             "timeoutMs": self.timeout_ms,
             "policy": self.policy,
             "format": self.format,
+            "signature": self.signature,
         }));
         self.credentials.onto(body)
     }
@@ -305,11 +309,17 @@ fn show(endpoint: &Value) -> String {
         ("policy", policy(endpoint)),
         ("format", field(endpoint, "format")),
         ("auth", endpoint.get("auth").filter(|auth| !auth.is_null()).map(Value::to_string).unwrap_or_default()),
+        ("signature", signature(endpoint)),
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),
         ("updated", time(endpoint, "updatedAt")),
     ])
+}
+
+/// The scheme of its signatures, if it is not that of the standard.
+fn signature(endpoint: &Value) -> String {
+    Some(field(endpoint, "signature")).filter(|scheme| scheme != "standard").unwrap_or_default()
 }
 
 /// What it says of its deliveries, as it can be given again.

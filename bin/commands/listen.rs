@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use http::StatusCode;
+use postrider_model::signature::Signature;
 use postrider_model::time::Clock as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ pub(crate) struct Listen {
     /// The port on this machine; 0 takes a free one
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// The endpoint's secret, `whsec_...`, or public key, `whpk_...`; without it nothing is verified
+    /// The endpoint's secret, `whsec_...` or any text, or public key, `whpk_...`; without it nothing is verified
     #[arg(long)]
     secret: Option<String>,
     /// Answers the first N requests with 500, the rest with 200
@@ -112,16 +113,21 @@ fn as_json(number: u64, arrival: &Arrival, status: StatusCode, at: jiff::Timesta
         "path": arrival.path,
         "headers": headers,
         "body": String::from_utf8_lossy(&arrival.body),
+        "signature": arrival.scheme().map(Signature::as_str),
         "verified": arrival.verified.as_ref().map(Result::is_ok),
         "answered": status.as_u16(),
     })
 }
 
 fn as_text(number: u64, arrival: &Arrival, status: StatusCode, at: jiff::Timestamp) -> String {
-    let signature = match &arrival.verified {
+    let verdict = match &arrival.verified {
         None => "not checked, no --secret".to_owned(),
         Some(Ok(())) => "right".to_owned(),
         Some(Err(error)) => format!("WRONG: {error}"),
+    };
+    let signature = match arrival.scheme() {
+        None | Some(Signature::Standard) => verdict,
+        Some(scheme) => format!("{verdict} ({})", scheme.as_str()),
     };
     let body = String::from_utf8_lossy(&arrival.body);
     let shown: String = body.chars().take(SHOWN_CHARS).collect();

@@ -1,14 +1,15 @@
 //! What a receiver verifies with.
 
-use postrider_model::key_pair::{InvalidKey, PUBLIC_KEY_PREFIX, PublicKey};
-use postrider_model::secret::{InvalidSecret, Secret, SymmetricKey};
+use postrider_model::key_pair::{InvalidKey, KEY_PAIR_PREFIX, PUBLIC_KEY_PREFIX, PublicKey};
+use postrider_model::secret::{InvalidSecret, SECRET_PREFIX, Secret, SymmetricKey};
+use postrider_model::signature::Signature;
 
 /// A receiver's key.
 #[derive(Clone, Debug)]
 pub(crate) enum Key {
-    /// Verifies `v1`.
-    Symmetric(SymmetricKey),
-    /// Verifies `v1a`.
+    /// A secret that is shared.
+    Shared(Secret),
+    /// Verifies what a key pair signed.
     Public(PublicKey),
 }
 
@@ -24,7 +25,8 @@ pub(crate) enum NoKey {
 }
 
 impl Key {
-    /// A key from its text form: `whsec_...`, `whpk_...`, or the whole pair, `whsk_...`.
+    /// A key from its text form: `whpk_...`, the whole pair, `whsk_...`, or a secret
+    /// that is shared, `whsec_...` or, for the schemes of others, any text.
     ///
     /// # Errors
     /// The text has another form.
@@ -32,25 +34,21 @@ impl Key {
         if text.starts_with(PUBLIC_KEY_PREFIX) {
             return Ok(Self::Public(PublicKey::parse(text)?));
         }
-        Ok(match Secret::parse(text)? {
-            Secret::Symmetric(key) => Self::Symmetric(key),
+        // One that looks like the standard's is to be one: it may be mistyped.
+        let is_standard = text.starts_with(KEY_PAIR_PREFIX) || text.starts_with(SECRET_PREFIX);
+        let secret = if is_standard { Secret::parse(text)? } else { Signature::Github.parse_secret(text)? };
+        Ok(match secret {
             Secret::Pair(pair) => Self::Public(pair.public()),
+            shared => Self::Shared(shared),
         })
     }
 
-    /// What a signature by this key begins with.
-    pub(crate) const fn scheme(&self) -> &'static str {
+    /// The key that the text holds in base64, or that the text is; `None` if it is none of that kind.
+    pub(super) fn shared(&self, by_text: bool) -> Option<SymmetricKey> {
         match self {
-            Self::Symmetric(_) => "v1,",
-            Self::Public(_) => "v1a,",
-        }
-    }
-
-    /// Whether one of the signatures was made over `signed` with this key.
-    pub(crate) fn verifies(&self, signed: &[u8], mut signatures: impl Iterator<Item = Vec<u8>>) -> bool {
-        match self {
-            Self::Symmetric(key) => signatures.any(|signature| key.verifies(&[signed], &signature)),
-            Self::Public(key) => signatures.any(|signature| key.verifies(signed, &signature)),
+            Self::Shared(Secret::Symmetric(key)) if !by_text => Some(key.clone()),
+            Self::Shared(secret) if by_text => Signature::Github.prepared(secret.clone())?.text_key().cloned(),
+            Self::Shared(_) | Self::Public(_) => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A receiver of webhooks, for `listen` and `demo`: verifies and answers.
 
+mod http_message;
 mod key;
+mod scheme;
 pub(crate) mod verify;
 
 use std::convert::Infallible;
@@ -11,12 +13,13 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use postrider_model::signature::Signature;
 use postrider_model::time::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub(crate) use self::key::Key;
-use self::verify::NotVerified;
+use self::verify::{NotVerified, Signed};
 
 /// Bytes of a body at most.
 const BODY_LIMIT_BYTES: usize = 64 << 20;
@@ -40,6 +43,11 @@ impl Arrival {
     /// The message's id, if the request names one that can be read.
     pub(crate) fn message_id(&self) -> Option<&str> {
         verify::message_id(&self.headers)
+    }
+
+    /// By which scheme it is signed, if it is.
+    pub(crate) fn scheme(&self) -> Option<Signature> {
+        scheme::scheme(&self.headers)
     }
 }
 
@@ -86,8 +94,9 @@ async fn answer(
         Err(_) => StatusCode::BAD_REQUEST,
         Ok(body) => {
             let body = body.to_bytes();
-            let verified = key.map(|key| verify::verify(&key, &head.headers, &body, clock.now()));
             let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+            let signed = Signed { method: head.method.as_str(), target: &path, headers: &head.headers, body: &body };
+            let verified = key.map(|key| verify::verify(&key, &signed, clock.now()));
             handler(&Arrival { method: head.method, path, headers: head.headers, body, verified })
         }
     };

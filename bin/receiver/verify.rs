@@ -1,33 +1,27 @@
-//! Verifies the signature of a webhook as its receiver does (Standard Webhooks
-//! 1.0.0, "Verifying webhook authenticity").
+//! Verifies the signature of a webhook as its receiver does, by the scheme that
+//! the request's headers show.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
+use postrider_model::signature::Signature;
 use postrider_model::time::UnixMs;
 
+use super::http_message;
 use super::key::Key;
+use super::scheme::{GITHUB, Names, STRIPE, scheme};
 
-/// How far the timestamp may lie from now; the standard's libraries all use it.
+/// How far the timestamp may lie from now; the libraries of Standard Webhooks and Stripe's all use it.
 const TOLERANCE_SECS: u64 = 300;
 
-/// The headers of a signed request: id, timestamp, signature.
-struct Names {
-    id: &'static str,
-    timestamp: &'static str,
-    signature: &'static str,
-}
-
-/// The names of the standard.
-const WEBHOOK: Names = Names { id: "webhook-id", timestamp: "webhook-timestamp", signature: "webhook-signature" };
-/// The names that Svix gave them before.
-const SVIX: Names = Names { id: "svix-id", timestamp: "svix-timestamp", signature: "svix-signature" };
-
-impl Names {
-    /// Those that a request uses; the standard's, if it uses both or none.
-    fn of(headers: &HeaderMap) -> &'static Self {
-        if headers.contains_key(SVIX.id) && !headers.contains_key(WEBHOOK.id) { &SVIX } else { &WEBHOOK }
-    }
+/// A request, as far as it may be signed.
+#[derive(Clone, Copy)]
+pub(crate) struct Signed<'a> {
+    pub(crate) method: &'a str,
+    /// The path with its query.
+    pub(crate) target: &'a str,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
 }
 
 /// The message's id, if the request names one that can be read.
@@ -39,7 +33,7 @@ pub(crate) fn message_id(headers: &HeaderMap) -> Option<&str> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotVerified {
     /// A header is missing or cannot be read.
-    #[error("header `{0}` is missing or unreadable")]
+    #[error("header `{0}` is missing or not what it should be")]
     Header(&'static str),
     /// It was signed too long ago, or in the future: it may be a replay.
     #[error("timestamp {0} is more than {TOLERANCE_SECS} s away from now")]
@@ -49,32 +43,85 @@ pub(crate) enum NotVerified {
     Signature,
 }
 
-/// Verifies a request's signature and age.
+/// Verifies a request's signature and, where it is signed, its age.
 ///
 /// # Errors
 /// It is not to be trusted.
-pub(crate) fn verify(key: &Key, headers: &HeaderMap, body: &[u8], now: UnixMs) -> Result<(), NotVerified> {
-    let header = |name: &'static str| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.filter(|value| !value.is_empty()).ok_or(NotVerified::Header(name))
-    };
-    let names = Names::of(headers);
-    let id = header(names.id)?;
-    let timestamp = header(names.timestamp)?;
-    let signatures = header(names.signature)?;
-    let seconds = timestamp.parse::<u64>().map_err(|_| NotVerified::Header(names.timestamp))?;
-    if seconds.abs_diff(now.as_secs()) > TOLERANCE_SECS {
-        return Err(NotVerified::Timestamp(seconds));
+pub(crate) fn verify(key: &Key, request: &Signed<'_>, now: UnixMs) -> Result<(), NotVerified> {
+    let now_s = now.as_secs();
+    match scheme(request.headers).unwrap_or_default() {
+        Signature::Standard => standard(key, request, now_s),
+        Signature::Github => github(key, request),
+        Signature::Stripe => stripe(key, request, now_s),
+        Signature::HttpMessageSignatures => http_message::verify(key, request, now_s),
     }
-    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
-    let ours = signatures.split(' ').filter_map(|signature| signature.strip_prefix(key.scheme()));
-    let ours = ours.filter_map(|encoded| STANDARD.decode(encoded).ok());
-    if key.verifies(&signed, ours) { Ok(()) } else { Err(NotVerified::Signature) }
+}
+
+/// A header that must be there.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, NotVerified> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.filter(|value| !value.is_empty()).ok_or(NotVerified::Header(name))
+}
+
+/// The time, in seconds, that stands in this header is near to now.
+pub(super) fn in_time(name: &'static str, text: &str, now_s: u64) -> Result<(), NotVerified> {
+    let seconds = text.parse::<u64>().map_err(|_| NotVerified::Header(name))?;
+    if seconds.abs_diff(now_s) > TOLERANCE_SECS { Err(NotVerified::Timestamp(seconds)) } else { Ok(()) }
+}
+
+/// Standard Webhooks 1.0.0, "Verifying webhook authenticity".
+fn standard(key: &Key, request: &Signed<'_>, now_s: u64) -> Result<(), NotVerified> {
+    let names = Names::of(request.headers);
+    let id = header(request.headers, names.id)?;
+    let timestamp = header(request.headers, names.timestamp)?;
+    let signatures = header(request.headers, names.signature)?;
+    in_time(names.timestamp, timestamp, now_s)?;
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body].concat();
+    let of = |version: &'static str| {
+        let ours = signatures.split(' ').filter_map(move |signature| signature.strip_prefix(version));
+        ours.filter_map(|encoded| STANDARD.decode(encoded).ok())
+    };
+    let verified = match key {
+        Key::Public(key) => of("v1a,").any(|signature| key.verifies(&signed, &signature)),
+        Key::Shared(_) => {
+            key.shared(false).is_some_and(|key| of("v1,").any(|signature| key.verifies(&[&signed], &signature)))
+        }
+    };
+    if verified { Ok(()) } else { Err(NotVerified::Signature) }
+}
+
+/// GitHub, "Validating webhook deliveries".
+fn github(key: &Key, request: &Signed<'_>) -> Result<(), NotVerified> {
+    let signature = header(request.headers, GITHUB)?.strip_prefix("sha256=").and_then(from_hex);
+    let key = key.shared(true).ok_or(NotVerified::Signature)?;
+    match signature {
+        Some(signature) if key.verifies(&[request.body], &signature) => Ok(()),
+        _ => Err(NotVerified::Signature),
+    }
+}
+
+/// Stripe, "Verifying webhook signatures manually".
+fn stripe(key: &Key, request: &Signed<'_>, now_s: u64) -> Result<(), NotVerified> {
+    let parts = || header(request.headers, STRIPE).map(|value| value.split(',').filter_map(|one| one.split_once('=')));
+    let timestamp = parts()?.find(|(name, _)| *name == "t").map_or("", |(_, value)| value);
+    in_time(STRIPE, timestamp, now_s)?;
+    let key = key.shared(true).ok_or(NotVerified::Signature)?;
+    let mut signatures = parts()?.filter(|(name, _)| *name == "v1").filter_map(|(_, value)| from_hex(value));
+    let signed: [&[u8]; 3] = [timestamp.as_bytes(), b".", request.body];
+    if signatures.any(|signature| key.verifies(&signed, &signature)) { Ok(()) } else { Err(NotVerified::Signature) }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok());
+    bytes.collect::<Option<_>>().filter(|_| rest.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::receiver::scheme::{SVIX, WEBHOOK};
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
@@ -99,8 +146,12 @@ mod tests {
         Key::parse(text).expect("a published example")
     }
 
+    fn by(key: &Key, headers: &HeaderMap, body: &[u8], now: u64) -> Result<(), NotVerified> {
+        verify(key, &Signed { method: "POST", target: "/hook?x=1", headers, body }, UnixMs(now * 1_000))
+    }
+
     fn check(id: &str, timestamp: &str, signature: &str, body: &[u8], now: u64) -> Result<(), NotVerified> {
-        verify(&key(SECRET), &headers(&WEBHOOK, id, timestamp, signature), body, UnixMs(now * 1_000))
+        by(&key(SECRET), &headers(&WEBHOOK, id, timestamp, signature), body, now)
     }
 
     #[test]
@@ -122,14 +173,14 @@ mod tests {
     fn a_pair_and_its_public_half_verify_what_the_pair_signed() {
         for (text, matching) in [(PAIR, true), (PUBLIC, true), (SECRET, false)] {
             let headers = headers(&WEBHOOK, ID, &AT.to_string(), SIGNATURE_OF_PAIR);
-            let verified = verify(&key(text), &headers, BODY, UnixMs(AT * 1_000));
+            let verified = by(&key(text), &headers, BODY, AT);
             assert_eq!(verified.is_ok(), matching, "{text}");
-            assert!(verify(&key(text), &headers, b"{}", UnixMs(AT * 1_000)).is_err());
+            assert!(by(&key(text), &headers, b"{}", AT).is_err());
         }
         let both = format!("{SIGNATURE} {SIGNATURE_OF_PAIR}");
         for text in [PUBLIC, SECRET] {
             let headers = headers(&WEBHOOK, ID, &AT.to_string(), &both);
-            assert_eq!(verify(&key(text), &headers, BODY, UnixMs(AT * 1_000)), Ok(()));
+            assert_eq!(by(&key(text), &headers, BODY, AT), Ok(()));
         }
         for text in ["whpk_", "whpk_%", "whsk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=", "x"] {
             assert!(Key::parse(text).is_err(), "{text}");
@@ -139,15 +190,15 @@ mod tests {
     #[test]
     fn the_names_of_svix_are_understood() {
         let by_svix = headers(&SVIX, ID, &AT.to_string(), SIGNATURE);
-        assert_eq!(verify(&key(SECRET), &by_svix, BODY, UnixMs(AT * 1_000)), Ok(()));
+        assert_eq!(by(&key(SECRET), &by_svix, BODY, AT), Ok(()));
         assert_eq!(message_id(&by_svix), Some(ID));
         let wrong = headers(&SVIX, ID, "hello", SIGNATURE);
         let refused = Err(NotVerified::Header("svix-timestamp"));
-        assert_eq!(verify(&key(SECRET), &wrong, BODY, UnixMs(AT * 1_000)), refused);
+        assert_eq!(by(&key(SECRET), &wrong, BODY, AT), refused);
         // Where both are there, those of the standard count.
         let mut both = headers(&WEBHOOK, ID, &AT.to_string(), "v1,AAAA");
         both.extend(by_svix);
-        assert_eq!(verify(&key(SECRET), &both, BODY, UnixMs(AT * 1_000)), Err(NotVerified::Signature));
+        assert_eq!(by(&key(SECRET), &both, BODY, AT), Err(NotVerified::Signature));
     }
 
     #[test]
@@ -164,5 +215,42 @@ mod tests {
         }
         assert_eq!(check(ID, "hello", SIGNATURE, BODY, AT), Err(NotVerified::Header("webhook-timestamp")));
         assert_eq!(check("", &at, SIGNATURE, BODY, AT), Err(NotVerified::Header("webhook-id")));
+    }
+
+    fn signed_by(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|&(name, value)| (http::HeaderName::from_static(name), value.parse().expect("a value")))
+            .collect()
+    }
+
+    #[test]
+    fn githubs_example_is_verified_by_the_text_alone() {
+        let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        let headers = signed_by(&[(GITHUB, signature), ("webhook-id", ID)]);
+        assert_eq!(scheme(&headers), Some(Signature::Github));
+        assert_eq!(by(&key("It's a Secret to Everybody"), &headers, b"Hello, World!", 0), Ok(()));
+        for (text, body) in [
+            ("another secret", &b"Hello, World!"[..]),
+            (PUBLIC, b"Hello, World!"),
+            ("It's a Secret to Everybody", b"{}"),
+        ] {
+            assert_eq!(by(&key(text), &headers, body, 0), Err(NotVerified::Signature), "{text}");
+        }
+        let headers = signed_by(&[(GITHUB, "sha256=7")]);
+        assert_eq!(by(&key("It's a Secret to Everybody"), &headers, b"", 0), Err(NotVerified::Signature));
+    }
+
+    #[test]
+    fn one_of_stripes_signatures_is_enough_and_old_ones_are_refused() {
+        // By Stripe's library for Python, with the secret's whole text.
+        let signature = "c4c4b8c26bb0896bc1156d83fde8b0052e4932e8abe988e7c657735832001b47";
+        let headers = signed_by(&[(STRIPE, &format!("t={AT},v1=00,v0=ab,v1={signature}"))]);
+        let body = br#"{"id":"evt_1"}"#;
+        assert_eq!(by(&key(SECRET), &headers, body, AT + 300), Ok(()));
+        assert_eq!(by(&key(SECRET), &headers, body, AT + 301), Err(NotVerified::Timestamp(AT)));
+        assert_eq!(by(&key(SECRET), &headers, b"{}", AT), Err(NotVerified::Signature));
+        let headers = signed_by(&[(STRIPE, "v1=00")]);
+        assert_eq!(by(&key(SECRET), &headers, body, AT), Err(NotVerified::Header(STRIPE)));
     }
 }

@@ -62,7 +62,8 @@ async fn shop(server: &Server, confirms: &Receiver, refuses: &Receiver) -> (Stri
     api.post("/app", json!({ "name": "nameless", "metadata": { "k": "v" } })).await;
     api.app("shop").await;
     let more = json!({ "uid": "confirms", "description": "d", "eventTypes": ["order.paid"], "throttleRate": 100,
-        "headers": { "x-shop": "17" }, "policy": { "retryJitterPercent": 0 }, "timeoutMs": 5_000 });
+        "headers": { "x-shop": "17" }, "policy": { "retryJitterPercent": 0 }, "timeoutMs": 5_000, "format": "payload",
+        "signature": "github", "secret": "a text of mine" });
     let good = api.endpoint("shop", confirms, more).await;
     let bad = api.endpoint("shop", refuses, json!({ "uid": "refuses", "channels": ["red"] })).await;
     let held = api.endpoint("shop", confirms, json!({ "eventTypes": ["held"] })).await;

@@ -33,6 +33,7 @@ mod reads;
 mod refusals;
 mod resend;
 mod retries;
+mod schemes;
 mod sdk;
 mod secrets;
 mod signatures;

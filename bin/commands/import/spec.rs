@@ -14,6 +14,7 @@ const NOTHING: fn() -> Value = || Value::Null;
 const NO_TEXT: fn() -> Value = || json!("");
 const NO_MEMBERS: fn() -> Value = || json!({});
 const NO: fn() -> Value = || json!(false);
+const STANDARD: fn() -> Value = || json!("standard");
 
 pub(super) const EVENT_TYPE: &[Field] = &[
     ("description", NO_TEXT),
@@ -39,6 +40,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("policy", NO_MEMBERS),
     ("format", NOTHING),
     ("auth", NOTHING),
+    ("signature", STANDARD),
     ("disabled", NO),
     ("paused", NO),
     ("headers", NO_MEMBERS),

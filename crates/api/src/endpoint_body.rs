@@ -10,12 +10,13 @@ use postrider_model::format::Format;
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
 use postrider_model::secret::Secret;
+use postrider_model::signature::Signature;
 use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::endpoint_form::{FormatName, format};
 use crate::endpoint_auth::AuthIn;
+use crate::endpoint_form::{FormatName, SignatureName, format, signature};
 use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
@@ -74,11 +75,16 @@ pub(crate) struct EndpointIn {
     /// one that is there, as long as scheme, host and port of `url` stay.
     #[schema(value_type = Option<AuthIn>)]
     auth: Field<Object<AuthIn>>,
+    /// By which scheme requests are signed: `standard`, Standard Webhooks; `github`, `x-hub-signature-256`; `stripe`,
+    /// `stripe-signature`; `http-message-signatures`, RFC 9421. `null` for `standard`.
+    #[schema(value_type = Option<SignatureName>, default = "standard")]
+    #[serde(deserialize_with = "signature")]
+    signature: Field<Signature>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
-    /// The signing secret: `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; one is made
-    /// if it is left out.
+    /// The signing secret: `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; with the
+    /// `signature` `github` or `stripe` no pair, but any 8 to 256 printable ASCII characters. One is made if it is left out.
     #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     secret: Field<String>,
 }
@@ -123,7 +129,8 @@ impl EndpointIn {
         let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
         let url = self.url.required("url", &mut problems);
         check_url(&url, guard, &mut problems);
-        let secret = parse_secret("secret", self.secret.nullable(), &mut problems);
+        let signature = self.signature.change().map(Option::unwrap_or_default);
+        let secret = parse_secret("secret", self.secret.nullable(), signature.unwrap_or_default(), &mut problems);
         let description = self.description.given("description", &mut problems).unwrap_or_default();
         let metadata = self.metadata.given("metadata", &mut problems).unwrap_or_default();
         let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
@@ -145,6 +152,7 @@ impl EndpointIn {
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
             let format = format.unwrap_or(fields.format);
+            let signature = signature.unwrap_or(fields.signature);
             *fields = EndpointFields {
                 url,
                 description,
@@ -158,6 +166,7 @@ impl EndpointIn {
                 policy,
                 format,
                 auth,
+                signature,
             };
             newer_rate.replace_the_other(fields);
         });
@@ -185,6 +194,7 @@ impl EndpointIn {
         let policy = self.policy.change();
         let format = self.format.change();
         let auth = AuthIn::change(self.auth, &mut problems);
+        let signature = self.signature.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let url = url.map_or_else(|| fields.url.clone(), |url| credentials::kept(url, &fields.url));
@@ -200,6 +210,7 @@ impl EndpointIn {
             set(&mut fields.headers, headers.map(Option::unwrap_or_default));
             set(&mut fields.timeout_ms, timeout_ms);
             set(&mut fields.format, format);
+            set(&mut fields.signature, signature.map(Option::unwrap_or_default));
             match policy {
                 None => {}
                 Some(None) => fields.policy = Policy::default(),
@@ -289,6 +300,8 @@ pub(crate) struct EndpointOut {
     /// What its requests get in with, with `***` in the place of the secret.
     #[schema(value_type = Option<AuthIn>)]
     auth: Option<Auth>,
+    #[schema(value_type = SignatureName)]
+    signature: Signature,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -318,6 +331,7 @@ impl From<&Endpoint> for EndpointOut {
             policy: fields.policy,
             format: fields.format,
             auth: fields.auth.map(|auth| auth.masked()),
+            signature: fields.signature,
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

@@ -1,6 +1,7 @@
 //! The words by which an endpoint says in what form it gets its messages.
 
 use postrider_model::format::Format;
+use postrider_model::signature::Signature;
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -20,6 +21,22 @@ impl PartialSchema for FormatName {
 }
 
 impl ToSchema for FormatName {}
+
+/// By which scheme requests are signed.
+pub(crate) enum SignatureName {}
+
+impl PartialSchema for SignatureName {
+    fn schema() -> RefOr<Schema> {
+        let signature = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(signature.enum_values(Some(Signature::ALL.map(Signature::as_str))).into())
+    }
+}
+
+impl ToSchema for SignatureName {}
+
+pub(crate) fn signature<'de, D: Deserializer<'de>>(reader: D) -> Result<Field<Signature>, D::Error> {
+    nullable(reader, Signature::WORDS)
+}
 
 pub(crate) fn format<'de, D: Deserializer<'de>>(reader: D) -> Result<Field<Format>, D::Error> {
     nullable(reader, Format::WORDS)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use postrider_model::command::{Command, Reply};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::secret::{SECRET_PREFIX, Secret};
+use postrider_model::signature::Signature;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,14 +20,19 @@ const DEFAULT_GRACE_SECONDS: u64 = 86_400;
 /// Seven days.
 const MAX_GRACE_SECONDS: u64 = 604_800;
 
-/// A secret from its text. The prefix of a symmetric one may be left out, as
-/// Svix has it: base64 has no `_`, so a text without one has no prefix. The
-/// text is never repeated.
-pub(crate) fn parse_secret(name: &'static str, text: Option<String>, problems: &mut Problems) -> Option<Secret> {
+/// A secret for a scheme from its text. The prefix of a symmetric one may be left
+/// out, as Svix has it, unless the text itself is the key: base64 has no `_`, so a
+/// text without one has no prefix. The text is never repeated.
+pub(crate) fn parse_secret(
+    name: &'static str,
+    text: Option<String>,
+    signature: Signature,
+    problems: &mut Problems,
+) -> Option<Secret> {
     let text = text?;
-    let parsed = match text.contains('_') {
-        true => Secret::parse(&text),
-        false => Secret::parse(&format!("{SECRET_PREFIX}{text}")),
+    let parsed = match text.contains('_') || signature.takes_text() {
+        true => signature.parse_secret(&text),
+        false => signature.parse_secret(&format!("{SECRET_PREFIX}{text}")),
     };
     parsed.map_err(|error| problems.check(name, Err(error.to_string()))).ok()
 }
@@ -35,7 +41,7 @@ pub(crate) fn parse_secret(name: &'static str, text: Option<String>, problems: &
 #[derive(Serialize, ToSchema)]
 #[schema(as = EndpointSecretOut)]
 pub(crate) struct SecretOut {
-    /// The signing secret, `whsec_...`, or the public key of the pair, `whpk_...`.
+    /// The signing secret, `whsec_...` or as it was given, or the public key of the pair, `whpk_...`.
     #[schema(example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: String,
 }
@@ -69,7 +75,8 @@ fn newest(context: &Context, endpoint: &Endpoint) -> Result<SecretOut, ApiError>
 #[schema(as = EndpointSecretRotateIn)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RotateIn {
-    /// `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; one is made if it is left out.
+    /// `whsec_` and 24 to 75 bytes in base64, or an Ed25519 pair, `whsk_` and 64 bytes; where the endpoint's `signature` is
+    /// `github` or `stripe` no pair, but any 8 to 256 printable ASCII characters. One is made if it is left out.
     #[schema(value_type = Option<String>, max_length = 256, example = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")]
     key: Field<String>,
     /// How long the old secret signs on, in seconds.
@@ -92,8 +99,9 @@ pub(crate) async fn rotate(
     Path((app, endpoint)): Path<(String, String)>,
     Json(input): Json<RotateIn>,
 ) -> Result<axum::Json<SecretOut>, ApiError> {
+    let signature = caller.endpoint(&context, &app, &endpoint, |found| found.fields.signature)?;
     let mut problems = Problems::default();
-    let secret = parse_secret("key", input.key.nullable(), &mut problems);
+    let secret = parse_secret("key", input.key.nullable(), signature, &mut problems);
     let grace = input.grace_period_seconds.nullable().unwrap_or(DEFAULT_GRACE_SECONDS);
     if grace > MAX_GRACE_SECONDS {
         let problem = format!("is {grace}, at most {MAX_GRACE_SECONDS} are allowed");

@@ -10,12 +10,13 @@ use hyper::client::conn::TrySendError;
 use postrider_model::format::Format;
 use postrider_model::job::Job;
 use postrider_model::message;
+use postrider_model::signature::Signature;
 use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 
 use crate::envelope::{CLOUDEVENT, Event};
 use crate::failure::Failure;
-use crate::sign::signatures;
+use crate::sign::{github, http_message, signatures, stripe};
 use crate::signature_headers::SignatureHeaders;
 
 /// The names of id, timestamp and signature by Standard Webhooks 1.0.0.
@@ -37,6 +38,7 @@ const JSON: HeaderValue = HeaderValue::from_static(message::JSON);
 const ID_CHARS: usize = 31;
 /// Characters of a time in seconds, until the year 2286.
 const TIMESTAMP_CHARS: usize = 10;
+const NO_SECRET: &str = "the endpoint has no active secret to sign with";
 /// The headers that we set ourselves, in number.
 const OWN_HEADERS: usize = 11;
 
@@ -103,7 +105,7 @@ fn event(job: &Job) -> Event<'_> {
 /// Nothing is sent unsigned.
 pub(crate) fn can_be_signed(target: &Target) -> Result<(), Failure> {
     if target.secrets.is_empty() {
-        return Err(Failure::internal("the endpoint has no active secret to sign with"));
+        return Err(Failure::internal(NO_SECRET));
     }
     Ok(())
 }
@@ -114,27 +116,51 @@ fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Resul
     let mut headers = HeaderMap::with_capacity(OWN_HEADERS + target.headers.len());
     // Before ours, which win.
     headers.extend(target.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    headers.insert(header::CONTENT_TYPE, content_type(job)?);
 
     let id = written(ID_CHARS, job.message);
     let timestamp_s = written(TIMESTAMP_CHARS, at.as_secs());
-    let signature = signatures(&target.secrets, &id, &timestamp_s, body);
-    let values = [value("message id", id)?, value("timestamp", timestamp_s)?, value("signature", signature)?];
-    match names {
-        SignatureHeaders::Webhook => insert(&mut headers, &WEBHOOK, values),
-        SignatureHeaders::Svix => insert(&mut headers, &SVIX, values),
-        SignatureHeaders::Both => {
-            insert(&mut headers, &WEBHOOK, values.clone());
-            insert(&mut headers, &SVIX, values);
+    match target.signature {
+        Signature::Standard => {
+            let signature = signatures(&target.secrets, &id, &timestamp_s, body);
+            let values = [value("message id", id)?, value("timestamp", timestamp_s)?, value("signature", signature)?];
+            match names {
+                SignatureHeaders::Webhook => insert(&mut headers, &WEBHOOK, values),
+                SignatureHeaders::Svix => insert(&mut headers, &SVIX, values),
+                SignatureHeaders::Both => {
+                    insert(&mut headers, &WEBHOOK, values.clone());
+                    insert(&mut headers, &SVIX, values);
+                }
+            }
         }
+        _ => sign_otherwise(job, &mut headers, [id, timestamp_s], body)?,
     }
     if target.format == Format::CloudEventsBinary {
         event(job).add_attributes(&target.source, &mut headers)?;
     }
-    headers.insert(header::CONTENT_TYPE, content_type(job)?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
     headers.insert(header::USER_AGENT, USER_AGENT);
     Ok(headers)
+}
+
+/// Signs by a scheme that is not the standard's. Id and timestamp go along under
+/// the standard's names: by the id receivers know what they have already.
+fn sign_otherwise(job: &Job, headers: &mut HeaderMap, values: [String; 2], body: &[u8]) -> Result<(), Failure> {
+    let Target { secrets, uri, .. } = &*job.target;
+    let [id, timestamp_s] = values;
+    let [id_name, timestamp_name, _] = &WEBHOOK;
+    headers.insert(id_name, value("message id", id)?);
+    headers.insert(timestamp_name, value("timestamp", timestamp_s.clone())?);
+    let (name, signature) = match job.target.signature {
+        Signature::Standard => return Ok(()),
+        Signature::Github => (&github::HEADER, github::signature(secrets, body)),
+        Signature::Stripe => (&stripe::HEADER, stripe::signature(secrets, &timestamp_s, body)),
+        Signature::HttpMessageSignatures => return http_message::add(headers, secrets, uri, &timestamp_s, body),
+    };
+    let signature = signature.ok_or_else(|| Failure::internal(NO_SECRET))?;
+    headers.insert(name, value("signature", signature)?);
+    Ok(())
 }
 
 fn insert(headers: &mut HeaderMap, names: &'static [HeaderName; 3], values: [HeaderValue; 3]) {

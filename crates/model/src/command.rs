@@ -2,17 +2,21 @@
 //! legal at this moment. The committer executes commands one after the other,
 //! so two that meet leave one of the two results, whole.
 
+mod secrets;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::secrets::{check_secret, check_secrets, rotate_secret};
 use crate::application::{Application, ApplicationFields};
 use crate::config::{AppEntry, Config, ConfigChange};
-use crate::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret, MAX_SECRETS};
+use crate::endpoint::{Disabled, DisabledBy, Endpoint, EndpointFields, EndpointSecret};
 use crate::event_type::{EventType, EventTypeFields};
 use crate::id::{AppId, EndpointId, OrgId, RawId};
 use crate::secret::{SealedSecret, Secret};
+use crate::signature::Signature;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
 
@@ -205,10 +209,12 @@ pub trait Environment {
     fn now(&self) -> UnixMs;
     /// A new id, after all earlier ones.
     fn new_id(&mut self) -> RawId;
-    /// A new random secret of [`crate::secret::NEW_SECRET_BYTES`].
-    fn new_secret(&mut self) -> Secret;
+    /// A new random secret of [`crate::secret::NEW_SECRET_BYTES`], with which this scheme can sign.
+    fn new_secret(&mut self, signature: Signature) -> Secret;
     /// Encrypts a secret with the store's key.
     fn seal(&mut self, secret: &Secret) -> SealedSecret;
+    /// A secret that was sealed; `None` if no key of the store's opens it.
+    fn open(&self, sealed: &SealedSecret) -> Option<Secret>;
     /// Endpoints that an application may have, `limits.endpoints_per_application`.
     fn endpoint_limit(&self) -> usize;
 }
@@ -331,6 +337,7 @@ fn write_endpoint(
         None => before,
     };
     if let Some(found) = named {
+        check_secrets(found, fields.signature, env)?;
         let disabled = disabled_at(found.disabled);
         return Ok(changed_endpoint(Endpoint { fields, disabled, updated: now, ..Endpoint::clone(found) }, false));
     }
@@ -338,7 +345,8 @@ fn write_endpoint(
     if entry.endpoint_count() >= limit {
         return Err(CommandError::Limit { what: "endpoints of one application", limit });
     }
-    let secret = secret.unwrap_or_else(|| env.new_secret());
+    let secret = secret.unwrap_or_else(|| env.new_secret(fields.signature));
+    check_secret("secret", fields.signature, &secret)?;
     let secrets = vec![EndpointSecret { sealed: env.seal(&secret), expires: None }];
     let endpoint = Endpoint {
         id: EndpointId(env.new_id()),
@@ -357,26 +365,6 @@ fn changed_endpoint(endpoint: Endpoint, created: bool) -> Executed {
     let endpoint = Arc::new(endpoint);
     let reply = Reply::Endpoint { endpoint: Arc::clone(&endpoint), created };
     (vec![ConfigChange::Endpoint(endpoint)], reply)
-}
-
-fn rotate_secret(
-    found: &Endpoint,
-    env: &mut dyn Environment,
-    secret: Option<Secret>,
-    keep_old: Duration,
-) -> Result<Executed, CommandError> {
-    let now = env.now();
-    let secret = secret.unwrap_or_else(|| env.new_secret());
-    let mut secrets = vec![EndpointSecret { sealed: env.seal(&secret), expires: None }];
-    let until = now + keep_old;
-    // What ends at once counts no more, so that all old ones can be ended however many there are.
-    let old = found.secrets.iter().map(|old| (old, old.expires.map_or(until, |at| at.min(until))));
-    let signing = old.filter(|(_, expires)| *expires > now);
-    secrets.extend(signing.map(|(old, expires)| EndpointSecret { sealed: old.sealed.clone(), expires: Some(expires) }));
-    if secrets.len() > MAX_SECRETS {
-        return Err(CommandError::Limit { what: "secrets that sign at once", limit: MAX_SECRETS });
-    }
-    Ok(changed_endpoint(Endpoint { secrets, updated: now, ..found.clone() }, false))
 }
 
 fn disable(config: &Config, env: &dyn Environment, id: EndpointId, by: DisabledBy) -> Executed {

@@ -14,6 +14,7 @@ use crate::id::{AppId, EndpointId};
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::secret::SealedSecret;
+use crate::signature::Signature;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
 
@@ -150,6 +151,9 @@ pub struct EndpointFields {
     /// What its requests get in with, beside their signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// By which scheme its requests are signed.
+    #[serde(skip_serializing_if = "Signature::is_default")]
+    pub signature: Signature,
 }
 
 impl fmt::Debug for EndpointFields {
@@ -168,6 +172,7 @@ impl fmt::Debug for EndpointFields {
             policy,
             format,
             auth,
+            signature,
         } = self;
         f.debug_struct("EndpointFields")
             .field("url", &credentials::masked(url))
@@ -182,6 +187,7 @@ impl fmt::Debug for EndpointFields {
             .field("policy", policy)
             .field("format", format)
             .field("auth", auth)
+            .field("signature", signature)
             .finish()
     }
 }

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::key_pair::{InvalidKey, KEY_PAIR_PREFIX, KeyPair, PUBLIC_KEY_PREFIX};
+use crate::text_key::{MAX_TEXT_CHARS, MIN_TEXT_CHARS, TextKey};
 
 /// What the text form of a symmetric key begins with (Standard Webhooks 1.0.0).
 pub const SECRET_PREFIX: &str = "whsec_";
@@ -17,6 +18,8 @@ pub const SECRET_PREFIX: &str = "whsec_";
 pub const MIN_SECRET_BYTES: usize = 24;
 /// The longest symmetric key, in bytes. The standard says 64; Svix accepts 75.
 pub const MAX_SECRET_BYTES: usize = 75;
+/// What the stored form of a [`Secret::Text`] begins with. No other secret does.
+const STORED_TEXT_PREFIX: &str = "text:";
 /// The random bytes of a secret that we make.
 pub const NEW_SECRET_BYTES: usize = 32;
 
@@ -38,6 +41,8 @@ pub enum Secret {
     Symmetric(SymmetricKey),
     /// Signs by [`SignatureKind::Ed25519`].
     Pair(KeyPair),
+    /// Signs by HMAC-SHA256 with the text itself, for schemes of others.
+    Text(TextKey),
 }
 
 /// A key of [`MIN_SECRET_BYTES`] to [`MAX_SECRET_BYTES`]. What HMAC computes of
@@ -75,6 +80,12 @@ pub enum InvalidSecret {
     /// It is no key pair.
     #[error(transparent)]
     Pair(#[from] InvalidKey),
+    /// A text that is too short or too long to be a key, or has other characters.
+    #[error("a secret whose text is the key has {MIN_TEXT_CHARS} to {MAX_TEXT_CHARS} printable ASCII characters")]
+    Text,
+    /// A key of a pair, for a scheme that knows none.
+    #[error("`{0}` signs with a secret that is shared, not with an Ed25519 key pair")]
+    NoPairs(&'static str),
 }
 
 impl Secret {
@@ -122,24 +133,59 @@ impl Secret {
         match self {
             Self::Symmetric(key) => Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(&key.bytes))),
             Self::Pair(pair) => pair.expose_text(),
+            Self::Text(key) => key.expose_text(),
+        }
+    }
+
+    /// The form in which it is sealed, which tells a text that is the key from one
+    /// that holds it.
+    #[must_use]
+    pub fn to_stored(&self) -> Zeroizing<String> {
+        match self {
+            Self::Symmetric(_) | Self::Pair(_) => self.expose_text(),
+            Self::Text(key) => Zeroizing::new(format!("{STORED_TEXT_PREFIX}{}", *key.expose_text())),
+        }
+    }
+
+    /// A secret from what [`Secret::to_stored`] gave.
+    ///
+    /// # Errors
+    /// It gave something else.
+    pub fn from_stored(stored: &str) -> Result<Self, InvalidSecret> {
+        match stored.strip_prefix(STORED_TEXT_PREFIX) {
+            Some(text) => TextKey::parse(text).map(Self::Text),
+            None => Self::parse(stored),
+        }
+    }
+
+    /// The key that the text is, if it is one.
+    #[must_use]
+    pub const fn text_key(&self) -> Option<&SymmetricKey> {
+        match self {
+            Self::Text(key) => Some(key.key()),
+            Self::Symmetric(_) | Self::Pair(_) => None,
         }
     }
 
     /// What a receiver verifies with, to show to a person who asked for it: the
-    /// symmetric key, or the public half of the pair.
+    /// shared secret, or the public half of the pair.
     #[must_use]
     pub fn receivers_text(&self) -> Zeroizing<String> {
         match self {
-            Self::Symmetric(_) => self.expose_text(),
+            Self::Symmetric(_) | Self::Text(_) => self.expose_text(),
             Self::Pair(pair) => Zeroizing::new(pair.public().to_string()),
         }
     }
 }
 
 impl SymmetricKey {
-    fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         let hmac = Hmac::new_from_slice(&bytes).expect("HMAC takes keys of every length");
         Self { bytes, hmac }
+    }
+
+    pub(crate) fn expose_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Signs the parts as if they were one text. They are read in place.

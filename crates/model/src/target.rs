@@ -16,6 +16,7 @@ use crate::auth::Auth;
 use crate::credentials;
 use crate::format::Format;
 use crate::secret::Secret;
+use crate::signature::Signature;
 
 /// Headers that frame the message or choose the host. An endpoint may not set
 /// them; they are dropped here too, so that a gap in the check of endpoints
@@ -44,8 +45,10 @@ pub struct Target {
     /// and its URL's user name and password. They go before those of the
     /// request, which win. `Debug` does not print their values.
     pub headers: HeaderMap,
-    /// The active secrets, newest first; each signs.
+    /// The active secrets, newest first; each signs, if the scheme allows that.
     pub secrets: Vec<Secret>,
+    /// The scheme by which they sign.
+    pub signature: Signature,
     /// The one deadline over resolve, connect, TLS, headers and body.
     pub timeout: Duration,
     /// What requests carry.
@@ -93,12 +96,20 @@ impl Target {
                 uri,
                 headers,
                 secrets,
+                signature: Signature::Standard,
                 timeout,
                 format: Format::Payload,
                 source: String::new(),
             }),
             Err(source) => Err(InvalidTarget::Uri { url, source }),
         }
+    }
+
+    /// The same, signed by another scheme with those of the secrets that fit it.
+    #[must_use]
+    pub fn signed_by(self, signature: Signature) -> Self {
+        let secrets = self.secrets.into_iter().filter_map(|secret| signature.prepared(secret)).collect();
+        Self { secrets, signature, ..self }
     }
 
     /// The same in another format, with the source of its events.

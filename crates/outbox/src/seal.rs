@@ -6,8 +6,8 @@
 //! version 2: 0x02 | number of the key (u32 LE) | nonce | ciphertext and tag  by any other
 //! ```
 //!
-//! Of a signing secret its text form is encrypted, `whsec_...` or `whsk_...`; of
-//! the configuration its JSON.
+//! Of a signing secret its text form is encrypted, `whsec_...` or `whsk_...`, or
+//! `text:` and a text that is the key itself; of the configuration its JSON.
 
 use std::sync::Arc;
 
@@ -89,13 +89,13 @@ impl Sealer {
     }
 
     pub(crate) fn seal(&self, secret: &Secret) -> SealedSecret {
-        SealedSecret(self.seal_bytes(secret.expose_text().as_bytes()))
+        SealedSecret(self.seal_bytes(secret.to_stored().as_bytes()))
     }
 
     pub(crate) fn open(&self, sealed: &SealedSecret) -> Result<Secret, UnsealError> {
         let opened = Zeroizing::new(self.open_bytes(&sealed.0)?);
         let text = std::str::from_utf8(&opened).map_err(|_| UnsealError::Unfit)?;
-        Secret::parse(text).map_err(|_| UnsealError::Unfit)
+        Secret::from_stored(text).map_err(|_| UnsealError::Unfit)
     }
 
     /// Seals what may hold a secret.
@@ -162,6 +162,7 @@ mod tests {
     use postrider_model::endpoint::EndpointFields;
     use postrider_model::id::{AppId, EndpointId, RawId};
     use postrider_model::secret::SignatureKind;
+    use postrider_model::signature::Signature;
     use postrider_model::time::UnixMs;
 
     use super::*;
@@ -183,6 +184,8 @@ mod tests {
         assert_eq!(sealer.open(&SealedSecret(vec![])), Err(UnsealError::Unfit));
         let pair = Secret::from_random(SignatureKind::Ed25519, &[9; 32]);
         assert_eq!(sealer.open(&sealer.seal(&pair)), Ok(pair));
+        let text = Signature::Stripe.parse_secret("whsec_of_somebody_else").expect("long enough");
+        assert_eq!(sealer.open(&sealer.seal(&text)), Ok(text));
     }
 
     fn rotated() -> MasterKey {

@@ -13,6 +13,7 @@ const SHARED: &str = "whsec_cGxhbnRlZC1zaGFyZWQtc2VjcmV0LW9mLWFuLWVuZHBvaW50";
 const NEXT: &str = "whsec_cGxhbnRlZC1zZWNyZXQtdGhhdC10YWtlcy1pdHMtcGxhY2U=";
 /// No secret, but somebody's who mistyped it.
 const MISTYPED: &str = "whsec_cGxhbnRlZC1zZWNyZXQ-dGhhdC1pcy1taXN0eXBlZA";
+const TEXT: &str = "planted text that is a key";
 const PASSWORD: &str = "planted-pa55word-of-a-url";
 const BEARER: &str = "planted-bearer-of-a-header";
 const API_KEY: &str = "planted-api-key-of-a-header";
@@ -73,6 +74,9 @@ fn wrong_requests(pair: &str) -> Vec<(&'static str, String, String)> {
     vec![
         ("POST", endpoint.clone(), with(json!({ "url": url, "secret": MISTYPED }))),
         ("POST", endpoint.clone(), with(json!({ "url": url, "secret": { "key": SHARED } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "secret": TEXT }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "secret": format!("{TEXT}\n"), "signature": "stripe" }))),
+        ("PATCH", format!("{endpoint}/text"), with(json!({ "signature": "standard" }))),
         ("POST", endpoint.clone(), with(json!({ "url": url, "secret": &pair[..60] }))),
         ("POST", endpoint.clone(), with(json!({ "url": url, "headers": { "authorization": format!("{BEARER}\n") } }))),
         ("POST", endpoint.clone(), with(json!({ "url": url, "headers": { "host": BEARER } }))),
@@ -120,6 +124,8 @@ async fn set_up(server: &Server, receiver: &Receiver, pair: &str) {
     let url = receiver.url().replace("://", &format!("://till:{PASSWORD}@"));
     let headers = json!({ "x-api-key": API_KEY });
     api.post("/app/shop/endpoint", json!({ "url": url, "uid": "shared", "secret": SHARED, "headers": headers })).await;
+    let text = json!({ "url": receiver.url(), "uid": "text", "secret": TEXT, "signature": "github" });
+    api.post("/app/shop/endpoint", text).await;
     let headers = json!({ "authorization": format!("Bearer {BEARER}") });
     let body = json!({ "url": receiver.url(), "uid": "pair", "secret": pair, "headers": headers });
     api.post("/app/shop/endpoint", body).await;
@@ -145,6 +151,7 @@ async fn what_is_planted_is_seen_nowhere() {
         ("the shared secret", SHARED),
         ("the next secret", NEXT),
         ("the mistyped secret", MISTYPED),
+        ("the text", TEXT),
         ("the key pair", &pair),
         ("the seed of the pair", &pair[..50]),
         ("the URL's password", PASSWORD),

@@ -26,6 +26,7 @@ use postrider_model::query::{
     PageRequest, Query, QueryError,
 };
 use postrider_model::secret::{SealedSecret, Secret};
+use postrider_model::signature::Signature;
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{Task, TaskWork};
 use postrider_model::time::{Clock, UnixMs};
@@ -78,6 +79,11 @@ impl State {
     }
 }
 
+fn open(sealed: &SealedSecret) -> Secret {
+    let stored = sealed.0.iter().map(|byte| byte ^ 0x55).collect();
+    Secret::from_stored(&String::from_utf8(stored).unwrap()).unwrap()
+}
+
 impl Environment for State {
     fn now(&self) -> UnixMs {
         State::now(self)
@@ -87,13 +93,17 @@ impl Environment for State {
         State::new_id(self)
     }
 
-    fn new_secret(&mut self) -> Secret {
+    fn new_secret(&mut self, _: Signature) -> Secret {
         self.ids += 1;
         Secret::from_bytes(vec![self.ids as u8; 32]).unwrap()
     }
 
     fn seal(&mut self, secret: &Secret) -> SealedSecret {
-        SealedSecret(secret.expose_text().bytes().map(|byte| byte ^ 0x55).collect())
+        SealedSecret(secret.to_stored().bytes().map(|byte| byte ^ 0x55).collect())
+    }
+
+    fn open(&self, sealed: &SealedSecret) -> Option<Secret> {
+        Some(open(sealed))
     }
 
     fn endpoint_limit(&self) -> usize {
@@ -225,8 +235,7 @@ impl Configure for Fake {
     }
 
     fn secrets(&self, endpoint: &Endpoint) -> Result<Vec<Secret>, QueryError> {
-        let open = |sealed: &SealedSecret| String::from_utf8(sealed.0.iter().map(|byte| byte ^ 0x55).collect());
-        Ok(endpoint.secrets.iter().map(|secret| Secret::parse(&open(&secret.sealed).unwrap()).unwrap()).collect())
+        Ok(endpoint.secrets.iter().map(|secret| open(&secret.sealed)).collect())
     }
 }
 

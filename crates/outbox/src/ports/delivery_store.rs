@@ -10,6 +10,7 @@ use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
 use postrider_model::ports::Answer;
+use postrider_model::signature::Signature;
 use postrider_model::target::Target;
 use tokio::sync::oneshot;
 use url::Url;
@@ -149,7 +150,12 @@ impl Outbox {
         let target = Target::new(&url, &endpoint.fields.headers, secrets, timeout);
         let target = target.and_then(|target| target.with_auth(endpoint.fields.auth.as_ref()));
         let format = endpoint.fields.format.unwrap_or(options.default_format);
-        Ok(target.map_err(|error| failed(&error))?.in_format(format, || options.event_source.of(endpoint.app)))
+        let target = target.map_err(|error| failed(&error))?;
+        let target = match endpoint.fields.signature {
+            Signature::Standard => target,
+            signature => target.signed_by(signature),
+        };
+        Ok(target.in_format(format, || options.event_source.of(endpoint.app)))
     }
 
     /// The same with what the lane sends next. One of a lane's attempts reads for all.

@@ -5,7 +5,8 @@ use postrider_model::config::ConfigChange;
 use postrider_model::id::RawId;
 use postrider_model::ports::{ControlError, Unavailable};
 use postrider_model::position::Position;
-use postrider_model::secret::{NEW_SECRET_BYTES, SealedSecret, Secret};
+use postrider_model::secret::{NEW_SECRET_BYTES, SealedSecret, Secret, SignatureKind};
+use postrider_model::signature::Signature;
 use postrider_model::time::UnixMs;
 use zeroize::Zeroizing;
 
@@ -68,13 +69,19 @@ impl Environment for CommitEnvironment<'_> {
         self.shared.mask.clone().id(self.now, self.position, ids::random())
     }
 
-    fn new_secret(&mut self) -> Secret {
+    fn new_secret(&mut self, signature: Signature) -> Secret {
         let random = Zeroizing::new(ids::random::<NEW_SECRET_BYTES>());
-        Secret::from_random(self.shared.options.default_signature, &random)
+        let kind =
+            if signature.takes_text() { SignatureKind::HmacSha256 } else { self.shared.options.default_signature };
+        Secret::from_random(kind, &random)
     }
 
     fn seal(&mut self, secret: &Secret) -> SealedSecret {
         self.shared.sealer.seal(secret)
+    }
+
+    fn open(&self, sealed: &SealedSecret) -> Option<Secret> {
+        self.shared.sealer.open(sealed).ok()
     }
 
     fn endpoint_limit(&self) -> usize {
