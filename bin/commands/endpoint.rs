@@ -151,12 +151,15 @@ pub(crate) struct Fields {
     /// For people
     #[arg(long)]
     description: Option<String>,
-    /// Gets only this event type; may be given many times
+    /// Gets only this event type, `order.*` for all below it; may be given many times
     #[arg(long = "event-type", value_name = "TYPE")]
     event_types: Vec<String>,
     /// Gets only messages of this channel; may be given many times
     #[arg(long = "channel", value_name = "CHANNEL")]
     channels: Vec<String>,
+    /// Gets only messages whose payload this lets through, such as '@.amount > 100'; an empty one takes it away
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
     /// Messages per second at most
     #[arg(long, value_name = "PER_SECOND")]
     throttle: Option<u32>,
@@ -189,7 +192,7 @@ impl Fields {
             Some(members).filter(|members| !members.is_empty())
         }
         let map = |pairs| given(pairs).map(|pairs| pairs.into_iter().collect::<BTreeMap<String, String>>());
-        let body = without_nulls(json!({
+        let mut body = without_nulls(json!({
             "uid": self.uid,
             "description": self.description,
             "eventTypes": given(self.event_types),
@@ -202,6 +205,10 @@ impl Fields {
             "format": self.format,
             "signature": self.signature,
         }));
+        if let Some(filter) = self.filter {
+            let filter = Some(filter).filter(|filter| !filter.is_empty());
+            body = merged(body, json!({ "filter": filter }));
+        }
         self.credentials.onto(body)
     }
 }
@@ -304,6 +311,7 @@ fn show(endpoint: &Value) -> String {
         ("secret", field(endpoint, "secret")),
         ("event types", field(endpoint, "eventTypes")),
         ("channels", field(endpoint, "channels")),
+        ("filter", field(endpoint, "filter")),
         ("throttle", with_unit(endpoint, "throttleRate", "a second")),
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
         ("policy", policy(endpoint)),

@@ -41,6 +41,7 @@ fn show(stats: &Value) -> String {
         ("since", time(stats, "since")),
         ("pending now", field(stats, "pending")),
         ("sending now", field(stats, "sending")),
+        ("filtered since start", field(stats, "filtered")),
     ])
 }
 
@@ -51,8 +52,15 @@ mod tests {
 
     #[test]
     fn stats_say_what_is_of_now() {
-        let stats = json!({ "success": 5, "pending": 1, "sending": 0, "fail": 2, "canceled": 0, "since": null });
-        let expected = "success      5\nfail         2\ncanceled     0\npending now  1\nsending now  0\n";
+        let stats =
+            json!({ "success": 5, "pending": 1, "sending": 0, "fail": 2, "canceled": 0, "filtered": 3, "since": null });
+        let expected = "\
+            success               5\n\
+            fail                  2\n\
+            canceled              0\n\
+            pending now           1\n\
+            sending now           0\n\
+            filtered since start  3\n";
         assert_eq!(show(&stats), expected);
     }
 }

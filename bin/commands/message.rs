@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::endpoint::merged;
-use super::{Context, PageArgs, delivery};
+use super::{Context, PageArgs, delivery, dry_run};
 use crate::client::{Client, Path};
 use crate::exit::Failure;
 use crate::output::{Table, card, data, field, more, printable, time};
@@ -51,6 +51,11 @@ pub(crate) enum Message {
     /// Shows where a message stands with each of its endpoints, and why what waits does
     #[command(after_help = "Example:\n  postrider message show --app shop msg_2ZJ8xkXbM0YvWq5n3cLrT7dHfGa")]
     Show(Which),
+    /// Says which endpoints a message would go to, and why not to the others; nothing is stored
+    #[command(
+        after_help = "Example:\n  postrider message dry-run --app shop --type order.paid --payload '{\"amount\": 170}'"
+    )]
+    DryRun(dry_run::DryRun),
     /// Removes a message's payload for good, or an endpoint's answer to one attempt
     #[command(after_help = "\
 Examples:
@@ -135,6 +140,7 @@ impl Message {
                 let human = |_: &Value| format!("{}\n{}", show(&found, ""), delivery::list(&deliveries));
                 context.output.answer(&standing.into(), human)
             }
+            Self::DryRun(command) => command.run(context, &client).await,
             Self::Get(Which { app, message }) => {
                 let answer = client.get(Path::new(["app", &app, "msg", &message])?).await?;
                 let payload = payload(&answer.text)?;

@@ -9,6 +9,7 @@ pub(crate) mod delivery;
 pub(crate) mod demo;
 pub(crate) mod docs;
 pub(crate) mod doctor;
+mod dry_run;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_auth;
 mod endpoint_example;

@@ -85,7 +85,7 @@ impl Send {
     /// The server is not there, or refuses.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let socket = context.load()?.config.ingest_socket();
-        let payload = self.payload()?;
+        let payload = payload(&self.payload)?;
         let line = self.line(&payload)?;
         let answer = match tokio::time::timeout(TIMEOUT, exchange(&socket, &line)).await {
             Ok(answer) => answer?,
@@ -98,16 +98,6 @@ impl Send {
             return Err(refused(error, &self.app));
         }
         context.output.answer(&answer.into(), |answer| format!("{}\n", field(answer, "id")))
-    }
-
-    fn payload(&self) -> Result<Vec<u8>, Failure> {
-        if self.payload != "-" {
-            return Ok(self.payload.clone().into_bytes());
-        }
-        let mut bytes = vec![];
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|error| Failure::runtime(format!("failed to read standard input: {error}")))?;
-        Ok(bytes)
     }
 
     fn line(&self, payload: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -142,6 +132,20 @@ impl Send {
         line.push(b'\n');
         Ok(line)
     }
+}
+
+/// A payload as a flag gives it: itself, or `-` for what standard input has.
+///
+/// # Errors
+/// Standard input cannot be read.
+pub(crate) fn payload(given: &str) -> Result<Vec<u8>, Failure> {
+    if given != "-" {
+        return Ok(given.as_bytes().to_vec());
+    }
+    let mut bytes = vec![];
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| Failure::runtime(format!("failed to read standard input: {error}")))?;
+    Ok(bytes)
 }
 
 /// Sends one line and reads the answer.

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Api, Receiver, Reply, Server, Setup};
 
 /// What is no `GET` and is not told of: it sends messages, or changes nothing.
-const NOT_TOLD: [&str; 5] = [
+const NOT_TOLD: [&str; 6] = [
     "v1.message.create",
     "v1.message.create-batch",
     "v1.message.precheck",
+    "v1.message.dry-run",
     "v1.endpoint.send-example",
     "logout_api_v1_auth_logout__post",
 ];

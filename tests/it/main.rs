@@ -20,6 +20,7 @@ mod exposure;
 mod expunge;
 mod fan_out;
 mod faults;
+mod filters;
 mod formats;
 mod holds;
 mod idempotency;

@@ -49,7 +49,8 @@ async fn messages_of_an_endpoint_say_where_they_stand_also_after_a_restart() {
         ("status=4", vec![&cancelled]),
         ("event_types=b,c", vec![&waits, &dead]),
     ];
-    let stats = json!({ "success": 1, "pending": 1, "sending": 0, "fail": 1, "canceled": 1, "since": null });
+    let stats =
+        json!({ "success": 1, "pending": 1, "sending": 0, "fail": 1, "canceled": 1, "filtered": 0, "since": null });
     let mut server = server;
     for restarted in [false, true] {
         let api = server.api();

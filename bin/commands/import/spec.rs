@@ -34,6 +34,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("description", NO_TEXT),
     ("eventTypes", NOTHING),
     ("channels", NOTHING),
+    ("filter", NOTHING),
     ("throttleRate", NOTHING),
     ("metadata", NO_MEMBERS),
     ("timeoutMs", NOTHING),

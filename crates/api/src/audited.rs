@@ -35,10 +35,11 @@ use crate::rate_limit::{RateLimit, RequestRate};
 const REQUEST_ID: &str = "x-request-id";
 /// Operations that are no `GET` and change nothing of the configuration or of deliveries. What
 /// they send is a message, which has a record of its own.
-const NO_CHANGES: [&str; 5] = [
+const NO_CHANGES: [&str; 6] = [
     "v1.message.create",
     "v1.message.create-batch",
     "v1.message.precheck",
+    "v1.message.dry-run",
     "v1.endpoint.send-example",
     "logout_api_v1_auth_logout__post",
 ];

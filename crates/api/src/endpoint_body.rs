@@ -6,6 +6,7 @@ use postrider_model::auth::{self, Auth};
 use postrider_model::bounds::Whole;
 use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
+use postrider_model::filter::Filter;
 use postrider_model::format::Format;
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
@@ -21,7 +22,7 @@ use crate::endpoint_secret::parse_secret;
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
 use crate::policy::PolicyIn;
-use crate::schema::{Channel, EventTypeName, derived_body};
+use crate::schema::{Channel, EventTypeOrAllBelow, derived_body};
 use crate::{UrlGuard, time};
 
 /// An endpoint as it is asked for.
@@ -38,15 +39,19 @@ pub(crate) struct EndpointIn {
     /// For people.
     #[schema(value_type = String, max_length = 4_096, default = "")]
     description: Field<String>,
-    /// The event types that it gets; `null` for all.
-    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1, example = json!(["order.paid"]))]
+    /// The event types that it gets; `null` for all. `order.*` stands for all that begin with `order.`.
+    #[schema(value_type = Option<Vec<EventTypeOrAllBelow>>, min_items = 1, example = json!(["order.paid", "user.*"]))]
     event_types: Field<BTreeSet<String>>,
     /// The older name of `eventTypes`.
-    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
+    #[schema(value_type = Option<Vec<EventTypeOrAllBelow>>, min_items = 1)]
     filter_types: Field<BTreeSet<String>>,
     /// It gets the messages that were sent to one of these; `null` for all.
     #[schema(value_type = Option<Vec<Channel>>, min_items = 1, max_items = 10)]
     channels: Field<BTreeSet<String>>,
+    /// It gets the messages whose payload this lets through: a logical expression of JSONPath (RFC 9535), in which `@` is
+    /// the payload; `null` for all. `PUT` leaves it as it is where it is not named.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 4_096, example = "@.amount > 100 && @.currency == \"EUR\"")]
+    filter: Field<String>,
     /// Messages per second.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 65_535)]
     throttle_rate: Field<Whole<ThrottleRate>>,
@@ -142,6 +147,7 @@ impl EndpointIn {
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
+        let filter = self.filter.map(|text| Filter::new(&text)).change();
         let throttle_per_second = throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
@@ -150,6 +156,7 @@ impl EndpointIn {
             let auth = auth::changed(fields.auth.take(), auth, credentials::is_same_place(&fields.url, &url));
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
+            let filter = filter.unwrap_or_else(|| fields.filter.take());
             let policy = policy.map_or_else(|| std::mem::take(&mut fields.policy), whole_policy);
             let format = format.unwrap_or(fields.format);
             let signature = signature.unwrap_or(fields.signature);
@@ -159,6 +166,7 @@ impl EndpointIn {
                 uid,
                 event_types,
                 channels,
+                filter,
                 throttle_per_second,
                 headers,
                 metadata,
@@ -188,6 +196,7 @@ impl EndpointIn {
         let uid = self.uid.change();
         let event_types = self.event_types.or(self.filter_types).change();
         let channels = self.channels.change();
+        let filter = self.filter.map(|text| Filter::new(&text)).change();
         let throttle = throttle(self.throttle_rate, self.rate_limit, &mut problems).change();
         let headers = self.headers.change();
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
@@ -206,6 +215,7 @@ impl EndpointIn {
             set(&mut fields.uid, uid);
             set(&mut fields.event_types, event_types);
             set(&mut fields.channels, channels);
+            set(&mut fields.filter, filter);
             set(&mut fields.throttle_per_second, throttle);
             set(&mut fields.headers, headers.map(Option::unwrap_or_default));
             set(&mut fields.timeout_ms, timeout_ms);
@@ -282,6 +292,7 @@ pub(crate) struct EndpointOut {
     event_types: Option<BTreeSet<String>>,
     filter_types: Option<BTreeSet<String>>,
     channels: Option<BTreeSet<String>>,
+    filter: Option<String>,
     throttle_rate: Option<u32>,
     rate_limit: Option<u32>,
     metadata: BTreeMap<String, String>,
@@ -321,6 +332,7 @@ impl From<&Endpoint> for EndpointOut {
             filter_types: fields.event_types.clone(),
             event_types: fields.event_types,
             channels: fields.channels,
+            filter: fields.filter.map(|filter| filter.text().to_owned()),
             throttle_rate: fields.throttle_per_second,
             rate_limit: fields.throttle_per_second,
             metadata: fields.metadata,

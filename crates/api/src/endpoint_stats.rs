@@ -20,6 +20,8 @@ pub(crate) struct EndpointStatsOut {
     sending: u64,
     fail: u64,
     canceled: u64,
+    /// Messages that its filter has held back since the server was started.
+    filtered: u64,
     /// From when on is counted, if not everything that is kept was.
     #[schema(required, format = DateTime)]
     since: Option<String>,
@@ -67,6 +69,7 @@ pub(crate) async fn get(
         sending: stats.sending,
         fail: stats.fail,
         canceled: stats.canceled,
+        filtered: stats.filtered,
         since: (stats.since > UnixMs::default()).then(|| time::text(stats.since)),
     }))
 }

@@ -78,6 +78,7 @@ mod dead_letter;
 mod delivery;
 mod dispatch;
 mod docs;
+mod dry_run;
 mod endpoint;
 mod endpoint_auth;
 mod endpoint_body;

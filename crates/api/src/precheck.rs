@@ -29,7 +29,7 @@ pub(crate) struct PrecheckIn {
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessagePrecheckOut)]
 pub(crate) struct PrecheckOut {
-    /// An endpoint that is not disabled asked for such messages.
+    /// An endpoint that is not disabled asked for such messages. There is no payload that its filter could be asked of.
     active: bool,
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn active(
     let event_type = event_type.unwrap_or_default();
     let wants = |entry: &postrider_model::config::AppEntry| {
         let mut enabled = entry.endpoints().filter(|endpoint| endpoint.disabled.is_none());
-        enabled.any(|endpoint| endpoint.fields.wants(&event_type, &channels))
+        enabled.any(|endpoint| endpoint.fields.may_want(&event_type, &channels))
     };
     Ok(axum::Json(PrecheckOut { active: caller.app(&context, &app, wants)? }))
 }

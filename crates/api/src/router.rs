@@ -18,8 +18,8 @@ use crate::meters::Meters;
 use crate::routes::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, audit, audited, batch, dead_letter, delivery,
-    dispatch, docs, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type, example,
-    expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
+    dispatch, docs, dry_run, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type,
+    example, expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks.
@@ -78,6 +78,7 @@ fn app_routes() -> OpenApiRouter<Context> {
         .routes(routes!(message::list, message::create))
         .routes(routes!(batch::create))
         .routes(routes!(precheck::active))
+        .routes(routes!(dry_run::dry_run))
         .routes(routes!(message::get))
         .routes(routes!(attempted::destinations))
         .routes(routes!(poller::poll))

@@ -21,6 +21,17 @@ impl PartialSchema for EventTypeName {
 
 impl ToSchema for EventTypeName {}
 
+/// An event type, or all that lie below one, such as `order.*`.
+pub(crate) enum EventTypeOrAllBelow {}
+
+impl PartialSchema for EventTypeOrAllBelow {
+    fn schema() -> RefOr<Schema> {
+        text(MAX_EVENT_TYPE_CHARS, r"^[a-zA-Z0-9\-_]+(\.[a-zA-Z0-9\-_]+)*(\.\*)?$", "order.*")
+    }
+}
+
+impl ToSchema for EventTypeOrAllBelow {}
+
 /// A channel or a tag.
 pub(crate) enum Channel {}
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::application::Application;
 use crate::endpoint::{Endpoint, Hold};
 use crate::event_type::EventType;
+use crate::fan_out::Candidates;
 use crate::id::{AppId, EndpointId, OrgId};
 use crate::restoration::Restoration;
 use crate::time::UnixMs;
@@ -96,27 +97,24 @@ impl AppEntry {
         self.endpoints.len()
     }
 
-    /// The endpoints that asked for such a message. Disabled and paused ones
-    /// are among them: for those it waits.
+    /// Whom such a message may go to: those that asked for its type and channels, or the
+    /// one that it is meant for alone. `None` if that one is not there. Disabled and
+    /// paused ones are among them: for those it waits.
     #[must_use]
-    pub fn fan_out(&self, event_type: &str, channels: &BTreeSet<String>) -> Vec<EndpointId> {
-        let wanted = self.endpoints().filter(|endpoint| endpoint.fields.wants(event_type, channels));
-        wanted.map(|endpoint| endpoint.id).collect()
-    }
-
-    /// Whom a message goes to: those that asked for it, or the one that it is meant
-    /// for alone. `None` if that one is not there.
-    #[must_use]
-    pub fn recipients(
+    pub fn candidates(
         &self,
         event_type: &str,
         channels: &BTreeSet<String>,
         only: Option<EndpointId>,
-    ) -> Option<Vec<EndpointId>> {
-        match only {
-            Some(only) => self.endpoint(only).map(|endpoint| vec![endpoint.id]),
-            None => Some(self.fan_out(event_type, channels)),
+    ) -> Option<Candidates> {
+        if let Some(only) = only {
+            return self.endpoint(only).map(|endpoint| Candidates::only(endpoint.id));
         }
+        let mut candidates = Candidates::default();
+        for endpoint in self.endpoints().filter(|endpoint| endpoint.fields.may_want(event_type, channels)) {
+            candidates.push(endpoint.id, endpoint.fields.filter.as_ref());
+        }
+        Some(candidates)
     }
 }
 

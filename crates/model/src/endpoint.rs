@@ -9,8 +9,11 @@ use url::Url;
 
 use crate::auth::Auth;
 use crate::credentials;
+use crate::fan_out::{self, Verdict};
+use crate::filter::Filter;
 use crate::format::Format;
 use crate::id::{AppId, EndpointId};
+use crate::payload::Payload;
 use crate::policy::Policy;
 use crate::rate::Rate;
 use crate::secret::SealedSecret;
@@ -131,10 +134,14 @@ pub struct EndpointFields {
     pub description: String,
     /// The owner's own id for it, unique in the application.
     pub uid: Option<String>,
-    /// Gets only these event types; `None` means all.
+    /// Gets only these event types; `None` means all. One with [`fan_out::WILDCARD`] at
+    /// its end stands for all that lie below.
     pub event_types: Option<BTreeSet<String>>,
     /// Gets only messages of these channels; `None` means all.
     pub channels: Option<BTreeSet<String>>,
+    /// Gets only messages whose payload this lets through; `None` means all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// Messages per second that it gets, if limited.
     pub throttle_per_second: Option<u32>,
     /// Sent with each request.
@@ -165,6 +172,7 @@ impl fmt::Debug for EndpointFields {
             uid,
             event_types,
             channels,
+            filter,
             throttle_per_second,
             headers,
             metadata,
@@ -180,6 +188,7 @@ impl fmt::Debug for EndpointFields {
             .field("uid", uid)
             .field("event_types", event_types)
             .field("channels", channels)
+            .field("filter", filter)
             .field("throttle_per_second", throttle_per_second)
             .field("headers", &headers.keys())
             .field("metadata", metadata)
@@ -204,6 +213,7 @@ impl EndpointFields {
         errors.check("uid", validate::uid(self.uid.as_deref(), EndpointId::PREFIX));
         errors.check("filterTypes", validate::event_type_filter(self.event_types.as_ref()));
         errors.check("channels", validate::channels(self.channels.as_ref()));
+        errors.check("filter", self.filter.as_ref().map_or(Ok(()), Filter::check));
         errors.check("throttleRate", validate::rate(self.throttle_per_second));
         errors.check("headers", validate::headers(&self.headers));
         errors.check("metadata", validate::metadata(&self.metadata));
@@ -231,12 +241,34 @@ impl EndpointFields {
         }
     }
 
-    /// Whether the endpoint asked for a message of this type on these channels.
+    /// Whether the endpoint asked for messages of this type on these channels; its
+    /// filter is asked by [`Self::judge`].
     #[must_use]
-    pub fn wants(&self, event_type: &str, channels: &BTreeSet<String>) -> bool {
-        let type_wanted = self.event_types.as_ref().is_none_or(|types| types.contains(event_type));
-        let channel_wanted = self.channels.as_ref().is_none_or(|own| !own.is_disjoint(channels));
-        type_wanted && channel_wanted
+    pub fn may_want(&self, event_type: &str, channels: &BTreeSet<String>) -> bool {
+        self.wants_type(event_type) && self.wants_channel(channels)
+    }
+
+    fn wants_type(&self, event_type: &str) -> bool {
+        self.event_types.as_ref().is_none_or(|types| fan_out::lists_type(types, event_type))
+    }
+
+    fn wants_channel(&self, channels: &BTreeSet<String>) -> bool {
+        self.channels.as_ref().is_none_or(|own| !own.is_disjoint(channels))
+    }
+
+    /// Whether the endpoint asked for a message, and why not.
+    #[must_use]
+    pub fn judge(&self, event_type: &str, channels: &BTreeSet<String>, payload: &Payload<'_>) -> Verdict {
+        if !self.wants_type(event_type) {
+            return Verdict::EventType;
+        }
+        if !self.wants_channel(channels) {
+            return Verdict::Channels;
+        }
+        match &self.filter {
+            Some(filter) if !filter.lets_through(payload) => Verdict::Filter,
+            _ => Verdict::Wanted,
+        }
     }
 
     /// Its own rules, the limit of attempts per second among them; `None` if it

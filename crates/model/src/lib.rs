@@ -20,6 +20,8 @@ pub mod endpoint;
 pub mod event_type;
 pub mod explain;
 pub mod expunge;
+pub mod fan_out;
+pub mod filter;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -34,6 +36,7 @@ pub mod message;
 pub mod once;
 pub mod order;
 pub mod packed;
+pub mod payload;
 pub mod policy;
 pub mod ports;
 pub mod position;

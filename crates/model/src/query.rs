@@ -170,6 +170,8 @@ pub struct EndpointStats {
     pub fail: u64,
     /// Were cancelled within the time asked for.
     pub canceled: u64,
+    /// Messages that its filter held back since the start of the server, whatever the time asked for.
+    pub filtered: u64,
     /// From when on `success` and `canceled` are complete: later than the time
     /// asked for where there is more to count than one answer may cost.
     pub since: UnixMs,

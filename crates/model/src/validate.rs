@@ -9,6 +9,7 @@ use url::{Host, Url};
 use crate::bounds::{Bounds as _, bounds};
 use crate::credentials;
 use crate::endpoint::TIMEOUT_RANGE_MS;
+use crate::fan_out::WILDCARD;
 
 /// Characters of a name.
 pub const MAX_NAME_CHARS: usize = 256;
@@ -221,7 +222,8 @@ pub fn feature_flags(flags: &BTreeSet<String>) -> Result<(), Problem> {
     flags.iter().try_for_each(|flag| event_type(flag).map_err(|problem| format!("`{flag}` {problem}")))
 }
 
-/// An endpoint's filter: `None` for all, or at least one event type.
+/// The event types that an endpoint gets: `None` for all, or at least one, which may
+/// end with [`WILDCARD`].
 ///
 /// # Errors
 /// The list is empty, or one of its members is no event type.
@@ -230,7 +232,16 @@ pub fn event_type_filter(types: Option<&BTreeSet<String>>) -> Result<(), Problem
     if types.is_empty() {
         return Err("must not be an empty list; leave it out to get every event type".into());
     }
-    types.iter().try_for_each(|name| event_type(name).map_err(|problem| format!("`{name}` {problem}")))
+    types.iter().try_for_each(|name| listed_type(name).map_err(|problem| format!("`{name}` {problem}")))
+}
+
+fn listed_type(name: &str) -> Result<(), Problem> {
+    let exact = name.strip_suffix(WILDCARD).unwrap_or(name);
+    if exact.contains('*') {
+        return Err("has a `*` that is not its last level; `order.*` stands for all that begin with `order.`".into());
+    }
+    at_most(name, MAX_EVENT_TYPE_CHARS)?;
+    event_type(exact)
 }
 
 /// Channels of an endpoint or a message.

@@ -23,6 +23,7 @@ mod feed;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod held_back;
 mod ids;
 mod keeper;
 mod key_use;

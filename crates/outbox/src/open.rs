@@ -17,6 +17,7 @@ use crate::checkpoint::{self, CheckpointError, Restored};
 use crate::committer::{Committer, CommitterThread};
 use crate::disk::Disk;
 use crate::feed::Feed;
+use crate::held_back::HeldBack;
 use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::{self, Journal, JournalReader};
@@ -164,6 +165,7 @@ pub(crate) fn open_for(
         rewrites: AtomicU64::new(0),
         checkpointing: Mutex::default(),
         targets: Mutex::default(),
+        held_back: HeldBack::default(),
         feed: Feed::default(),
         // Those of endpoints that are gone are waited for no longer, and may still be there.
         outcomes: Outcomes::new(2 * options.max_in_flight),

@@ -3,12 +3,14 @@
 use postrider_model::config::AppEntry;
 use postrider_model::id::EndpointId;
 use postrider_model::order;
+use postrider_model::payload::Payload;
+use serde_json::Value;
 
 use crate::keys;
 
-/// Where each of a message's endpoints looks for its order key: `None` for those
-/// that take the message's own, and nothing at all if all do.
-pub(crate) struct Pointers(Vec<Option<String>>);
+/// Where each of the endpoints to which a message may go looks for its order key: `None`
+/// for those that take the message's own, and nothing at all if all do.
+pub(crate) struct Pointers(Vec<(EndpointId, Option<String>)>);
 
 impl Pointers {
     /// Of these endpoints, in their order.
@@ -17,20 +19,23 @@ impl Pointers {
         if endpoints.iter().all(|id| pointer(id).is_none()) {
             return Self(vec![]);
         }
-        Self(endpoints.iter().map(|id| pointer(id).cloned()).collect())
+        Self(endpoints.iter().map(|id| (*id, pointer(id).cloned())).collect())
     }
 
-    /// The hash of each endpoint's order key, 0 where there is none; nothing at
-    /// all if no endpoint looks into the payload, which is then not parsed.
-    pub(crate) fn read(&self, body: &[u8], own: u64) -> Vec<u64> {
+    /// The hash of each endpoint's order key, 0 where there is none; nothing at all if no
+    /// endpoint looks into the payload, which is then not parsed. `endpoints` are those to
+    /// which the message goes, in the same order.
+    pub(crate) fn read(&self, payload: &Payload<'_>, own: u64, endpoints: &[EndpointId]) -> Vec<u64> {
         if self.0.is_empty() {
             return vec![];
         }
-        let payload = serde_json::from_slice(body).unwrap_or_default();
+        let payload = payload.value().unwrap_or(&Value::Null);
+        let mut going = endpoints.iter().peekable();
+        let going = self.0.iter().filter(|(id, _)| going.next_if_eq(&id).is_some());
         let key = |pointer: &Option<String>| match pointer {
-            Some(pointer) => keys::order_key(order::key_at(&payload, pointer).as_deref()),
+            Some(pointer) => keys::order_key(order::key_at(payload, pointer).as_deref()),
             None => own,
         };
-        self.0.iter().map(key).collect()
+        going.map(|(_, pointer)| key(pointer)).collect()
     }
 }

@@ -16,6 +16,7 @@ use postrider_model::time::{Clock, UnixMs};
 
 use crate::bodies::Bodies;
 use crate::feed::Feed;
+use crate::held_back::HeldBack;
 use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::JournalReader;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Mutex<HashMap<DeliveryKey, InFlight>>,
     /// Endpoints as the dispatcher needs them, with what they were made of.
     pub(crate) targets: Mutex<HashMap<EndpointId, Made>>,
+    /// What filters have held back.
+    pub(crate) held_back: HeldBack,
     pub(crate) feed: Feed,
     pub(crate) outcomes: Outcomes,
     pub(crate) bodies: Bodies,
@@ -101,7 +104,10 @@ impl Shared {
         for event in events {
             match event {
                 LaneEvent::Endpoint(lane) => drop(targets.remove(&lane.endpoint)),
-                LaneEvent::EndpointGone(endpoint) => drop(targets.remove(endpoint)),
+                LaneEvent::EndpointGone(endpoint) => {
+                    self.held_back.forget(*endpoint);
+                    targets.remove(endpoint);
+                }
                 _ => {}
             }
         }

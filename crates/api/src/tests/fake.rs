@@ -14,9 +14,11 @@ use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Sched
 use postrider_model::endpoint::Endpoint;
 use postrider_model::explain::{Explain, Flow, Wait};
 use postrider_model::expunge::Expunge;
+use postrider_model::fan_out::Verdict;
 use postrider_model::id::{AppId, AttemptId, EndpointId, MessageId, OrgId, RawId, TaskId};
 use postrider_model::message::{Accepted, Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest};
+use postrider_model::payload::Payload;
 use postrider_model::ports::{
     Accept, AcceptError, Answer, Configure, Control, ControlError, Health, Ports, Readiness, Receipt, Unavailable,
 };
@@ -136,8 +138,9 @@ impl Fake {
         message.validate()?;
         let app = state.config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
         let id = app.app.id;
-        let endpoints = app.recipients(&message.event_type, &message.channels, message.only);
-        let endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
+        let candidates = app.candidates(&message.event_type, &message.channels, message.only);
+        let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
+        let endpoints = candidates.judge(&Payload::new(&message.body)).endpoints;
         if message.body.len() > BODY_LIMIT {
             return Err(AcceptError::TooLarge { bytes: message.body.len(), limit_bytes: BODY_LIMIT });
         }
@@ -284,7 +287,10 @@ fn is_meant(found: &Message, filter: &MessageFilter) -> bool {
         && one_of(&found.event_type, filter.event_types.as_ref())
         && filter.channel.as_ref().is_none_or(|channel| found.channels.contains(channel))
         && filter.tag.as_ref().is_none_or(|tag| found.tags.contains(tag))
-        && filter.wanted_by.as_ref().is_none_or(|by| by.fields.wants(&found.event_type, &found.channels))
+        && filter.wanted_by.as_ref().is_none_or(|by| {
+            let payload = Payload::new(found.body.as_deref().unwrap_or_default());
+            by.fields.judge(&found.event_type, &found.channels, &payload) == Verdict::Wanted
+        })
         && (!filter.unmatched || found.endpoints.is_empty())
 }
 

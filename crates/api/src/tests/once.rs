@@ -92,6 +92,7 @@ fn posts() -> Vec<(&'static str, Value, u16)> {
         ("/app/{app_id}/msg", message, 202),
         ("/app/{app_id}/msg/batch", batch, 202),
         ("/app/{app_id}/msg/precheck/active", json!({"eventType": "order.paid"}), 200),
+        ("/app/{app_id}/msg/precheck/dry-run", json!({"eventType": "order.paid", "payload": {"n": 4}}), 200),
         ("/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", Value::Null, 202),
         ("/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/cancel", Value::Null, 204),
         ("/app/{app_id}/msg/{msg_id}/delivery/{endpoint_id}/replay", Value::Null, 204),

@@ -28,6 +28,8 @@ pub(crate) struct Ingest {
     pub(crate) only: Option<EndpointId>,
     /// The id is set by the committer.
     pub(crate) meta: record::Accepted,
+    /// The endpoints whose filters did not let it through.
+    pub(crate) held_back: Vec<EndpointId>,
     pub(crate) event_key: Option<[u8; 16]>,
     pub(crate) body: Bytes,
     /// The time at which it ends is set by the committer.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use postrider_model::command::{Command, Reply, Write};
+use postrider_model::fan_out::FanOut;
 use postrider_model::message::{Accepted, NewMessage};
+use postrider_model::payload::Payload;
 use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Receipt, Unavailable};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::unconstrained;
@@ -128,14 +130,16 @@ impl Outbox {
         message: NewMessage,
         reply: oneshot::Sender<Result<Accepted, AcceptError>>,
     ) -> Result<Ingest, AcceptError> {
-        let (app, config_version, endpoints, pointers) = {
+        let (app, config_version, candidates, pointers) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
-            let endpoints = entry.recipients(&message.event_type, &message.channels, message.only);
-            let endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
-            let pointers = Pointers::of(entry, &endpoints);
-            (entry.app.id, entry.version, endpoints, pointers)
+            let candidates = entry.candidates(&message.event_type, &message.channels, message.only);
+            let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
+            let pointers = Pointers::of(entry, candidates.endpoints());
+            (entry.app.id, entry.version, candidates, pointers)
         };
+        let payload = Payload::new(&message.body);
+        let FanOut { endpoints, held_back } = candidates.judge(&payload);
         let limit = self.shared.options.pending_per_application;
         if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
             return Err(Unavailable::TooManyPending { limit }.into());
@@ -145,13 +149,14 @@ impl Outbox {
             content: keys::content(&message),
         });
         let order_key = keys::order_key(message.order_key.as_deref());
+        let orders = pointers.read(&payload, order_key, &endpoints);
         let meta = record::Accepted {
             id: no_id(),
             app,
             config_version,
             idempotency,
             order_key,
-            orders: pointers.read(&message.body, order_key),
+            orders,
             event_type: message.event_type,
             content_type: message.content_type.filter(|text| text != postrider_model::message::JSON),
             channels: message.channels.into_iter().collect(),
@@ -162,7 +167,7 @@ impl Outbox {
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
         let NewMessage { org, body, only, payload_retention, .. } = message;
-        let ingest = Ingest { org, only, meta, event_key, body, payload_retention, reply, room: None };
+        let ingest = Ingest { org, only, meta, held_back, event_key, body, payload_retention, reply, room: None };
         debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
         Ok(ingest)
     }

@@ -72,6 +72,7 @@ impl Shared {
             fail: self.died(endpoint, since, until),
             pending,
             sending,
+            filtered: self.held_back.of(endpoint),
             since: stopped.map_or(since, |at| at.max(since)),
         })
     }

@@ -2,8 +2,10 @@
 //! to one of its endpoints.
 
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
+use postrider_model::fan_out::{Verdict, WILDCARD};
 use postrider_model::id::{AppId, EndpointId, RawId};
 use postrider_model::message::Message;
+use postrider_model::payload::Payload;
 use postrider_model::position::Position;
 use postrider_model::query::{EndpointMessage, MessageFilter, Page, PageRequest, QueryError};
 use postrider_model::status::MessageStatus;
@@ -41,6 +43,8 @@ impl<'a> Wanted<'a> {
     pub(crate) fn new(filter: &'a MessageFilter, descending: bool) -> Self {
         let asked = filter.event_types.as_ref().map(|types| types.iter().map(|name| keys::event_type(name)).collect());
         let own = filter.wanted_by.as_ref().and_then(|endpoint| endpoint.fields.event_types.as_ref());
+        // Rows know a type by its hash, which says nothing of what it begins with.
+        let own = own.filter(|types| !types.iter().any(|name| name.ends_with(WILDCARD)));
         let own = own.map(|types| types.iter().map(|name| keys::event_type(name)).collect());
         Self { filter, types: [asked, own].into_iter().flatten().collect(), descending }
     }
@@ -70,7 +74,10 @@ impl<'a> Wanted<'a> {
             && channel.as_ref().is_none_or(|channel| meta.channels.contains(channel))
             && tag.as_ref().is_none_or(|tag| meta.tags.contains(tag))
             && wanted_by.as_ref().is_none_or(|endpoint| {
-                endpoint.fields.wants(&meta.event_type, &meta.channels.iter().cloned().collect())
+                let channels = meta.channels.iter().cloned().collect();
+                // Nobody can tell any more whether a payload that is gone would pass a filter.
+                let payload = Payload::new(found.body.as_deref().unwrap_or_default());
+                endpoint.fields.judge(&meta.event_type, &channels, &payload) == Verdict::Wanted
             })
     }
 }

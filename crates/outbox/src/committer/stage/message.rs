@@ -1,7 +1,9 @@
 //! A message in a frame: who has sent it before, and whom it goes to (W2).
 
+use postrider_model::fan_out::FanOut;
 use postrider_model::id::MessageId;
 use postrider_model::message::Accepted;
+use postrider_model::payload::Payload;
 use postrider_model::ports::AcceptError;
 use postrider_model::time::UnixMs;
 
@@ -31,6 +33,9 @@ impl Committer {
         let (bytes, limit_bytes) = (message.body.len(), self.shared.options.body_limit_bytes);
         if !self.push(builder, frame, Record::Accepted(message.meta, Some(message.body))) {
             return drop(message.reply.send(Err(AcceptError::TooLarge { bytes, limit_bytes })));
+        }
+        if !message.held_back.is_empty() {
+            self.shared.held_back.count(&message.held_back);
         }
         for (key, content) in keys.into_iter().flatten() {
             frame.keys.insert(key, InFrame { accepted: accepted.clone(), content });
@@ -84,10 +89,13 @@ impl Committer {
         let entry = entry.ok_or(AcceptError::UnknownApplication)?;
         if entry.version != message.meta.config_version {
             let channels = message.meta.channels.iter().cloned().collect();
-            let endpoints = entry.recipients(&message.meta.event_type, &channels, message.only);
-            message.meta.endpoints = endpoints.ok_or(AcceptError::UnknownEndpoint)?;
-            let pointers = Pointers::of(entry, &message.meta.endpoints);
-            message.meta.orders = pointers.read(&message.body, message.meta.order_key);
+            let candidates = entry.candidates(&message.meta.event_type, &channels, message.only);
+            let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
+            let pointers = Pointers::of(entry, candidates.endpoints());
+            let payload = Payload::new(&message.body);
+            let FanOut { endpoints, held_back } = candidates.judge(&payload);
+            message.meta.orders = pointers.read(&payload, message.meta.order_key, &endpoints);
+            (message.meta.endpoints, message.held_back) = (endpoints, held_back);
             message.meta.config_version = entry.version;
         }
         Ok(())

@@ -1,0 +1,77 @@
+//! `postrider message dry-run`: whom a message would go to.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::send::payload;
+use crate::client::{Client, Path};
+use crate::exit::Failure;
+use crate::output::{Table, field};
+
+/// The message that might be sent.
+#[derive(Args, Debug)]
+pub(crate) struct DryRun {
+    /// The application, by id or uid
+    #[arg(long)]
+    app: String,
+    /// The event type, such as order.paid
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: String,
+    /// The payload, an object in JSON; `-` reads standard input
+    #[arg(long)]
+    payload: String,
+    /// It would be sent to this channel; may be given many times
+    #[arg(long = "channel", value_name = "CHANNEL")]
+    channels: Vec<String>,
+}
+
+impl DryRun {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The payload is not JSON; the server is not there, or refuses.
+    pub(super) async fn run(self, context: &Context, client: &Client) -> Result<(), Failure> {
+        let payload: Value = serde_json::from_slice(&payload(&self.payload)?)
+            .map_err(|error| Failure::usage(format!("the payload is not JSON: {error}")))?;
+        let mut body = json!({ "eventType": self.event_type, "payload": payload });
+        if !self.channels.is_empty() {
+            body["channels"] = self.channels.into();
+        }
+        let answer = client.post(Path::new(["app", &self.app, "msg", "precheck", "dry-run"])?, &body).await?;
+        context.output.answer(&answer, show)
+    }
+}
+
+fn show(answer: &Value) -> String {
+    let mut table = Table::new(["endpoint", "uid", "gets it", "why not", "waits because of"]);
+    for endpoint in answer.get("endpoints").and_then(Value::as_array).into_iter().flatten() {
+        let gets_it = endpoint.get("matches").and_then(Value::as_bool).unwrap_or_default();
+        table.row([
+            field(endpoint, "endpointId"),
+            field(endpoint, "endpointUid"),
+            if gets_it { "yes" } else { "no" }.to_owned(),
+            field(endpoint, "reason"),
+            field(endpoint, "held"),
+        ]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_endpoint_is_told_of() {
+        let answer = json!({ "endpoints": [
+            { "endpointId": "ep_1", "endpointUid": "main", "matches": true, "reason": null, "held": "endpoint_paused" },
+            { "endpointId": "ep_2", "endpointUid": null, "matches": false, "reason": "filter", "held": null },
+        ]});
+        let expected = "\
+            ENDPOINT  UID   GETS IT  WHY NOT  WAITS BECAUSE OF\n\
+            ep_1      main  yes               endpoint_paused\n\
+            ep_2            no       filter\n";
+        assert_eq!(show(&answer), expected);
+    }
+}

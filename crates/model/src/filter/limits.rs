@@ -1,0 +1,195 @@
+//! What a filter may have, so that it looks at each value of a payload a fixed number
+//! of times and is read in a moment.
+//!
+//! The library that reads and evaluates expressions has no limits of its own. Its
+//! parser calls itself for what is nested, and tries some of it several times; its
+//! evaluator goes on from each value that a segment has selected. So what multiplies
+//! is counted here, on the text: it need not be understood for that, since strings
+//! are all that these characters can hide in.
+
+use super::pattern;
+use crate::validate::Problem;
+
+/// Characters of a filter.
+pub const MAX_CHARS: usize = 4_096;
+/// Brackets and parentheses within each other.
+pub const MAX_NESTING: usize = 12;
+/// Selectors of more than one value: `*`, `?`, `..` and slices.
+pub const MAX_WIDE: usize = 4;
+/// Calls of `match` and `search`.
+pub const MAX_PATTERNS: usize = 8;
+/// Characters of the pattern of one of them.
+pub const MAX_PATTERN_CHARS: usize = 256;
+
+/// A part of the text that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token<'a> {
+    /// A literal, with its quotes.
+    Text(&'a str),
+    /// Letters, digits and underscores.
+    Word(&'a str),
+    /// `..`
+    Descend,
+    Sign(char),
+}
+
+/// Checks a filter's text.
+pub(super) fn check(text: &str) -> Result<(), Problem> {
+    match text.chars().count() {
+        n if n > MAX_CHARS => return Err(format!("has {n} characters, at most {MAX_CHARS} are allowed")),
+        _ if text.trim().is_empty() => return Err("must not be empty; `null` is no filter".into()),
+        _ => {}
+    }
+    let tokens = tokens(text)?;
+    check_brackets(&tokens)?;
+    check_width(&tokens)?;
+    check_patterns(&tokens)
+}
+
+fn tokens(text: &str) -> Result<Vec<Token<'_>>, Problem> {
+    let mut tokens = vec![];
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (token, bytes) = match first {
+            '"' | '\'' => {
+                let end = end_of_text(rest, first).ok_or("is no expression: a text in it has no end")?;
+                (Token::Text(rest.get(..end).unwrap_or(rest)), end)
+            }
+            _ if first.is_alphanumeric() || first == '_' => {
+                let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                (Token::Word(rest.get(..end).unwrap_or(rest)), end)
+            }
+            _ if rest.starts_with("..") => (Token::Descend, 2),
+            _ => (Token::Sign(first), first.len_utf8()),
+        };
+        rest = rest.get(bytes..).unwrap_or_default();
+        if !matches!(token, Token::Sign(sign) if sign.is_whitespace()) {
+            tokens.push(token);
+        }
+    }
+    Ok(tokens)
+}
+
+/// Behind the closing quote of the text that `rest` begins with.
+fn end_of_text(rest: &str, quote: char) -> Option<usize> {
+    let mut escaped = true;
+    for (at, c) in rest.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return Some(at + c.len_utf8()),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn check_brackets(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let mut open = vec![];
+    for token in tokens {
+        match token {
+            Token::Sign(sign @ ('(' | '[')) => open.push(*sign),
+            Token::Sign(sign @ (')' | ']')) => {
+                let matching = if *sign == ')' { '(' } else { '[' };
+                if open.pop() != Some(matching) {
+                    return Err(format!("is no expression: a `{sign}` closes nothing"));
+                }
+            }
+            Token::Sign(',') if open.last() == Some(&'[') => {
+                return Err("has several selectors in one pair of brackets, which is not supported".into());
+            }
+            _ => {}
+        }
+        if open.len() > MAX_NESTING {
+            return Err(format!("has brackets within each other more than {MAX_NESTING} deep"));
+        }
+    }
+    // The library finds nothing there where a value is compared, and says nothing of it.
+    let counts_back =
+        |tokens: &[Token<'_>]| matches!(tokens, [Token::Sign('['), Token::Sign('-'), Token::Word(_), Token::Sign(']')]);
+    if tokens.windows(4).any(counts_back) {
+        return Err("counts an index from the end, which is not supported".into());
+    }
+    match open.last() {
+        Some(sign) => Err(format!("is no expression: a `{sign}` is not closed")),
+        None => Ok(()),
+    }
+}
+
+fn check_width(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let count = |wanted: Token<'_>| tokens.iter().filter(|token| **token == wanted).count();
+    if count(Token::Sign('$')) > 0 {
+        return Err("has a `$`, which is not supported; `@` is the payload".into());
+    }
+    if count(Token::Descend) > 1 {
+        return Err("has more than one `..`: it could take far longer than the payload is long".into());
+    }
+    let wide = ['*', '?', ':'].into_iter().map(|sign| count(Token::Sign(sign))).sum::<usize>() + count(Token::Descend);
+    if wide > MAX_WIDE {
+        return Err(format!(
+            "selects many values (`*`, `?`, `..`, slices) {wide} times, at most {MAX_WIDE} are allowed"
+        ));
+    }
+    Ok(())
+}
+
+/// Patterns are part of the filter, so that each is read once, and when it is set.
+fn check_patterns(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let calls = tokens.windows(2).enumerate().filter_map(|(at, pair)| match pair {
+        [Token::Word(name @ ("match" | "search")), Token::Sign('(')] => Some((at + 2, *name)),
+        _ => None,
+    });
+    let mut patterns = 0;
+    for (at, name) in calls {
+        patterns += 1;
+        let text = pattern_of(tokens.get(at..).unwrap_or_default())
+            .ok_or_else(|| format!("`{name}` takes a value and a pattern, and the pattern must be a text"))?;
+        let pattern = unescaped(text).ok_or_else(|| format!("{text} is no text by RFC 9535"))?;
+        match pattern.chars().count() {
+            n if n > MAX_PATTERN_CHARS => {
+                return Err(format!("a pattern has {n} characters, at most {MAX_PATTERN_CHARS} are allowed"));
+            }
+            _ => pattern::check(&pattern).map_err(|problem| format!("the pattern {text} {problem}"))?,
+        }
+    }
+    match patterns {
+        n if n > MAX_PATTERNS => Err(format!("has {n} patterns, at most {MAX_PATTERNS} are allowed")),
+        _ => Ok(()),
+    }
+}
+
+/// The text that is the last argument of a call, which goes on with `tokens`.
+fn pattern_of<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+    let mut depth = 0;
+    let end = tokens.iter().position(|token| {
+        match token {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth -= 1,
+            _ => {}
+        }
+        depth < 0
+    })?;
+    match tokens.get(..end)? {
+        [.., Token::Sign(','), Token::Text(text)] => Some(text),
+        _ => None,
+    }
+}
+
+/// What a literal stands for. In double quotes it is one of JSON's.
+fn unescaped(literal: &str) -> Option<String> {
+    let Some(inner) = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) else {
+        return serde_json::from_str(literal).ok();
+    };
+    let mut json = String::with_capacity(literal.len());
+    let mut escaped = false;
+    for c in inner.chars() {
+        match c {
+            '\'' if escaped => drop(json.pop()),
+            '"' => json.push('\\'),
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        json.push(c);
+    }
+    serde_json::from_str(&format!("\"{json}\"")).ok()
+}
