@@ -69,6 +69,14 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Changes something; it is an error if it is not changed.
+    pub(crate) async fn change(&mut self, path: &str, what: serde_json::Value) -> Result<(), Failure> {
+        let (status, body) = self.call(Method::PATCH, path, what.to_string().into_bytes()).await?;
+        if status.is_success() { Ok(()) } else { Err(refused(path, status, &body)) }
+    }
+}
+
 /// An answer that is no success.
 pub(crate) fn refused(path: &str, status: StatusCode, body: &[u8]) -> Failure {
     format!("{path} was answered with {status}: {}", String::from_utf8_lossy(body)).into()

@@ -124,6 +124,26 @@ impl Server {
         api.create("/api/v1/event-type", json!({ "name": event::TYPE, "description": "for the benchmark" })).await
     }
 
+    /// From now on each endpoint has a filter, which lets all through, and the event type a
+    /// schema, which they are as.
+    pub(crate) async fn check_payloads(&self, applications: usize) -> Result<(), Failure> {
+        let mut api = Connection::open(self.api, &self.token).await?;
+        for uid in (0..applications).map(application) {
+            let endpoints = format!("/api/v1/app/{uid}/endpoint");
+            let (_, found) = api.call(http::Method::GET, &format!("{endpoints}?limit=250"), vec![]).await?;
+            let found: serde_json::Value = serde_json::from_slice(&found)?;
+            for endpoint in found["data"].as_array().into_iter().flatten().filter_map(|found| found["id"].as_str()) {
+                let path = format!("{endpoints}/{endpoint}");
+                api.change(&path, json!({ "filter": "@.n >= 0 && search(@.text, '^x*$')" })).await?;
+            }
+        }
+        let number = json!({ "type": "integer", "minimum": 0 });
+        let properties = json!({ "n": number, "text": { "type": "string", "maxLength": 1_000_000 } });
+        let schema = json!({ "type": "object", "required": ["n", "text"], "properties": properties });
+        let path = format!("/api/v1/event-type/{}", event::TYPE);
+        api.change(&path, json!({ "schemas": { "1": schema }, "validation": "refuse" })).await
+    }
+
     /// Delivers nothing from now on.
     pub(crate) async fn pause(&self) -> Result<(), Failure> {
         let path = "/api/v1/dispatch/pause";

@@ -73,6 +73,8 @@ pub(crate) struct Scenario {
     pub(crate) rate: Option<u32>,
     /// Whether nothing is delivered.
     pub(crate) paused: bool,
+    /// Whether the endpoints have a filter, and the event type a schema.
+    pub(crate) checked: bool,
     /// The key of what it is compared with.
     pub(crate) limit: Option<&'static str>,
     /// What the ratio should reach.
@@ -107,6 +109,7 @@ impl Scenario {
             protocol: Protocol::Http,
             rate: None,
             paused: false,
+            checked: false,
             limit: None,
             target: None,
         };
@@ -129,6 +132,7 @@ impl Scenario {
         vec![
             accept("accept-socket", Door::Socket, "append-socket", 0.5),
             append("append-socket", "accept-socket"),
+            Self { checked: true, target: None, ..accept("accept-checked", Door::Socket, "accept-socket", 0.0) },
             Self { paused: true, ..plain("constant", Subject::Constant) },
             Self { events: options.events(), ..accept("accept-http", Door::Http, "constant", 0.6) },
             accept("accept-batch", Door::Batch, "append-batch", 0.5),
@@ -173,6 +177,7 @@ impl Scenario {
         };
         match (self.rate, self.applications, self.endpoints) {
             (Some(rate), ..) => format!("{door}, {rate} events/s"),
+            _ if self.checked => format!("accept, {door}, filter and schema"),
             _ if self.paused => format!("accept, {door}"),
             (None, 1, 1) => format!("{door}, 1 endpoint{over}"),
             (None, 1, endpoints) => format!("{door}, {endpoints} endpoints an event"),

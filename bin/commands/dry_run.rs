@@ -55,7 +55,13 @@ fn show(answer: &Value) -> String {
             field(endpoint, "held"),
         ]);
     }
-    table.to_string()
+    match answer.get("mismatch").filter(|mismatch| mismatch.is_object()) {
+        Some(mismatch) => {
+            let (pointer, detail) = (field(mismatch, "pointer"), field(mismatch, "detail"));
+            format!("{table}\nthe payload is not as its schema says, at {pointer:?}: {detail}\n")
+        }
+        None => table.to_string(),
+    }
 }
 
 #[cfg(test)]

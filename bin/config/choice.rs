@@ -1,6 +1,7 @@
 //! Configuration values that are one of a few words.
 
 use postrider_dispatcher::SignatureHeaders;
+use postrider_model::event_type::Validation;
 use postrider_model::format::Format;
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
@@ -59,6 +60,12 @@ impl Choice for OrderBy {
 
 impl Choice for AfterDead {
     const CHOICES: &'static [(&'static str, Self)] = &[("continue", Self::Continue), ("hold", Self::Hold)];
+    const WORDS: &'static str = Self::WORDS;
+}
+
+impl Choice for Validation {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("off", Self::Off), ("warn", Self::Warn), ("refuse", Self::Refuse)];
     const WORDS: &'static str = Self::WORDS;
 }
 

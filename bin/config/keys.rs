@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use postrider_dispatcher::SignatureHeaders;
 use postrider_model::bounds::wide;
+use postrider_model::event_type::Validation;
 use postrider_model::format::{EventSource, Format};
 use postrider_model::id::OrgId;
 use postrider_model::order::{AfterDead, OrderBy};
@@ -210,6 +211,13 @@ settings! {
         /// What becomes of messages that come after a dead letter in the same order: they go on, or wait until it is
         /// delivered, cancelled or purged.
         after_dead: AfterDead = AfterDead::Continue;
+    }
+
+    /// The catalogue of event types.
+    event_types: EventTypes {
+        /// What becomes of messages whose payload differs from the newest schema of their event type, unless that says
+        /// otherwise: nothing is compared, or they are accepted and counted, or they are refused.
+        validation: Validation = Validation::Off;
     }
 
     /// The limit of everything that could grow. What is full waits, or refuses before accepting.

@@ -91,6 +91,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         default_signature: config.dispatch.default_signature,
         default_format: config.dispatch.format,
         event_source: config.dispatch.cloudevents_source.clone(),
+        default_validation: config.event_types.validation,
         default_order: order(config),
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,

@@ -40,6 +40,7 @@ async fn log(api: &Api) -> Vec<Value> {
 /// One call of each operation, in an order in which all succeed: path with its names, body.
 fn calls() -> Vec<(&'static str, &'static str, Value)> {
     let since = json!({ "since": "2020-01-01T00:00:00Z" });
+    let document = json!({ "openapi": "3.1.0", "webhooks": { "order.made": { "post": { "description": "made" } } } });
     let endpoint = |url: &str| json!({ "url": url, "uid": "other" });
     vec![
         ("POST", "/app", json!({ "name": "Other", "uid": "other" })),
@@ -50,6 +51,7 @@ fn calls() -> Vec<(&'static str, &'static str, Value)> {
         ("PUT", "/event-type/{event_type_name:order.sent}", json!({ "description": "is sent" })),
         ("PATCH", "/event-type/{event_type_name:order.sent}", json!({ "archived": true })),
         ("DELETE", "/event-type/{event_type_name:order.sent}", Value::Null),
+        ("POST", "/event-type/import/openapi", json!({ "spec": document })),
         ("POST", "/app/{app_id:shop}/endpoint", endpoint("https://example.com/a")),
         ("PUT", "/app/{app_id:shop}/endpoint/{endpoint_id:other}", endpoint("https://example.com/b")),
         ("PATCH", "/app/{app_id:shop}/endpoint/{endpoint_id:other}", json!({ "policy": { "maxInFlight": 3 } })),

@@ -15,6 +15,7 @@ mod disk_full;
 mod doctor;
 mod doors;
 mod endings;
+mod event_catalogue;
 mod exchange;
 mod exposure;
 mod expunge;

@@ -21,6 +21,7 @@ pub(super) const EVENT_TYPE: &[Field] = &[
     ("archived", NO),
     ("deprecated", NO),
     ("schemas", NOTHING),
+    ("validation", NOTHING),
     ("featureFlags", NOTHING),
     ("groupName", NOTHING),
 ];

@@ -7,6 +7,7 @@ use postrider_model::endpoint::{Endpoint, Hold};
 use postrider_model::fan_out::Verdict;
 use postrider_model::id::EndpointId;
 use postrider_model::payload::Payload;
+use postrider_model::schema::Mismatch;
 use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -37,8 +38,25 @@ pub(crate) struct DryRunIn<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessageDryRunOut)]
 pub(crate) struct DryRunOut {
+    /// How the payload differs from the newest schema of its event type, if it has one and differs. Whether that matters
+    /// is a matter of `validation`.
+    mismatch: Option<MismatchOut>,
     /// Each endpoint of the application, oldest first.
     endpoints: Vec<ReceiverOut>,
+}
+
+/// How a payload differs from a schema.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SchemaMismatchOut)]
+struct MismatchOut {
+    /// A JSON pointer to the place in the payload.
+    #[schema(example = "/amount")]
+    pointer: String,
+    /// A JSON pointer to the rule in the schema.
+    #[schema(example = "/properties/amount/type")]
+    rule: String,
+    /// What is wrong.
+    detail: String,
 }
 
 /// Whether an endpoint would get it.
@@ -84,8 +102,11 @@ pub(crate) async fn dry_run(
     let body = message::payload(input.payload, &bytes, &mut problems);
     problems.finish()?;
     let event_type = event_type.unwrap_or_default();
-    let mut all_paused = false;
-    context.ports.configure.with_config(&mut |config| all_paused = config.dispatch_paused().is_some());
+    let (mut all_paused, mut schemas) = (false, None);
+    context.ports.configure.with_config(&mut |config| {
+        all_paused = config.dispatch_paused().is_some();
+        schemas = config.event_type(caller.org(), &event_type).and_then(|found| found.fields.schemas.clone());
+    });
     let endpoints: Vec<_> = caller.app(&context, &app, |entry: &AppEntry| entry.endpoints().cloned().collect())?;
     // Outside of the lock: a payload may be long.
     let payload = Payload::new(&body);
@@ -101,5 +122,7 @@ pub(crate) async fn dry_run(
             held: hold.filter(|_| matches).map(|hold| hold.as_str()),
         }
     };
-    Ok(axum::Json(DryRunOut { endpoints: endpoints.iter().map(receiver).collect() }))
+    let mismatch = schemas.and_then(|schemas| schemas.compare(payload.value()).err());
+    let mismatch = mismatch.map(|Mismatch { pointer, rule, said }| MismatchOut { pointer, rule, detail: said });
+    Ok(axum::Json(DryRunOut { mismatch, endpoints: endpoints.iter().map(receiver).collect() }))
 }

@@ -278,6 +278,7 @@ impl From<AcceptError> for ApiError {
             AcceptError::UnknownApplication => Self::not_found("application"),
             AcceptError::UnknownEndpoint => Self::not_found("endpoint"),
             AcceptError::Invalid(errors) => errors.into(),
+            AcceptError::Mismatch(_) => Self::invalid("body", "payload", error.to_string()),
             AcceptError::TooLarge { .. } => Self::too_large(error.to_string()),
             AcceptError::EventIdTaken { existing } => {
                 let detail = format!("eventId is already in use by {existing}");

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use postrider_model::command::{Command, Reply, Write};
-use postrider_model::event_type::{EventType, EventTypeFields};
+use postrider_model::event_type::{EventType, EventTypeFields, Validation};
+use postrider_model::schema::Schemas;
 use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ use crate::error::ApiError;
 use crate::extract::{Json, Params, Path, State};
 use crate::input::{Field, Problems, set};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery};
-use crate::schema::{EventTypeName, derived_body};
+use crate::schema::{EventTypeName, ValidationWord, derived_body};
 use crate::time;
 
 /// An event type as it is asked for.
@@ -36,9 +37,14 @@ pub(crate) struct EventTypeIn {
     /// Shown, and without effect.
     #[schema(value_type = bool, default = false)]
     deprecated: Field<bool>,
-    /// JSON schemas by version; kept and shown, payloads are not checked against them.
+    /// JSON Schemas (draft 2020-12) of its payloads by version, which are whole numbers. The newest counts.
     #[schema(value_type = Option<BTreeMap<String, Object>>, example = json!({"1": {"type": "object"}}))]
     schemas: Field<Map<String, Value>>,
+    /// What becomes of messages whose payload differs from the newest schema: `off`, nothing is compared; `warn`, they are
+    /// accepted, counted and logged; `refuse`, they are refused. `null` leaves it to the server. `PUT` leaves it as it is
+    /// where it is not named.
+    #[schema(value_type = Option<ValidationWord>)]
+    validation: Field<String>,
     /// Shown, and without effect.
     #[schema(value_type = Option<Vec<EventTypeName>>, max_items = 10, example = json!(["beta"]))]
     feature_flags: Field<BTreeSet<String>>,
@@ -60,15 +66,20 @@ impl EventTypeIn {
     fn whole(self, problems: &mut Problems) -> Edit {
         check_schemas(&self.schemas, problems);
         let feature_flags = flags(self.feature_flags, self.feature_flag, problems).nullable();
+        let validation = validation(self.validation, problems).change();
         let fields = EventTypeFields {
+            validation: None,
             description: self.description.required("description", problems),
             archived: self.archived.given("archived", problems).unwrap_or_default(),
             deprecated: self.deprecated.given("deprecated", problems).unwrap_or_default(),
-            schemas: self.schemas.nullable().map(Value::Object),
+            schemas: self.schemas.nullable().map(Schemas::new),
             feature_flags: feature_flags.unwrap_or_default(),
             group_name: self.group_name.nullable(),
         };
-        Box::new(move |present| *present = fields)
+        Box::new(move |present| {
+            let validation = validation.unwrap_or(present.validation);
+            *present = EventTypeFields { validation, ..fields };
+        })
     }
 
     /// The change that it asks for, and nothing else.
@@ -77,7 +88,8 @@ impl EventTypeIn {
         let description = self.description.given("description", problems);
         let archived = self.archived.given("archived", problems);
         let deprecated = self.deprecated.given("deprecated", problems);
-        let schemas = self.schemas.change().map(|schemas| schemas.map(Value::Object));
+        let schemas = self.schemas.change().map(|schemas| schemas.map(Schemas::new));
+        let validation = validation(self.validation, problems).change();
         let feature_flags = flags(self.feature_flags, self.feature_flag, problems).change();
         let group_name = self.group_name.change();
         Box::new(move |fields| {
@@ -85,10 +97,21 @@ impl EventTypeIn {
             set(&mut fields.archived, archived);
             set(&mut fields.deprecated, deprecated);
             set(&mut fields.schemas, schemas);
+            set(&mut fields.validation, validation);
             set(&mut fields.feature_flags, feature_flags.map(Option::unwrap_or_default));
             set(&mut fields.group_name, group_name);
         })
     }
+}
+
+/// The word, if it is one.
+fn validation(word: Field<String>, problems: &mut Problems) -> Field<Validation> {
+    word.map(|word| {
+        let known =
+            [Validation::Off, Validation::Warn, Validation::Refuse].into_iter().find(|one| one.as_str() == word);
+        problems.check("validation", known.map(drop).ok_or_else(|| format!("must be {}", Validation::WORDS)));
+        known.unwrap_or_default()
+    })
 }
 
 /// The flags, whichever way they came. Of the older form the name is checked
@@ -124,6 +147,8 @@ pub(crate) struct EventTypeOut {
     deprecated: bool,
     #[schema(value_type = Option<BTreeMap<String, Object>>)]
     schemas: Option<Value>,
+    /// `off`, `warn` or `refuse`; `null` is the server's setting.
+    validation: Option<&'static str>,
     feature_flags: Option<BTreeSet<String>>,
     /// The first of them; kept for clients that ask for it.
     feature_flag: Option<String>,
@@ -142,7 +167,8 @@ impl EventTypeOut {
             description: fields.description.clone(),
             archived: fields.archived,
             deprecated: fields.deprecated,
-            schemas: fields.schemas.clone().filter(|_| with_content),
+            schemas: fields.schemas.as_ref().filter(|_| with_content).map(|schemas| schemas.versions().clone().into()),
+            validation: fields.validation.map(Validation::as_str),
             feature_flags: Some(fields.feature_flags.clone()).filter(|flags| !flags.is_empty()),
             feature_flag: fields.feature_flags.first().cloned(),
             group_name: fields.group_name.clone(),
@@ -307,7 +333,7 @@ fn find(context: &Context, caller: &Caller, name: &str) -> Result<std::sync::Arc
     found.ok_or_else(|| ApiError::not_found("event type"))
 }
 
-async fn execute(
+pub(crate) async fn execute(
     context: &Context,
     caller: &Caller,
     name: String,

@@ -77,8 +77,8 @@ fn example(context: &Context, caller: &Caller, event_type: &str, index: usize) -
     let mut example = None;
     context.ports.configure.with_config(&mut |config| {
         let found = config.event_type(caller.org(), event_type);
-        let schemas = found.and_then(|found| found.fields.schemas.as_ref());
-        example = schema_example::of_schemas(schemas, index);
+        let newest = found.and_then(|found| found.fields.schemas.as_ref()?.newest());
+        example = schema_example::of_schema(newest.map(|(_, schema)| schema), index);
     });
     let too_high = || ApiError::invalid("body", "exampleIndex", "the schema has fewer examples");
     serde_json::to_vec(&example.ok_or_else(too_high)?).map(Bytes::from).map_err(|error| ApiError::internal(&error))

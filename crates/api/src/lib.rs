@@ -74,6 +74,7 @@ mod audit;
 mod audited;
 mod auth;
 mod batch;
+mod catalogue;
 mod dead_letter;
 mod delivery;
 mod dispatch;

@@ -17,9 +17,9 @@ use crate::error::ApiError;
 use crate::meters::Meters;
 use crate::routes::Routes;
 use crate::{
-    Api, Context, RenderMetrics, application, attempt, attempted, audit, audited, batch, dead_letter, delivery,
-    dispatch, docs, dry_run, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats, event_type,
-    example, expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
+    Api, Context, RenderMetrics, application, attempt, attempted, audit, audited, batch, catalogue, dead_letter,
+    delivery, dispatch, docs, dry_run, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats,
+    event_type, example, expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
 };
 
 /// The whole API with its health checks.
@@ -56,6 +56,8 @@ fn tenant_routes() -> OpenApiRouter<Context> {
         .routes(routes!(application::list, application::create))
         .routes(routes!(event_type::list, event_type::create))
         .routes(routes!(event_type::get, event_type::put, event_type::patch, event_type::delete))
+        .routes(routes!(catalogue::import))
+        .routes(routes!(catalogue::export))
         .routes(routes!(portal::access))
         .routes(routes!(portal::logout))
         .routes(routes!(delivery::list_all))

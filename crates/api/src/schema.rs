@@ -65,6 +65,18 @@ impl PartialSchema for Ordering {
 
 impl ToSchema for Ordering {}
 
+/// What becomes of payloads that differ from their schema.
+pub(crate) enum ValidationWord {}
+
+impl PartialSchema for ValidationWord {
+    fn schema() -> RefOr<Schema> {
+        let word = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(word.enum_values(Some(["off", "warn", "refuse"])).into())
+    }
+}
+
+impl ToSchema for ValidationWord {}
+
 /// Which deliveries a list shows.
 pub(crate) enum ListedState {}
 

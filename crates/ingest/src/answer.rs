@@ -24,6 +24,7 @@ pub(crate) mod code {
     pub(crate) const LINE_TOO_LONG: &str = "line_too_long";
     pub(crate) const INCOMPLETE_LINE: &str = "incomplete_line";
     pub(crate) const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
+    pub(crate) const SCHEMA_MISMATCH: &str = "schema_mismatch";
     pub(crate) const UNKNOWN_APPLICATION: &str = "unknown_application";
     pub(crate) const EVENT_ID_TAKEN: &str = "event_id_taken";
     pub(crate) const IDEMPOTENCY_KEY_REUSED: &str = "idempotency_key_reused";
@@ -68,6 +69,7 @@ impl From<AcceptError> for Refusal {
             // No line names an endpoint, so no line is refused for one.
             AcceptError::UnknownEndpoint => Self::new(code::INVALID_FIELD, detail),
             AcceptError::Invalid(errors) => errors.into(),
+            AcceptError::Mismatch(_) => Self::of_field(code::SCHEMA_MISMATCH, "payload", detail),
             AcceptError::TooLarge { .. } => Self::of_field(code::PAYLOAD_TOO_LARGE, "payload", detail),
             AcceptError::EventIdTaken { .. } => Self::of_field(code::EVENT_ID_TAKEN, "event_id", detail),
             AcceptError::KeyReused => Self::of_field(code::IDEMPOTENCY_KEY_REUSED, "key", detail),
@@ -135,6 +137,7 @@ pub(crate) fn write(out: &mut BytesMut, answer: Result<Accepted, Refusal>) {
 mod tests {
     use super::*;
     use postrider_model::id::{MessageId, RawId};
+    use postrider_model::schema::Mismatch;
     use postrider_model::time::UnixMs;
     use postrider_model::validate::FieldError;
 
@@ -188,6 +191,7 @@ mod tests {
         let everywhere = [
             AcceptError::UnknownApplication,
             FieldErrors::default().into(),
+            AcceptError::Mismatch(Mismatch { pointer: String::new(), rule: String::new(), said: String::new() }),
             AcceptError::TooLarge { bytes: 2, limit_bytes: 1 },
             AcceptError::EventIdTaken { existing: message_id() },
             AcceptError::KeyReused,

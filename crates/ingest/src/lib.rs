@@ -45,6 +45,7 @@
 //! | `invalid_field` | `field` has a wrong type or a value that is not allowed, or is given twice |
 //! | `line_too_long` | the line is longer than [`Options::max_line_bytes`]; its rest is skipped |
 //! | `incomplete_line` | the client ended its side in the middle of a line |
+//! | `schema_mismatch` | the payload is not what the schema of its event type says | no |
 //! | `payload_too_large` | the body is larger than [`Options::body_limit_bytes`] |
 //! | `unknown_application` | the tenant has no application `app` |
 //! | `event_id_taken` | another message of the application has this `event_id` |

@@ -399,7 +399,7 @@ fn write_event_type(
     }
     let mut fields = present.map(|found| found.fields.clone()).unwrap_or_default();
     edit(&mut fields);
-    fields.validate()?;
+    fields.validate(present.map(|found| &found.fields))?;
     let now = env.now();
     let created = present.map_or(now, |found| found.created);
     let event_type = Arc::new(EventType { org, name: name.to_owned(), fields, created, updated: now });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::Application;
 use crate::endpoint::{Endpoint, Hold};
-use crate::event_type::EventType;
+use crate::event_type::{EventType, Validation};
 use crate::fan_out::Candidates;
 use crate::id::{AppId, EndpointId, OrgId};
 use crate::restoration::Restoration;
@@ -57,6 +57,8 @@ pub struct Config {
     app_uids: HashMap<(OrgId, String), AppId>,
     endpoint_apps: HashMap<EndpointId, AppId>,
     event_types: BTreeMap<(OrgId, String), Arc<EventType>>,
+    /// Of these the ones that payloads may be compared with.
+    described: HashMap<OrgId, HashMap<String, Arc<EventType>>>,
 }
 
 /// An application with its endpoints.
@@ -137,9 +139,26 @@ impl Config {
             ConfigChange::EndpointDeleted(id) => self.delete_endpoint(*id),
             ConfigChange::EventType(event_type) => {
                 self.event_types.insert((event_type.org, event_type.name.clone()), Arc::clone(event_type));
+                match event_type.fields.schemas.as_ref().and_then(|schemas| schemas.newest()) {
+                    Some(_) if !event_type.fields.archived => {
+                        let of_org = self.described.entry(event_type.org).or_default();
+                        of_org.insert(event_type.name.clone(), Arc::clone(event_type));
+                    }
+                    _ => self.forget_described(event_type.org, &event_type.name),
+                }
             }
             ConfigChange::EventTypeDeleted { org, name } => {
                 self.event_types.remove(&(*org, name.clone()));
+                self.forget_described(*org, name);
+            }
+        }
+    }
+
+    fn forget_described(&mut self, org: OrgId, name: &str) {
+        if let Some(of_org) = self.described.get_mut(&org) {
+            of_org.remove(name);
+            if of_org.is_empty() {
+                self.described.remove(&org);
             }
         }
     }
@@ -263,5 +282,17 @@ impl Config {
     #[must_use]
     pub fn event_type(&self, org: OrgId, name: &str) -> Option<&Arc<EventType>> {
         self.event_types.get(&(org, name.to_owned()))
+    }
+
+    /// The event type whose schema a payload is to be compared with, and what follows if it
+    /// differs. `default` is for those that say nothing. One look if no type has a schema.
+    #[must_use]
+    pub fn described(&self, org: OrgId, name: &str, default: Validation) -> Option<(&Arc<EventType>, Validation)> {
+        if self.described.is_empty() {
+            return None;
+        }
+        let found = self.described.get(&org)?.get(name)?;
+        let validation = found.fields.validation.unwrap_or(default);
+        (validation != Validation::Off).then_some((found, validation))
     }
 }

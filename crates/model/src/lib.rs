@@ -46,6 +46,7 @@ pub mod resend;
 pub mod restoration;
 pub mod retry;
 pub mod retry_after;
+pub mod schema;
 pub mod secret;
 pub mod signature;
 pub mod status;

@@ -17,6 +17,7 @@ use crate::id::{AppId, EndpointId, MessageId, TaskId};
 use crate::message::{Accepted, NewMessage};
 use crate::once::{Answered, Once};
 use crate::query::{DeliveryFilter, Query, QueryError};
+use crate::schema::Mismatch;
 use crate::secret::Secret;
 use crate::task::{Task, TaskWork};
 use crate::validate::FieldErrors;
@@ -65,6 +66,9 @@ pub enum AcceptError {
     /// Fields with values that are not allowed.
     #[error(transparent)]
     Invalid(#[from] FieldErrors),
+    /// The payload is not what its event type's schema says.
+    #[error("payload is not valid: {0}")]
+    Mismatch(Mismatch),
     /// The body is too large.
     #[error("payload has {bytes} bytes, at most {limit_bytes} are allowed")]
     TooLarge {

@@ -33,6 +33,7 @@ mod lookup;
 mod master_key;
 mod matching;
 mod meters;
+mod mismatches;
 mod open;
 mod options;
 mod orders;

@@ -13,6 +13,7 @@ use crate::record::{DeliveryChange, ExpungedContent, Record};
 const ACCEPTED: &str = "postrider_messages_accepted_total";
 const UNMATCHED: &str = "postrider_messages_unmatched_total";
 pub(crate) const FILTERED: &str = "postrider_filtered_total";
+pub(crate) const MISMATCHES: &str = "postrider_schema_mismatches_total";
 const DELIVERED: &str = "postrider_deliveries_delivered_total";
 const DEAD: &str = "postrider_dead_letters_total";
 const CANCELLED: &str = "postrider_deliveries_cancelled_total";
@@ -46,6 +47,7 @@ pub fn describe_metrics() {
     describe_counter!(ACCEPTED, "Messages accepted and synced to disk.");
     describe_counter!(UNMATCHED, "Messages accepted that no endpoint asked for.");
     describe_counter!(FILTERED, "Times that a message did not go to an endpoint because of its filter.");
+    describe_counter!(MISMATCHES, "Messages whose payload differs from the schema of their type, by what followed.");
     describe_counter!(DELIVERED, "Deliveries that an endpoint confirmed.");
     describe_counter!(DEAD, "Deliveries that became dead letters, by reason.");
     describe_counter!(CANCELLED, "Deliveries that a person cancelled.");

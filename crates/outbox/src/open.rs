@@ -23,6 +23,7 @@ use crate::index::Index;
 use crate::journal::{self, Journal, JournalReader};
 use crate::keeper::{Keeper, KeeperSignal};
 use crate::lookup::scan;
+use crate::mismatches::Mismatches;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::outcomes::Outcomes;
@@ -166,6 +167,7 @@ pub(crate) fn open_for(
         checkpointing: Mutex::default(),
         targets: Mutex::default(),
         held_back: HeldBack::default(),
+        mismatches: Mismatches::default(),
         feed: Feed::default(),
         // Those of endpoints that are gone are waited for no longer, and may still be there.
         outcomes: Outcomes::new(2 * options.max_in_flight),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use postrider_model::event_type::Validation;
 use postrider_model::format::{EventSource, Format};
 use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
@@ -49,6 +50,8 @@ pub struct Options {
     pub default_format: Format,
     /// Where events come from, for formats that say so.
     pub event_source: EventSource,
+    /// What becomes of payloads that differ from the schema of an event type that says nothing of that.
+    pub default_validation: Validation,
     /// In which order the messages of an endpoint go whose owner says nothing. It
     /// is the scheduler's, too. It has no pointer: only an endpoint's own is read.
     pub default_order: OrderRule,
@@ -96,6 +99,7 @@ impl Options {
             default_signature: SignatureKind::default(),
             default_format: Format::default(),
             event_source: EventSource::default(),
+            default_validation: Validation::default(),
             default_order: OrderRule::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,

@@ -20,6 +20,7 @@ use crate::held_back::HeldBack;
 use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::JournalReader;
+use crate::mismatches::Mismatches;
 use crate::options::Options;
 use crate::outcomes::Outcomes;
 use crate::read_ahead::Turns;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) targets: Mutex<HashMap<EndpointId, Made>>,
     /// What filters have held back.
     pub(crate) held_back: HeldBack,
+    /// What is done about payloads that differ from their schema.
+    pub(crate) mismatches: Mismatches,
     pub(crate) feed: Feed,
     pub(crate) outcomes: Outcomes,
     pub(crate) bodies: Bodies,

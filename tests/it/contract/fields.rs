@@ -11,7 +11,7 @@ use crate::support::Api;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Texts without a bound of their own, and why they need none.
-const ANY_TEXT: [(&str, &str); 9] = [
+const ANY_TEXT: [(&str, &str); 10] = [
     ("actor", "it is compared with what is recorded, and nothing is stored"),
     ("app_id", "it is looked up, and nothing is stored"),
     ("deleteHeaders", "it is looked up among the headers that are there; nothing of it is stored"),
@@ -20,6 +20,7 @@ const ANY_TEXT: [(&str, &str); 9] = [
     ("msgId", "it is looked up, and nothing is stored"),
     ("msg_id", "it is looked up, and nothing is stored"),
     ("operation", "it is compared with what is recorded, and nothing is stored"),
+    ("specRaw", "it is read as JSON, within the bound of a request"),
     ("iterator", "it is read as what earlier answers gave; empty is the first page"),
 ];
 

@@ -82,6 +82,7 @@ fn posts() -> Vec<(&'static str, Value, u16)> {
         ("/app", json!({"name": "other"}), 201),
         ("/app/{app_id}/endpoint", json!({"url": "https://example.com/"}), 201),
         ("/event-type", json!({"name": "order.sent", "description": "sent"}), 201),
+        ("/event-type/import/openapi", json!({"spec": {"openapi": "3.1.0", "webhooks": {}}}), 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", json!({}), 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/pause", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/resume", Value::Null, 200),

@@ -18,8 +18,11 @@ const MAX_BYTES: usize = 1 << 18;
 /// Patterns that a thread keeps; when there are more it begins anew.
 const KEPT: usize = 512;
 
+/// Patterns that were read; `None` is one that cannot be.
+type Known = HashMap<(Extent, Box<str>), Option<Regex>>;
+
 thread_local! {
-    static READ: RefCell<HashMap<(Extent, Box<str>), Option<Regex>>> = RefCell::default();
+    static READ: RefCell<Known> = RefCell::default();
 }
 
 /// What of a text a pattern is to match.

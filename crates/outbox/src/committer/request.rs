@@ -9,6 +9,7 @@ use postrider_model::attempt::FAILURE_RESPONSE_KEPT_BYTES;
 use postrider_model::audit::{Call, Entry, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
+use postrider_model::event_type::Validation;
 use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Settlement;
@@ -16,6 +17,7 @@ use postrider_model::message::Accepted;
 use postrider_model::once::Answered;
 use postrider_model::ports::{AcceptError, ControlError};
 use postrider_model::position::Position;
+use postrider_model::schema::Mismatch;
 use postrider_model::task::{Task, TaskWork};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -30,6 +32,8 @@ pub(crate) struct Ingest {
     pub(crate) meta: record::Accepted,
     /// The endpoints whose filters did not let it through.
     pub(crate) held_back: Vec<EndpointId>,
+    /// How its payload differs from the schema of its type, and what follows.
+    pub(crate) mismatch: Option<Box<(Validation, Mismatch)>>,
     pub(crate) event_key: Option<[u8; 16]>,
     pub(crate) body: Bytes,
     /// The time at which it ends is set by the committer.

@@ -1,5 +1,6 @@
 //! A message's way in, up to the committer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_model::command::{Command, Reply, Write};
@@ -114,7 +115,7 @@ impl Outbox {
 
     pub(super) async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.shared.options.waiting_bytes);
-        let room = std::sync::Arc::clone(&self.room);
+        let room = Arc::clone(&self.room);
         let wait = self.shared.options.overload_wait;
         match tokio::time::timeout(wait, room.acquire_many_owned(bytes)).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -130,16 +131,25 @@ impl Outbox {
         message: NewMessage,
         reply: oneshot::Sender<Result<Accepted, AcceptError>>,
     ) -> Result<Ingest, AcceptError> {
-        let (app, config_version, candidates, pointers) = {
+        let (app, config_version, candidates, pointers, described) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
             let candidates = entry.candidates(&message.event_type, &message.channels, message.only);
             let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
             let pointers = Pointers::of(entry, candidates.endpoints());
-            (entry.app.id, entry.version, candidates, pointers)
+            let default = self.shared.options.default_validation;
+            // What a person sends to one endpoint is no event.
+            let described =
+                if message.only.is_some() { None } else { config.described(message.org, &message.event_type, default) };
+            let described = described.map(|(event_type, validation)| (Arc::clone(event_type), validation));
+            (entry.app.id, entry.version, candidates, pointers, described)
         };
         let payload = Payload::new(&message.body);
         let FanOut { endpoints, held_back } = candidates.judge(&payload);
+        let mismatch = described.and_then(|(event_type, validation)| {
+            let schemas = event_type.fields.schemas.as_ref()?;
+            schemas.compare(payload.value()).err().map(|mismatch| Box::new((validation, mismatch)))
+        });
         let limit = self.shared.options.pending_per_application;
         if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
             return Err(Unavailable::TooManyPending { limit }.into());
@@ -167,7 +177,8 @@ impl Outbox {
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
         let NewMessage { org, body, only, payload_retention, .. } = message;
-        let ingest = Ingest { org, only, meta, held_back, event_key, body, payload_retention, reply, room: None };
+        let ingest =
+            Ingest { org, only, meta, held_back, mismatch, event_key, body, payload_retention, reply, room: None };
         debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
         Ok(ingest)
     }

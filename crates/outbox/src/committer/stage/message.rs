@@ -20,6 +20,12 @@ impl Committer {
             Ok(Some(earlier)) => return frame.answers.push(Answer::Accepted(message.reply, earlier)),
             Err(error) => return drop(message.reply.send(Err(error))),
         }
+        // Not before: a message that was accepted once has the same answer again, whatever the schema is now.
+        if let Some(mismatch) = message.mismatch.take()
+            && let Err(error) = self.shared.mismatches.judge(&message, *mismatch, self.shared.clock.monotonic())
+        {
+            return drop(message.reply.send(Err(error)));
+        }
         if let Err(error) = self.fan_out_again_if_changed(&mut message) {
             return drop(message.reply.send(Err(error)));
         }
