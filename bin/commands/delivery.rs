@@ -233,6 +233,10 @@ pub(crate) fn wait(delivery: &Value) -> String {
         "in_flight" => "nothing: it is on its way now".into(),
         "not_due" => format!("its time, {}", time(wait, "until")),
         "lane_paused" => format!("the pause that the endpoint asked for, until {}", time(wait, "until")),
+        "no_token" => format!(
+            "a token for the endpoint's requests, asked for again at {} (the server's log says what is wrong)",
+            time(wait, "until")
+        ),
         "rate_limited" => format!("the endpoint's rate limit, until {}", time(wait, "until")),
         "application_rate_limited" => format!("the application's rate limit, until {}", time(wait, "until")),
         "breaker_open" => format!("the endpoint's open breaker, until {}", time(wait, "until")),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::app::without_nulls;
 use super::endpoint_auth::Credentials;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats};
+use super::{Context, PageArgs, endpoint_auth, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats};
 use crate::cli::{object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::config::duration;
@@ -303,6 +303,7 @@ pub(crate) fn merged(mut object: Value, more: Value) -> Value {
 }
 
 fn show(endpoint: &Value) -> String {
+    let [auth, certificates, proxy] = endpoint_auth::shown(endpoint);
     card(&[
         ("id", field(endpoint, "id")),
         ("uid", field(endpoint, "uid")),
@@ -316,8 +317,10 @@ fn show(endpoint: &Value) -> String {
         ("timeout", with_unit(endpoint, "timeoutMs", "ms")),
         ("policy", policy(endpoint)),
         ("format", field(endpoint, "format")),
-        ("auth", endpoint.get("auth").filter(|auth| !auth.is_null()).map(Value::to_string).unwrap_or_default()),
         ("signature", signature(endpoint)),
+        auth,
+        certificates,
+        proxy,
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),

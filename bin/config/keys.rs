@@ -20,7 +20,7 @@ use postrider_model::status_pattern::StatusPattern;
 use postrider_model::validate::TimeoutMs;
 
 use super::choice::LogFormat;
-use super::secret::{JwtSecret, StoreKey};
+use super::secret::{JwtSecret, ProxySetting, StoreKey};
 use super::table::{Key, Section, assign, settings};
 use super::value::{LogLevel, Mode, Span, Value};
 
@@ -150,6 +150,9 @@ settings! {
         threads: Option<u64> = None, in 1..=256;
         /// A file of certificates in PEM form that are trusted besides the system's.
         ca_file: Option<PathBuf> = None;
+        /// The proxy that requests go through unless their endpoint names another: `http://` (`CONNECT`), `socks5://` or
+        /// `socks5h://`, then host and port, with user and password before them or without. It may be at any address.
+        proxy: Option<ProxySetting> = None;
         /// What the headers of the signature are called: `webhook-id`, `webhook-timestamp` and `webhook-signature` as
         /// Standard Webhooks has it, `svix-id` and so on for receivers that were written for Svix, or both.
         signature_headers: SignatureHeaders = SignatureHeaders::Webhook;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use postrider_model::credentials;
+use postrider_model::proxy::Proxy;
 use zeroize::Zeroizing;
 
 use super::value::{Raw, Value, quoted};
@@ -44,6 +46,23 @@ impl Value for JwtSecret {
 
     fn show(&self) -> Option<String> {
         Some(quoted("<redacted>"))
+    }
+}
+
+/// The proxy that requests go through. User and password in it are never shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProxySetting(pub(crate) Proxy);
+
+impl Value for ProxySetting {
+    const TYPE: &'static str = "`http://`, `socks5://` or `socks5h://` with a host and a port";
+    const SECRET: bool = true;
+
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        Proxy::parse(raw.text::<Self>()?).map(Self)
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(quoted(&credentials::masked(self.0.text())))
     }
 }
 

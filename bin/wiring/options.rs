@@ -112,6 +112,7 @@ pub(super) fn scheduler(config: &Config) -> postrider_scheduler::Options {
         in_flight_per_application: number(config.limits.in_flight_per_application),
         rules: rules(config),
         retry_after_max: Duration::from_secs(config.retry.retry_after_max_s),
+        token_wait: config.retention.held.0,
         ..Default::default()
     }
 }
@@ -152,6 +153,7 @@ pub(super) fn dispatcher(config: &Config) -> Result<postrider_dispatcher::Option
         guard: config.dispatch.guard,
         allow_networks: config.dispatch.allow_networks.clone(),
         extra_roots: extra_roots(config)?,
+        proxy: config.dispatch.proxy.as_ref().map(|proxy| proxy.0.clone()),
         connect_timeout: Duration::from_millis(config.dispatch.connect_timeout_ms),
         signature_headers: config.dispatch.signature_headers,
         response_read_bytes: size(config.limits.response_read_bytes),

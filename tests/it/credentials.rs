@@ -1,3 +1,6 @@
 //! What an endpoint's requests get in with, beside their signature.
 
 mod auth;
+mod oauth;
+mod proxy;
+mod tls;

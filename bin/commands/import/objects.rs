@@ -173,9 +173,9 @@ impl Importer<'_> {
             let what = "has `***` in the place of user name and password, which no export has";
             return Err(Failure::from(line.bad("url", what)).hint("write them into the file, or take `***@` out"));
         }
-        if let Some(auth) = wanted.get("auth").filter(|auth| has_mask(auth)) {
-            let what = format!("has `***` in the place of its secret ({}), which no export has", field(auth, "type"));
-            return Err(Failure::from(line.bad("auth", what)).hint("write it into the file, or take `auth` out"));
+        if let Some(name) = ["auth", "tls", "proxy"].into_iter().find(|name| wanted.get(*name).is_some_and(has_mask)) {
+            let what = "has `***` in the place of its secret, which no export has";
+            return Err(Failure::from(line.bad(name, what)).hint("write it into the file, or take the field out"));
         }
         let hidden: Vec<String> = line.get("sensitiveHeaders")?.unwrap_or_default();
         if !hidden.is_empty() {
@@ -287,9 +287,10 @@ fn is_unfinished(wanted: &Map<String, Value>, present: &Map<String, Value>, foun
     is(wanted, "paused") && is_as_left && is_untouched && spec::difference(wanted, present).is_some()
 }
 
-/// Whether a member is the mask, which stands for what is not shown.
-fn has_mask(object: &Value) -> bool {
-    object.as_object().into_iter().flat_map(Map::values).any(|value| value == credentials::MASK)
+/// Whether the mask is in it, which stands for what is not shown.
+fn has_mask(value: &Value) -> bool {
+    let is_url = value.as_str().is_some_and(|url| url.contains(MASKED));
+    is_url || value.as_object().into_iter().flat_map(Map::values).any(|value| value == credentials::MASK)
 }
 
 fn is(fields: &Map<String, Value>, name: &str) -> bool {

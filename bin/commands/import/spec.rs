@@ -1,8 +1,10 @@
 //! What can be set of an object, and how two of them differ.
 
 use postrider_model::auth::Auth;
+use postrider_model::client_tls::ClientTls;
 use postrider_model::credentials;
-use serde::Deserialize as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::exchange::{BadLine, Line};
@@ -43,6 +45,8 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("format", NOTHING),
     ("auth", NOTHING),
     ("signature", STANDARD),
+    ("tls", NOTHING),
+    ("proxy", NOTHING),
     ("disabled", NO),
     ("paused", NO),
     ("headers", NO_MEMBERS),
@@ -72,14 +76,19 @@ pub(super) fn as_shown(fields: &Map<String, Value>) -> Map<String, Value> {
     {
         *url = credentials::masked(text).into();
     }
-    if let Some(auth) = shown.get_mut("auth") {
-        // What is no such thing is refused by the server, which shows nothing of it.
-        *auth = Auth::deserialize(&*auth)
-            .ok()
-            .and_then(|auth| serde_json::to_value(auth.masked()).ok())
-            .unwrap_or_default();
-    }
+    // What is no such thing is refused by the server, which shows nothing of it.
+    mask::<Auth>(&mut shown, "auth", |auth| auth.masked());
+    mask::<ClientTls>(&mut shown, "tls", |tls| tls.masked());
+    mask::<String>(&mut shown, "proxy", |proxy| credentials::masked(&proxy));
     shown
+}
+
+/// A field with what is secret in it masked; null if it cannot be read.
+fn mask<T: DeserializeOwned + Serialize>(fields: &mut Map<String, Value>, name: &str, masked: fn(T) -> T) {
+    if let Some(value) = fields.get_mut(name) {
+        let read = T::deserialize(&*value).ok();
+        *value = read.and_then(|read| serde_json::to_value(masked(read)).ok()).unwrap_or_default();
+    }
 }
 
 /// Lists are sets: event types, channels, flags.

@@ -54,7 +54,8 @@ pub(crate) struct DeliveryOut {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WaitOut {
     /// `in_flight`; `not_due`: its next attempt comes later; `rate_limited` or `application_rate_limited`; `breaker_open` or
-    /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `lane_busy` or
+    /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `no_token`: there is no token for its endpoint's
+    /// requests, and one is asked for again later; `lane_busy` or
     /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `behind_dead_letter`: an
     /// earlier one is dead, and the endpoint wants what follows to wait; `turn`: others' turns
     /// come first; `behind_window`: very many wait before it; `endpoint_disabled`, `endpoint_disabled_by_410`,

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use postrider_model::auth::Auth;
+use postrider_model::oauth::{ClientAuth, OAuth2};
+use postrider_model::validate;
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::UrlGuard;
 use crate::input::{Field, Object, Problems};
 
 /// What an endpoint's requests get in with, beside their signature. Each type has fields of its own, and takes no other.
@@ -15,7 +18,8 @@ use crate::input::{Field, Object, Problems};
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schema(as = EndpointAuth, example = json!({"type": "bearer", "token": "mF_9.B5f-4.1JqM"}))]
 pub(crate) struct AuthIn {
-    /// `basic` with `username` and `password`, `bearer` with `token`, `apiKey` with `header` and `value`.
+    /// `basic` with `username` and `password`, `bearer` with `token`, `apiKey` with `header` and `value`, `oauth2` with
+    /// `tokenUrl`, `clientId`, `clientSecret` and, if need be, `scope`, `audience` and `clientAuth`.
     #[serde(rename = "type")]
     #[schema(value_type = AuthType, required)]
     kind: Field<String>,
@@ -34,7 +38,37 @@ pub(crate) struct AuthIn {
     /// That header's value, printable ASCII.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 4_096)]
     value: Field<String>,
+    /// Where tokens are asked for, by OAuth 2.0's client credentials grant. The address guard has its say.
+    #[schema(value_type = Option<String>, format = "uri", min_length = 1, max_length = 8_000)]
+    token_url: Field<String>,
+    /// Printable ASCII.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 2_048)]
+    client_id: Field<String>,
+    /// Printable ASCII. `***` keeps the one that is there only as long as scheme, host and port of `tokenUrl` stay, too.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 2_048)]
+    client_secret: Field<String>,
+    /// What the token is to be good for.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 2_048)]
+    scope: Field<String>,
+    /// Whom the token is for, which some servers want to know.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 2_048)]
+    audience: Field<String>,
+    /// Where id and secret stand: `basic`, in a header, which is the default, or `body`.
+    #[schema(value_type = Option<ClientAuthName>)]
+    client_auth: Field<String>,
 }
+
+/// The words of [`ClientAuth`].
+enum ClientAuthName {}
+
+impl PartialSchema for ClientAuthName {
+    fn schema() -> RefOr<Schema> {
+        let name = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        RefOr::T(name.enum_values(Some(["basic", "body"])).into())
+    }
+}
+
+impl ToSchema for ClientAuthName {}
 
 /// The types of [`Auth`].
 enum AuthType {}
@@ -50,12 +84,20 @@ impl ToSchema for AuthType {}
 
 impl AuthIn {
     /// What a request asks to be changed: nothing, or to something, or to nothing at all.
-    pub(crate) fn change(field: Field<Object<Self>>, problems: &mut Problems) -> Option<Option<Auth>> {
-        match field.change()? {
-            None => Some(None),
-            // Where it cannot be read there is a problem, and nothing is changed.
-            Some(Object(given)) => Some(given.read(problems)),
+    pub(crate) fn change(
+        field: Field<Object<Self>>,
+        guard: &UrlGuard,
+        problems: &mut Problems,
+    ) -> Option<Option<Auth>> {
+        let Some(Object(given)) = field.change()? else { return Some(None) };
+        // Where it cannot be read there is a problem, and nothing is changed.
+        let auth = given.read(problems);
+        if let Some(Auth::OAuth2(oauth)) = &auth
+            && let Some(reason) = validate::endpoint_url(&oauth.token_url).ok().and_then(|url| guard(&url))
+        {
+            problems.note(&["auth", "tokenUrl"], reason, "value_error");
         }
+        Some(auth)
     }
 
     fn read(self, problems: &mut Problems) -> Option<Auth> {
@@ -69,6 +111,12 @@ impl AuthIn {
             ("token", self.token),
             ("header", self.header),
             ("value", self.value),
+            ("tokenUrl", self.token_url),
+            ("clientId", self.client_id),
+            ("clientSecret", self.client_secret),
+            ("scope", self.scope),
+            ("audience", self.audience),
+            ("clientAuth", self.client_auth),
         ];
         let mut given: BTreeMap<_, _> =
             parts.into_iter().filter_map(|(name, part)| Some((name, part.nullable()?))).collect();
@@ -82,6 +130,20 @@ impl AuthIn {
             "basic" => Auth::Basic { username: part("username"), password: part("password") },
             "bearer" => Auth::Bearer { token: part("token") },
             "apiKey" => Auth::ApiKey { header: part("header"), value: part("value") },
+            "oauth2" => {
+                let (token_url, client_id) = (part("tokenUrl"), part("clientId"));
+                let client_secret = part("clientSecret");
+                let (scope, audience) = (given.remove("scope"), given.remove("audience"));
+                let client_auth = match given.remove("clientAuth").as_deref() {
+                    None | Some("basic") => ClientAuth::Basic,
+                    Some("body") => ClientAuth::Body,
+                    Some(_) => {
+                        problems.note(&["auth", "clientAuth"], "must be `basic` or `body`", "value_error");
+                        ClientAuth::Basic
+                    }
+                };
+                Auth::OAuth2(OAuth2 { token_url, client_id, client_secret, scope, audience, client_auth })
+            }
             _ => {
                 let problem = format!("must be one of `{}`", Auth::TYPES.join("`, `"));
                 problems.note(&["auth", "type"], problem, "value_error");

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_model::auth::{self, Auth};
 use postrider_model::bounds::Whole;
+use postrider_model::client_tls::{self, ClientTls};
 use postrider_model::credentials;
 use postrider_model::endpoint::{Endpoint, EndpointFields};
 use postrider_model::filter::Filter;
 use postrider_model::format::Format;
 use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
+use postrider_model::proxy::{self, Proxy};
 use postrider_model::secret::Secret;
 use postrider_model::signature::Signature;
 use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
@@ -19,6 +21,7 @@ use utoipa::ToSchema;
 use crate::endpoint_auth::AuthIn;
 use crate::endpoint_form::{FormatName, SignatureName, format, signature};
 use crate::endpoint_secret::parse_secret;
+use crate::endpoint_tls::{CertificateOut, TlsIn, certificates};
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
 use crate::policy::PolicyIn;
@@ -85,6 +88,15 @@ pub(crate) struct EndpointIn {
     #[schema(value_type = Option<SignatureName>, default = "standard")]
     #[serde(deserialize_with = "signature")]
     signature: Field<Signature>,
+    /// What its requests prove who they come from with, and which authorities its certificate may be of; `null` for nothing.
+    /// Taken as a whole.
+    #[schema(value_type = Option<TlsIn>)]
+    tls: Field<Object<TlsIn>>,
+    /// The proxy that its requests go through, in the place of `dispatch.proxy`: `http://` (`CONNECT`), `socks5://` or
+    /// `socks5h://`, then host and port, with user and password before them or without. Its address must be one that the
+    /// address guard allows.
+    #[schema(value_type = Option<String>, format = "uri", max_length = 1_024, example = "http://proxy.example.com:3128")]
+    proxy: Field<String>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -143,7 +155,9 @@ impl EndpointIn {
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         let format = self.format.change();
-        let auth = AuthIn::change(self.auth, &mut problems);
+        let auth = AuthIn::change(self.auth, guard, &mut problems);
+        let (tls, proxy) = (TlsIn::change(self.tls, &mut problems), self.proxy.change());
+        check_proxy(&proxy, guard, &mut problems);
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
@@ -153,7 +167,10 @@ impl EndpointIn {
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let url = credentials::kept(url, &fields.url);
             credentials::leave_behind(&mut fields.headers, &fields.url, &url);
-            let auth = auth::changed(fields.auth.take(), auth, credentials::is_same_place(&fields.url, &url));
+            let same_place = credentials::is_same_place(&fields.url, &url);
+            let auth = auth::changed(fields.auth.take(), auth, same_place);
+            let tls = client_tls::changed(fields.tls.take(), tls, same_place);
+            let proxy = changed_proxy(fields.proxy.take(), proxy);
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let filter = filter.unwrap_or_else(|| fields.filter.take());
@@ -175,6 +192,8 @@ impl EndpointIn {
                 format,
                 auth,
                 signature,
+                tls,
+                proxy,
             };
             newer_rate.replace_the_other(fields);
         });
@@ -202,13 +221,18 @@ impl EndpointIn {
         let timeout_ms = self.timeout_ms.map(Whole::number).change();
         let policy = self.policy.change();
         let format = self.format.change();
-        let auth = AuthIn::change(self.auth, &mut problems);
+        let auth = AuthIn::change(self.auth, guard, &mut problems);
+        let (tls, proxy) = (TlsIn::change(self.tls, &mut problems), self.proxy.change());
+        check_proxy(&proxy, guard, &mut problems);
         let signature = self.signature.change();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let url = url.map_or_else(|| fields.url.clone(), |url| credentials::kept(url, &fields.url));
             credentials::leave_behind(&mut fields.headers, &fields.url, &url);
-            fields.auth = auth::changed(fields.auth.take(), auth, credentials::is_same_place(&fields.url, &url));
+            let same_place = credentials::is_same_place(&fields.url, &url);
+            fields.auth = auth::changed(fields.auth.take(), auth, same_place);
+            fields.tls = client_tls::changed(fields.tls.take(), tls, same_place);
+            fields.proxy = changed_proxy(fields.proxy.take(), proxy);
             fields.url = url;
             set(&mut fields.description, description);
             set(&mut fields.metadata, metadata);
@@ -279,6 +303,22 @@ fn check_url(url: &str, guard: &UrlGuard, problems: &mut Problems) {
     }
 }
 
+/// The same about where a proxy is.
+fn check_proxy(proxy: &Option<Option<String>>, guard: &UrlGuard, problems: &mut Problems) {
+    let place = proxy.iter().flatten().find_map(|text| Proxy::parse(text).ok()?.place());
+    if let Some(reason) = place.and_then(|place| guard(&place)) {
+        problems.check("proxy", Err(reason));
+    }
+}
+
+/// A proxy after a change; one that is written back as it was shown stays.
+fn changed_proxy(present: Option<String>, given: Option<Option<String>>) -> Option<String> {
+    match given {
+        None => present,
+        Some(given) => given.map(|new| proxy::kept(new, present.as_deref())),
+    }
+}
+
 /// An endpoint as it is shown.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -313,6 +353,13 @@ pub(crate) struct EndpointOut {
     auth: Option<Auth>,
     #[schema(value_type = SignatureName)]
     signature: Signature,
+    /// With `***` in the place of the key.
+    #[schema(value_type = Option<TlsIn>)]
+    tls: Option<ClientTls>,
+    /// The certificates in `tls`, for people.
+    certificates: Vec<CertificateOut>,
+    /// With `***` in the place of user name and password.
+    proxy: Option<String>,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -344,6 +391,9 @@ impl From<&Endpoint> for EndpointOut {
             format: fields.format,
             auth: fields.auth.map(|auth| auth.masked()),
             signature: fields.signature,
+            certificates: certificates(fields.tls.as_ref()),
+            tls: fields.tls.map(|tls| tls.masked()),
+            proxy: fields.proxy.as_deref().map(credentials::masked),
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

@@ -88,6 +88,7 @@ mod endpoint_headers;
 mod endpoint_replay;
 mod endpoint_secret;
 mod endpoint_stats;
+mod endpoint_tls;
 mod error;
 mod event_type;
 mod example;

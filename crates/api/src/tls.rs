@@ -101,7 +101,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+pub(crate) fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     let valid = certificate.tbs_certificate().validity();
     let at = |time: x509_cert::time::Time| UnixMs(0) + time.to_unix_duration();

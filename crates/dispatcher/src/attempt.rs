@@ -1,6 +1,7 @@
 //! One attempt under one deadline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,8 +9,8 @@ use http::header::RETRY_AFTER;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
+use postrider_model::oauth::Grant;
 use postrider_model::time::Clock;
-use tokio_rustls::TlsConnector;
 
 use crate::client::Client;
 use crate::connect::Connector;
@@ -19,21 +20,25 @@ use crate::guard::Guard;
 use crate::metrics::Attempts;
 use crate::options::{Error, Options};
 use crate::pool::Pool;
+use crate::request;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::socket::Dial;
-use crate::{request, tls};
+use crate::tls::Tls;
+use crate::tokens::{Token, Tokens};
 
 /// The longest `Retry-After` that is passed on, in bytes. The longest form that
 /// has a meaning, an RFC 850 date, has 33.
 const MAX_RETRY_AFTER_BYTES: usize = 64;
+const UNAUTHORIZED: u16 = 401;
 
 /// Makes attempts. Cheap to clone; clones share the connections.
 #[derive(Clone)]
 pub struct Dispatcher {
-    client: Client,
+    pub(crate) client: Client,
     connector: Connector,
     options: Arc<Options>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Arc<Tokens>,
     attempts: Arc<Attempts>,
 }
 
@@ -57,7 +62,7 @@ impl Dispatcher {
     /// As [`Dispatcher::new`].
     pub fn with_resolver(options: Options, clock: Arc<dyn Clock>, resolver: Arc<dyn Resolve>) -> Result<Self, Error> {
         options.validate()?;
-        let tls = tls::connector(&options.extra_roots)?;
+        let tls = Tls::new(&options.extra_roots)?;
         Ok(Self::over(options, clock, resolver, tls, Dial::default()))
     }
 
@@ -66,13 +71,13 @@ impl Dispatcher {
         options: Options,
         clock: Arc<dyn Clock>,
         resolver: Arc<dyn Resolve>,
-        tls: Option<TlsConnector>,
+        tls: Tls,
         dial: Dial,
     ) -> Self {
         let connector = Connector::new(
             Guard::new(options.guard, options.allow_networks.clone()),
             resolver,
-            (dial, tls),
+            (dial, tls, options.proxy.clone()),
             Connections::new(options.pool_max_connections_per_host, options.pool_max_connections),
             options.connect_timeout,
             options.response_header_bytes.saturating_add(options.response_read_bytes),
@@ -82,12 +87,13 @@ impl Dispatcher {
             connector,
             options: Arc::new(options),
             clock,
+            tokens: Arc::default(),
             attempts: Arc::new(Attempts::new()),
         }
     }
 
     /// Another one, for another thread: with connections of its own, under the same
-    /// limits. What is known of names and of TLS sessions is shared. There are to be
+    /// limits. What is known of names, of TLS sessions and of tokens is shared. There are to be
     /// [`Options::pools`] in all.
     #[must_use]
     pub fn beside(&self) -> Self {
@@ -99,17 +105,49 @@ impl Dispatcher {
     pub async fn attempt(&self, job: Job) -> Outcome {
         let started = self.clock.now();
         let begun = self.clock.monotonic();
-        let result = self.exchange_in_time(&job).await;
+        let result = match &job.target.grant {
+            None => self.exchange_in_time(&job, None, job.target.timeout).await,
+            // Rare and large, so it is not part of every attempt.
+            Some(grant) => Box::pin(self.exchange_with_token(&job, grant)).await,
+        };
         let duration = self.clock.monotonic().saturating_sub(begun);
         self.attempts.ended(&result, duration);
         let url = job.target.url.clone();
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
 
-    async fn exchange_in_time(&self, job: &Job) -> AttemptResult {
-        let timeout = job.target.timeout;
+    /// The same with a token, which is exchanged for a new one if the endpoint does not accept
+    /// it any more. The endpoint's deadline begins when there is a token.
+    async fn exchange_with_token(&self, job: &Job, grant: &Grant) -> AttemptResult {
+        let token = match self.token(&job.target, grant, job.target.timeout).await {
+            Ok(token) => token,
+            Err(failure) => return failure.into(),
+        };
+        let begun = self.clock.monotonic();
+        let result = self.exchange_in_time(job, Some(&token), job.target.timeout).await;
+        match result.status() {
+            Some(UNAUTHORIZED) if self.tokens.is_worth_another(grant, &token, &*self.clock).await => {}
+            Some(UNAUTHORIZED) | None => return result,
+            Some(_) => {
+                token.was_accepted();
+                return result;
+            }
+        }
+        let left = || job.target.timeout.saturating_sub(self.clock.monotonic().saturating_sub(begun));
+        let token = match self.token(&job.target, grant, left()).await {
+            Ok(token) => token,
+            Err(failure) => return failure.into(),
+        };
+        let result = self.exchange_in_time(job, Some(&token), left()).await;
+        if result.status().is_some_and(|status| status != UNAUTHORIZED) {
+            token.was_accepted();
+        }
+        result
+    }
+
+    async fn exchange_in_time(&self, job: &Job, token: Option<&Token>, timeout: Duration) -> AttemptResult {
         let mut status = None;
-        match tokio::time::timeout(timeout, self.exchange(job, &mut status)).await {
+        match tokio::time::timeout(timeout, self.exchange(job, token, &mut status)).await {
             Ok(Ok(response)) => AttemptResult::Answered(response),
             Ok(Err(failure)) => failure.into(),
             Err(_) => {
@@ -123,11 +161,11 @@ impl Dispatcher {
     }
 
     /// Sends and receives. `status` is filled as soon as it is known.
-    async fn exchange(&self, job: &Job, status: &mut Option<u16>) -> Result<Response, Failure> {
+    async fn exchange(&self, job: &Job, token: Option<&Token>, status: &mut Option<u16>) -> Result<Response, Failure> {
         // Else a connection would be opened for it first.
         request::can_be_signed(&job.target)?;
-        let build = || request::build(job, self.options.signature_headers, self.clock.now());
-        let mut answer = self.client.send(&job.target.uri, build).await?;
+        let build = || request::build(job, token, self.options.signature_headers, self.clock.now());
+        let mut answer = self.client.send(&job.target.uri, job.target.via.as_ref(), build).await?;
         let code = answer.response.status().as_u16();
         *status = Some(code);
         let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
@@ -144,7 +182,7 @@ impl Dispatcher {
 /// A body that breaks off gives what came of it: the endpoint has answered with
 /// its status. Simple servers end a body by closing, over TLS without a
 /// `close_notify`, and another attempt would only bring the message twice.
-async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Bytes {
+pub(crate) async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Bytes {
     let mut read = Vec::new();
     while read.len() < limit_bytes && !body.is_end_stream() {
         let Some(Ok(frame)) = body.frame().await else { break };
@@ -156,7 +194,7 @@ async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Bytes {
 }
 
 /// `Retry-After` as it came, if it is short text.
-fn retry_after(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     (text.len() <= MAX_RETRY_AFTER_BYTES).then(|| text.to_owned())
 }

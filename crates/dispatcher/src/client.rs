@@ -1,9 +1,12 @@
 //! Requests over the pool's connections.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use postrider_model::via::Via;
 
 use crate::failure::Failure;
 use crate::lease::Lease;
@@ -11,8 +14,7 @@ use crate::origin::Origin;
 use crate::pool::Pool;
 use crate::request::Unsent;
 
-/// HTTP/1.1 and HTTP/2, whichever the connection speaks. It follows no redirect
-/// and knows no proxy.
+/// HTTP/1.1 and HTTP/2, whichever the connection speaks. It follows no redirect.
 #[derive(Clone)]
 pub(crate) struct Client {
     pool: Pool,
@@ -37,9 +39,11 @@ impl Client {
     pub(crate) async fn send(
         &self,
         uri: &Uri,
+        via: Option<&Arc<Via>>,
         build: impl FnOnce() -> Result<Request<Full<Bytes>>, Failure>,
     ) -> Result<Answer, Failure> {
         let origin = Origin::of(uri).ok_or_else(|| Failure::internal(format!("`{uri}` has no host")))?;
+        let origin = origin.through(via);
         let mut lease = self.pool.lease(&origin).await?;
         let mut unsent = match build() {
             Ok(request) => Unsent::new(request),

@@ -1,5 +1,5 @@
-//! From an origin to an open connection: slot -> resolve -> guard -> TCP -> TLS,
-//! within one limit of time.
+//! From an origin to an open connection: slot -> resolve -> guard -> TCP -> proxy, if
+//! there is one -> TLS, within one limit of time.
 //!
 //! This is the only place that opens a socket, and [`Inner::tcp`] is the only
 //! function, so the guard cannot be walked around (W12).
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use postrider_model::check_invariant;
 use postrider_model::job::FailureKind;
+use postrider_model::proxy::{Proxy, ProxyKind};
+use postrider_model::via::Via;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -19,12 +21,14 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::connections::{Connections, Slot};
-use crate::guard::{Class, Guard, Verdict};
+use crate::guard::{Class, Guard, UrlRefusal, Verdict};
 use crate::metered::{Allowance, Metered};
 use crate::origin::Origin;
+use crate::proxy::{self, Destination, Hop, Way, Whose};
 use crate::resolve::{Resolve, ResolveError};
 use crate::socket::{Dial, Socket};
 use crate::stream::{Stream, Transport};
+use crate::tls::Tls;
 
 /// Addresses of one name that are tried, so that a name with hundreds of them
 /// costs no more than others.
@@ -46,7 +50,9 @@ struct Inner {
     guard: Guard,
     resolver: Arc<dyn Resolve>,
     dial: Dial,
-    tls: Option<TlsConnector>,
+    tls: Tls,
+    /// The operator's own.
+    proxy: Option<Proxy>,
     connections: Arc<Connections>,
     timeout: Duration,
     /// Bytes of an answer that are read at most.
@@ -68,6 +74,12 @@ pub(crate) enum ConnectError {
     NoRoots { host: String },
     #[error("TLS handshake with {host} failed: {source}")]
     Tls { host: String, source: io::Error },
+    #[error("the client certificate or the authority for {host} cannot be used: {source}")]
+    Identity { host: String, source: rustls::Error },
+    #[error("{host} {refusal}")]
+    RefusedName { host: String, refusal: UrlRefusal },
+    #[error("no connection through the proxy {host}:{port}: {source}")]
+    Proxy { host: String, port: u16, source: proxy::Refusal },
     #[error("{step} did not end in time ({host}, at most {limit:?} for the whole connection)")]
     TooSlow { step: Step, host: String, limit: Duration },
 }
@@ -78,6 +90,7 @@ pub(crate) enum Step {
     Slot,
     Resolve,
     Tcp,
+    Proxy,
     Tls,
 }
 
@@ -87,6 +100,7 @@ impl std::fmt::Display for Step {
             Self::Slot => "waiting for a free connection",
             Self::Resolve => "resolving",
             Self::Tcp => "connecting",
+            Self::Proxy => "connecting through the proxy",
             Self::Tls => "TLS handshake",
         })
     }
@@ -97,10 +111,23 @@ impl ConnectError {
     pub(crate) const fn kind(&self) -> FailureKind {
         match self {
             Self::Resolve { .. } | Self::NoAddress { .. } => FailureKind::Dns,
-            Self::Refused { .. } => FailureKind::AddressRefused,
+            Self::Refused { .. } | Self::RefusedName { .. } => FailureKind::AddressRefused,
             Self::Tcp { .. } => FailureKind::Connect,
-            Self::NoRoots { .. } | Self::Tls { .. } => FailureKind::Tls,
+            Self::NoRoots { .. } | Self::Tls { .. } | Self::Identity { .. } => FailureKind::Tls,
             Self::TooSlow { .. } => FailureKind::Timeout,
+            Self::Proxy { .. } => FailureKind::Proxy,
+        }
+    }
+
+    fn proxy(proxy: &Proxy, source: impl Into<proxy::Refusal>) -> Self {
+        Self::Proxy { host: proxy.host().to_owned(), port: proxy.port(), source: source.into() }
+    }
+
+    /// What kept us from the proxy. That the guard refuses it stays what it is.
+    fn of_proxy(self, proxy: &Proxy) -> Self {
+        match self {
+            Self::Refused { .. } => self,
+            other => Self::proxy(proxy, other),
         }
     }
 }
@@ -109,12 +136,12 @@ impl Connector {
     pub(crate) fn new(
         guard: Guard,
         resolver: Arc<dyn Resolve>,
-        (dial, tls): (Dial, Option<TlsConnector>),
+        (dial, tls, proxy): (Dial, Tls, Option<Proxy>),
         connections: Arc<Connections>,
         timeout: Duration,
         answer_bytes: usize,
     ) -> Self {
-        Self(Arc::new(Inner { guard, resolver, dial, tls, connections, timeout, answer_bytes }))
+        Self(Arc::new(Inner { guard, resolver, dial, tls, proxy, connections, timeout, answer_bytes }))
     }
 
     /// When a connection that is begun now must be there. The limit stands here
@@ -138,15 +165,66 @@ impl Connector {
 impl Inner {
     async fn transport(&self, origin: &Origin, until: Instant) -> Result<Transport, ConnectError> {
         let host = origin.host();
-        let found = self.within(until, Step::Resolve, host, self.addresses(host)).await??;
-        let allowed = self.allowed(host, &found)?;
-        let tls = origin.secure().then(|| self.tls_or_error(host)).transpose()?;
-        let tcp = self.first_open(host, origin.port(), &allowed, until).await?;
+        let way = self.way(origin, until).await?;
+        let tls = origin.secure().then(|| self.tls_or_error(origin)).transpose()?;
+        let tcp = match way {
+            Way::Direct(allowed) => self.first_open((host, origin.port()), &allowed, Whose::Customers, until).await?,
+            Way::Through(hop) => Box::pin(self.through(host, &hop, until)).await?,
+        };
         let tcp = Metered::new(tcp, Allowance::new(self.answer_bytes));
         match tls {
             None => Ok(Transport::Plain(tcp)),
-            Some(tls) => self.within(until, Step::Tls, host, handshake(tls, host, tcp)).await?,
+            Some(tls) => self.within(until, Step::Tls, host, handshake(&tls, host, tcp)).await?,
         }
+    }
+
+    /// Looks up what is to be known before a socket is opened, and asks the guard about all of it.
+    async fn way<'a>(&'a self, origin: &'a Origin, until: Instant) -> Result<Way<'a>, ConnectError> {
+        let (host, port) = (origin.host(), origin.port());
+        let own = origin.via().and_then(Via::proxy).map(|proxy| (proxy, Whose::Customers));
+        let Some((proxy, whose)) = own.or_else(|| Some((self.proxy.as_ref()?, Whose::Operators))) else {
+            return self.found(host, until).await.map(Way::Direct);
+        };
+        let to = if proxy.kind() == ProxyKind::Socks5h && host.parse::<IpAddr>().is_err() {
+            let refused = |refusal| ConnectError::RefusedName { host: host.to_owned(), refusal };
+            self.guard.refuses_name(host).map_or(Ok(()), |refusal| Err(refused(refusal)))?;
+            vec![Destination::Name(host.to_owned(), port)]
+        } else {
+            let found = self.found(host, until).await?;
+            found.into_iter().map(|address| Destination::Address(SocketAddr::new(address, port))).collect()
+        };
+        let at = match whose {
+            Whose::Customers => self.found(proxy.host(), until).await,
+            Whose::Operators => self.within(until, Step::Resolve, proxy.host(), self.addresses(proxy.host())).await?,
+        };
+        let at = at.map_err(|error| error.of_proxy(proxy))?;
+        Ok(Way::Through(Hop { proxy, whose, at, to }))
+    }
+
+    /// The addresses of a host that may be connected to.
+    async fn found(&self, host: &str, until: Instant) -> Result<Vec<IpAddr>, ConnectError> {
+        let found = self.within(until, Step::Resolve, host, self.addresses(host)).await??;
+        self.allowed(host, &found)
+    }
+
+    /// Opens a connection to the proxy and has it connect to one address after the other;
+    /// each gets an equal share of the time that is left.
+    async fn through(&self, host: &str, hop: &Hop<'_>, until: Instant) -> Result<Socket, ConnectError> {
+        let Hop { proxy, whose, at, to } = hop;
+        let mut error = ConnectError::NoAddress { host: host.to_owned() };
+        let shares = (1..=to.len()).rev().filter_map(|left| u32::try_from(left).ok());
+        for (to, left) in to.iter().zip(shares) {
+            let share = share(until, left);
+            let place = (proxy.host(), proxy.port());
+            // Without the proxy no other address is reached either.
+            let opened = self.first_open(place, at, *whose, share).await.map_err(|error| error.of_proxy(proxy))?;
+            match self.within(share, Step::Proxy, host, proxy::through(proxy, opened, to)).await {
+                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Err(source)) => error = ConnectError::proxy(proxy, source),
+                Err(slow) => error = slow,
+            }
+        }
+        Err(error)
     }
 
     async fn within<T>(
@@ -190,17 +268,16 @@ impl Inner {
     /// that is left, so that a dead one does not use up that of the living.
     async fn first_open(
         &self,
-        host: &str,
-        port: u16,
+        (host, port): (&str, u16),
         allowed: &[IpAddr],
+        whose: Whose,
         until: Instant,
     ) -> Result<Socket, ConnectError> {
         let mut error = ConnectError::NoAddress { host: host.to_owned() };
         let shares = (1..=allowed.len()).rev().filter_map(|left| u32::try_from(left).ok());
         for (&address, left) in allowed.iter().zip(shares) {
-            let now = Instant::now();
-            let share = now + until.saturating_duration_since(now) / left;
-            match self.within(share, Step::Tcp, host, self.tcp(host, SocketAddr::new(address, port))).await {
+            let tcp = self.tcp(host, SocketAddr::new(address, port), whose);
+            match self.within(share(until, left), Step::Tcp, host, tcp).await {
                 Ok(Ok(tcp)) => return Ok(tcp),
                 Ok(Err(failed)) | Err(failed) => error = failed,
             }
@@ -208,8 +285,8 @@ impl Inner {
         Err(error)
     }
 
-    async fn tcp(&self, host: &str, address: SocketAddr) -> Result<Socket, ConnectError> {
-        if let Verdict::Refused(class) = self.guard.check(address.ip()) {
+    async fn tcp(&self, host: &str, address: SocketAddr, whose: Whose) -> Result<Socket, ConnectError> {
+        if let (Whose::Customers, Verdict::Refused(class)) = (whose, self.guard.check(address.ip())) {
             let _held = check_invariant!("W12", false, "a refused address came as far as the socket");
             return Err(ConnectError::Refused { host: host.to_owned(), address: address.ip(), class });
         }
@@ -228,9 +305,18 @@ impl Inner {
         }
     }
 
-    fn tls_or_error(&self, host: &str) -> Result<&TlsConnector, ConnectError> {
-        self.tls.as_ref().ok_or_else(|| ConnectError::NoRoots { host: host.to_owned() })
+    fn tls_or_error(&self, origin: &Origin) -> Result<TlsConnector, ConnectError> {
+        let host = || origin.host().to_owned();
+        let found = self.tls.connector(origin.via());
+        let found = found.map_err(|source| ConnectError::Identity { host: host(), source })?;
+        found.ok_or_else(|| ConnectError::NoRoots { host: host() })
     }
+}
+
+/// An equal share of the time that is left, when so many are to have one.
+fn share(until: Instant, left: u32) -> Instant {
+    let now = Instant::now();
+    now + until.saturating_duration_since(now) / left
 }
 
 async fn handshake(tls: &TlsConnector, host: &str, tcp: Metered) -> Result<Transport, ConnectError> {
@@ -271,7 +357,8 @@ mod tests {
         };
         let guard = Guard::new(false, Vec::new());
         let timeout = Duration::from_millis(50);
-        let connector = Connector::new(guard, Arc::new(Unasked), (Dial::default(), None), connections, timeout, 1);
+        let connector =
+            Connector::new(guard, Arc::new(Unasked), (Dial::default(), Tls::none(), None), connections, timeout, 1);
         let (origin, until) = (origin(uri), connector.deadline());
         let slot = connector.slot(&origin, until).await?;
         connector.open(&origin, slot, until).await

@@ -2,6 +2,7 @@
 //! their texts.
 
 use std::error::Error as StdError;
+use std::io;
 
 use postrider_model::job::{AttemptResult, FailureKind};
 
@@ -35,7 +36,12 @@ impl From<ConnectError> for Failure {
 
 impl From<hyper::Error> for Failure {
     fn from(error: hyper::Error) -> Self {
-        let kind = if error.is_user() { FailureKind::Internal } else { FailureKind::Protocol };
+        let kind = match error.is_user() {
+            true => FailureKind::Internal,
+            // A server of TLS 1.3 refuses a client's certificate after the handshake has ended for the client.
+            false if chain(&error).any(is_alert) => FailureKind::Tls,
+            false => FailureKind::Protocol,
+        };
         Self { kind, detail: texts(&error) }
     }
 }
@@ -43,6 +49,13 @@ impl From<hyper::Error> for Failure {
 /// An error and its causes, outermost first.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// Whether the other side ended it by TLS.
+fn is_alert(error: &(dyn StdError + 'static)) -> bool {
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::AlertReceived(_)))
 }
 
 fn texts(error: &(dyn StdError + 'static)) -> String {

@@ -236,7 +236,8 @@ impl Guard {
         }
     }
 
-    fn refuses_name(&self, name: &str) -> Option<UrlRefusal> {
+    /// The same of a name alone.
+    pub(crate) fn refuses_name(&self, name: &str) -> Option<UrlRefusal> {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         if name.len() > MAX_NAME_BYTES || !name.split('.').all(is_label) {
             return Some(UrlRefusal::HostName);

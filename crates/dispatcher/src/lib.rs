@@ -11,7 +11,7 @@
 //!                  |
 //!   client: sends over a connection of its
 //!     pool: an idle one, or
-//!       connect: slot -> resolve -> guard -> TCP -> TLS
+//!       connect: slot -> resolve -> guard -> TCP -> proxy, if any -> TLS
 //!                  |
 //!   send -> status and headers -> bounded read of the body
 //!                  |
@@ -41,6 +41,7 @@ pub mod metrics;
 mod options;
 mod origin;
 mod pool;
+mod proxy;
 mod request;
 pub mod resolve;
 mod service;
@@ -52,6 +53,7 @@ pub mod simulation;
 mod socket;
 mod stream;
 mod tls;
+mod tokens;
 
 pub use attempt::Dispatcher;
 pub use options::{Error, Options};

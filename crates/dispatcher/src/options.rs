@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use postrider_model::proxy::Proxy;
 
 use crate::signature_headers::SignatureHeaders;
 
@@ -23,6 +24,9 @@ pub struct Options {
     pub allow_networks: Vec<IpNet>,
     /// Root certificates that are trusted beside the system's, each as DER.
     pub extra_roots: Vec<Vec<u8>>,
+    /// What requests go through whose endpoint names no proxy. It is the operator's, so
+    /// it may be at any address.
+    pub proxy: Option<Proxy>,
     /// What the headers of the signature are called.
     pub signature_headers: SignatureHeaders,
     /// The time for a free slot, resolving, connecting and the TLS handshake
@@ -56,6 +60,7 @@ impl Default for Options {
             guard: true,
             allow_networks: Vec::new(),
             extra_roots: Vec::new(),
+            proxy: None,
             signature_headers: SignatureHeaders::default(),
             connect_timeout: Duration::from_secs(5),
             response_read_bytes: 64 * 1_024,

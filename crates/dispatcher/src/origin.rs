@@ -1,24 +1,38 @@
 //! What a connection is good for.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
+use postrider_model::via::Via;
 
-/// A scheme, a host and a port. Any connection to it serves any request to it.
+/// A scheme, a host and a port, and by which certificate, authority and proxy it is reached
+/// where an endpoint says so. Any connection to it serves any request to it.
 /// It is compared as it is written: a parsed URL has its host in small letters.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     secure: bool,
     authority: Authority,
+    via: Option<Arc<Via>>,
 }
 
 impl Origin {
     /// The origin of an absolute URI without user name and password, if it has a host.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let authority = uri.authority()?.clone();
-        let origin = Self { secure: uri.scheme() == Some(&Scheme::HTTPS), authority };
+        let origin = Self { secure: uri.scheme() == Some(&Scheme::HTTPS), authority, via: None };
         (!origin.host().is_empty()).then_some(origin)
+    }
+
+    /// The same, reached so.
+    pub(crate) fn through(self, via: Option<&Arc<Via>>) -> Self {
+        Self { via: via.cloned(), ..self }
+    }
+
+    /// How it is reached, where an endpoint says so.
+    pub(crate) fn via(&self) -> Option<&Via> {
+        self.via.as_deref()
     }
 
     /// Whether TLS protects it.
@@ -45,7 +59,7 @@ impl Origin {
 
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
-        self.secure == other.secure && self.authority() == other.authority()
+        self.secure == other.secure && self.authority() == other.authority() && self.via == other.via
     }
 }
 
@@ -56,6 +70,9 @@ impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.authority().hash(state);
         self.secure.hash(state);
+        if let Some(via) = &self.via {
+            via.hash(state);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::envelope::{CLOUDEVENT, Event};
 use crate::failure::Failure;
 use crate::sign::{github, http_message, signatures, stripe};
 use crate::signature_headers::SignatureHeaders;
+use crate::tokens::Token;
 
 /// The names of id, timestamp and signature by Standard Webhooks 1.0.0.
 static WEBHOOK: [HeaderName; 3] = [
@@ -31,7 +32,7 @@ static SVIX: [HeaderName; 3] = [
     HeaderName::from_static("svix-timestamp"),
     HeaderName::from_static("svix-signature"),
 ];
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("postrider/", env!("CARGO_PKG_VERSION")));
+pub(crate) const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("postrider/", env!("CARGO_PKG_VERSION")));
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const JSON: HeaderValue = HeaderValue::from_static(message::JSON);
 /// Characters of a message's id.
@@ -72,12 +73,18 @@ impl Unsent {
 /// every attempt, timestamp and signature made anew). The body is shared, not
 /// copied, unless the endpoint wants it in an envelope. Where it goes is written
 /// on it when its connection is known.
-pub(crate) fn build(job: &Job, names: SignatureHeaders, at: UnixMs) -> Result<Request<Full<Bytes>>, Failure> {
+pub(crate) fn build(
+    job: &Job,
+    token: Option<&Token>,
+    names: SignatureHeaders,
+    at: UnixMs,
+) -> Result<Request<Full<Bytes>>, Failure> {
     let body = body(job);
     let headers = headers(job, &body, names, at)?;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = headers;
+    request.headers_mut().extend(token.map(|token| (header::AUTHORIZATION, token.value.clone())));
     Ok(request)
 }
 

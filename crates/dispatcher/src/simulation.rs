@@ -15,6 +15,7 @@ use crate::attempt::Dispatcher;
 use crate::options::{Error, Options};
 use crate::resolve::Resolve;
 use crate::socket::Dial;
+use crate::tls::Tls;
 
 /// The bytes of a simulated connection.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -45,6 +46,6 @@ impl Dispatcher {
         network: Arc<dyn Network>,
     ) -> Result<Self, Error> {
         options.validate()?;
-        Ok(Self::over(options, clock, resolver, None, Dial::Simulated(network)))
+        Ok(Self::over(options, clock, resolver, Tls::none(), Dial::Simulated(network)))
     }
 }

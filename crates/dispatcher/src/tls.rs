@@ -1,10 +1,14 @@
 //! The TLS client: 1.2 and 1.3, verified certificates, HTTP/2 or HTTP/1.1 by ALPN.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use postrider_model::via::Via;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
@@ -14,21 +18,89 @@ use crate::stream::ALPN_H2;
 /// Servers whose TLS sessions are remembered.
 const REMEMBERED_SESSIONS: usize = 4_096;
 
-/// The system's roots and `extra_roots` (DER), or `None` if there is no root at
-/// all: then nothing could be verified, and `https` attempts say so.
-pub(crate) fn connector(extra_roots: &[Vec<u8>]) -> Result<Option<TlsConnector>, Error> {
-    let roots = roots(extra_roots)?;
-    if roots.is_empty() {
-        return Ok(None);
+/// Endpoints with a certificate or authorities of their own whose sessions are remembered. When there are
+/// more all are forgotten, and made again as they are needed.
+const MAX_IDENTITIES: usize = 1_024;
+/// Sessions that are remembered of each.
+const SESSIONS_OF_IDENTITY: usize = 8;
+
+/// What TLS connections are made with. An endpoint with a certificate or authorities of
+/// its own shares nothing with others, session tickets neither.
+pub(crate) struct Tls {
+    roots: Option<Arc<RootCertStore>>,
+    usual: Option<TlsConnector>,
+    own: Mutex<HashMap<[u8; 32], TlsConnector>>,
+}
+
+impl Tls {
+    /// The system's roots and `extra_roots` (DER). If there is no root at all nothing could
+    /// be verified, and `https` attempts say so.
+    pub(crate) fn new(extra_roots: &[Vec<u8>]) -> Result<Self, Error> {
+        let roots = roots(extra_roots)?;
+        let roots = (!roots.is_empty()).then(|| Arc::new(roots));
+        let usual = roots.clone().map(|roots| connector(roots, None, REMEMBERED_SESSIONS));
+        Ok(Self { roots, usual: usual.transpose().map_err(Error::Tls)?, own: Mutex::default() })
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(Error::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+
+    /// None at all.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn none() -> Self {
+        Self { roots: None, usual: None, own: Mutex::default() }
+    }
+
+    /// For a connection that is made so; `None` if nothing could be verified.
+    pub(crate) fn connector(&self, via: Option<&Via>) -> Result<Option<TlsConnector>, rustls::Error> {
+        let Some((via, tls)) = via.and_then(|via| Some((via, via.tls()?))) else { return Ok(self.usual.clone()) };
+        if let Some(known) = self.own.lock().get(via.id()) {
+            return Ok(Some(known.clone()));
+        }
+        let trusted = match &tls.ca {
+            Some(ca) => Some(Arc::new(authorities(ca)?)),
+            None => self.roots.clone(),
+        };
+        let Some(trusted) = trusted else { return Ok(None) };
+        let identity = tls.client_certificate.as_deref().zip(tls.client_key.as_deref());
+        let made = connector(trusted, identity, SESSIONS_OF_IDENTITY)?;
+        let mut own = self.own.lock();
+        if own.len() >= MAX_IDENTITIES {
+            own.clear();
+        }
+        own.insert(*via.id(), made.clone());
+        Ok(Some(made))
+    }
+}
+
+fn connector(
+    roots: Arc<RootCertStore>,
+    identity: Option<(&str, &str)>,
+    sessions: usize,
+) -> Result<TlsConnector, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+            builder.with_client_auth_cert(chain.map_err(unreadable)?, key.map_err(unreadable)?)?
+        }
+    };
     config.alpn_protocols = vec![ALPN_H2.to_vec(), b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
-    Ok(Some(TlsConnector::from(Arc::new(config))))
+    config.resumption = Resumption::in_memory_sessions(sessions);
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn authorities(pem: &str) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.map_err(unreadable)?)?;
+    }
+    Ok(roots)
+}
+
+fn unreadable(error: pem::Error) -> rustls::Error {
+    rustls::Error::General(error.to_string())
 }
 
 fn roots(extra_roots: &[Vec<u8>]) -> Result<RootCertStore, Error> {

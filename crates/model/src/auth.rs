@@ -1,5 +1,5 @@
 //! What an endpoint's requests get in with, beside their signature: one header
-//! that is made of it.
+//! that is made of it, or of a token that is asked for with it.
 //!
 //! As everything in [`credentials`](crate::credentials), it is never shown, a mask
 //! that comes back keeps it, and it stays with scheme, host and port.
@@ -12,7 +12,8 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::credentials::MASK;
+use crate::credentials::{self, MASK};
+use crate::oauth::OAuth2;
 use crate::validate::{self, FieldErrors, Problem};
 
 /// Bytes of a user name and of a password.
@@ -43,11 +44,14 @@ pub enum Auth {
         /// Its value.
         value: String,
     },
+    /// `authorization: Bearer` with tokens that are asked for.
+    #[serde(rename = "oauth2")]
+    OAuth2(OAuth2),
 }
 
 impl Auth {
     /// The types, as the API spells them.
-    pub const TYPES: [&'static str; 3] = ["basic", "bearer", "apiKey"];
+    pub const TYPES: [&'static str; 4] = ["basic", "bearer", "apiKey", "oauth2"];
 
     /// The same with the mask in the place of what is secret.
     #[must_use]
@@ -60,6 +64,12 @@ impl Auth {
     /// Puts the present secret in the place of the mask.
     fn keep(&mut self, mut present: Self) {
         let same_type = std::mem::discriminant(self) == std::mem::discriminant(&present);
+        // The secret goes to this place, so it stays with it.
+        if let (Self::OAuth2(own), Self::OAuth2(present)) = (&*self, &present)
+            && !credentials::is_same_place(&present.token_url, &own.token_url)
+        {
+            return;
+        }
         let (name, secret) = self.secret_mut();
         if same_type && secret == MASK && present.secret_mut().0 == name {
             secret.clone_from(present.secret_mut().1);
@@ -73,6 +83,7 @@ impl Auth {
             Self::Basic { password, .. } => ("auth.password", password),
             Self::Bearer { token } => ("auth.token", token),
             Self::ApiKey { value, .. } => ("auth.value", value),
+            Self::OAuth2(oauth) => ("auth.clientSecret", &mut oauth.client_secret),
         }
     }
 
@@ -80,12 +91,17 @@ impl Auth {
     #[must_use]
     pub fn header_name(&self) -> &str {
         match self {
-            Self::Basic { .. } | Self::Bearer { .. } => AUTHORIZATION.as_str(),
+            Self::Basic { .. } | Self::Bearer { .. } | Self::OAuth2(_) => AUTHORIZATION.as_str(),
             Self::ApiKey { header, .. } => header,
         }
     }
 
-    /// That header; `None` for what [`Self::check`] refuses.
+    /// The request for the token that the header is made of.
+    pub(crate) fn grant(&self) -> Option<&OAuth2> {
+        if let Self::OAuth2(oauth) = self { Some(oauth) } else { None }
+    }
+
+    /// That header; `None` for what [`Self::check`] refuses, and where a token is to be asked for.
     pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         let name = HeaderName::from_bytes(self.header_name().as_bytes()).ok()?;
         let text = Zeroizing::new(match self {
@@ -95,6 +111,7 @@ impl Auth {
             }
             Self::Bearer { token } => format!("Bearer {token}"),
             Self::ApiKey { value, .. } => value.clone(),
+            Self::OAuth2(_) => return None,
         });
         let mut value = HeaderValue::from_str(&text).ok()?;
         // Kept out of logs and of HTTP/2's header table.
@@ -125,6 +142,7 @@ impl Auth {
                 let value = if value.is_empty() { Err("must not be empty".to_owned()) } else { header_value(value) };
                 errors.check("auth.value", value);
             }
+            Self::OAuth2(oauth) => oauth.check(errors),
         }
     }
 }
@@ -132,6 +150,9 @@ impl Auth {
 fn user_name(username: &str, password: &str) -> Result<(), Problem> {
     if username.is_empty() && password.is_empty() {
         return Err("must not be empty beside an empty password".into());
+    }
+    if username == MASK {
+        return Err(format!("is `{MASK}`, which stands for a user that is not shown: give it anew"));
     }
     if username.contains(':') {
         return Err("contains a colon, at which it would end".into());
@@ -192,6 +213,7 @@ impl fmt::Debug for Auth {
             Self::Basic { .. } => f.write_str("Basic(..)"),
             Self::Bearer { .. } => f.write_str("Bearer(..)"),
             Self::ApiKey { header, .. } => write!(f, "ApiKey({header:?}, ..)"),
+            Self::OAuth2(_) => f.write_str("OAuth2(..)"),
         }
     }
 }
@@ -199,6 +221,7 @@ impl fmt::Debug for Auth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::ClientAuth;
 
     fn basic(username: &str, password: &str) -> Auth {
         Auth::Basic { username: username.to_owned(), password: password.to_owned() }
@@ -212,8 +235,20 @@ mod tests {
         Auth::ApiKey { header: header.to_owned(), value: value.to_owned() }
     }
 
-    fn all() -> [Auth; 4] {
-        [basic("till", "pa55"), basic("k3y", ""), bearer("t0ken"), api_key("x-key", "v4lue")]
+    fn oauth(token_url: &str, secret: &str) -> Auth {
+        Auth::OAuth2(OAuth2 {
+            token_url: token_url.to_owned(),
+            client_id: "shop".to_owned(),
+            client_secret: secret.to_owned(),
+            scope: None,
+            audience: None,
+            client_auth: ClientAuth::Basic,
+        })
+    }
+
+    fn all() -> [Auth; 5] {
+        let oauth = oauth("https://id.test/token", "cl13nt");
+        [basic("till", "pa55"), basic("k3y", ""), bearer("t0ken"), api_key("x-key", "v4lue"), oauth]
     }
 
     fn problems(auth: &Auth) -> Vec<&'static str> {
@@ -241,7 +276,7 @@ mod tests {
         for auth in all() {
             let (debug, shown) = (format!("{auth:?}"), auth.masked());
             let json = serde_json::to_string(&shown).expect("it is plain");
-            for hidden in ["pa55", "k3y", "t0ken", "v4lue"] {
+            for hidden in ["pa55", "k3y", "t0ken", "v4lue", "cl13nt"] {
                 assert!(!debug.contains(hidden) && !json.contains(hidden), "{debug} {json}");
             }
             assert_eq!(changed(Some(auth.clone()), Some(Some(shown.clone())), true), Some(auth.clone()));
@@ -253,6 +288,18 @@ mod tests {
                 assert_eq!(problems(&moved.expect("it is refused, not dropped")).len(), 1, "{auth:?}");
             }
         }
+        let present = oauth("https://id.test/token", "cl13nt");
+        let same = oauth("https://id.test/other", MASK);
+        assert_eq!(
+            changed(Some(present.clone()), Some(Some(same)), true),
+            Some(oauth("https://id.test/other", "cl13nt"))
+        );
+        let elsewhere = oauth("https://evil.test/token", MASK);
+        assert_eq!(
+            changed(Some(present), Some(Some(elsewhere.clone())), true),
+            Some(elsewhere),
+            "the secret would go there"
+        );
         for other in [bearer(MASK), basic("x", MASK)] {
             assert_eq!(
                 changed(Some(basic("k3y", "")), Some(Some(other.clone())), true),
@@ -293,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_types_are_those_that_are_written() {
-        for (auth, name) in [basic("a", "b"), bearer("t"), api_key("h", "v")].iter().zip(Auth::TYPES) {
+        for (auth, name) in [basic("a", "b"), bearer("t"), api_key("h", "v"), oauth("u", "s")].iter().zip(Auth::TYPES) {
             assert_eq!(serde_json::to_value(auth).expect("it is plain")["type"], name);
         }
     }

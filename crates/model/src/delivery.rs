@@ -107,7 +107,7 @@ impl Scheduled {
 pub enum DeadReason {
     /// The last attempt of the retry schedule failed.
     AttemptsExhausted,
-    /// It waited longer than `retention.held` on a disabled or paused endpoint.
+    /// It waited longer than `retention.held` on a disabled or paused endpoint, or for a token.
     HeldTooLong,
     /// Its age limit passed, and the one more attempt that it got failed.
     TooOld,

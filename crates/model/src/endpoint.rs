@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::auth::Auth;
+use crate::client_tls::ClientTls;
 use crate::credentials;
 use crate::fan_out::{self, Verdict};
 use crate::filter::Filter;
@@ -15,6 +16,7 @@ use crate::format::Format;
 use crate::id::{AppId, EndpointId};
 use crate::payload::Payload;
 use crate::policy::Policy;
+use crate::proxy::Proxy;
 use crate::rate::Rate;
 use crate::secret::SealedSecret;
 use crate::signature::Signature;
@@ -161,6 +163,12 @@ pub struct EndpointFields {
     /// By which scheme its requests are signed.
     #[serde(skip_serializing_if = "Signature::is_default")]
     pub signature: Signature,
+    /// What it says of TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
+    /// The proxy that its requests go through; checked by [`Proxy::parse`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
 }
 
 impl fmt::Debug for EndpointFields {
@@ -181,6 +189,8 @@ impl fmt::Debug for EndpointFields {
             format,
             auth,
             signature,
+            tls,
+            proxy,
         } = self;
         f.debug_struct("EndpointFields")
             .field("url", &credentials::masked(url))
@@ -197,6 +207,8 @@ impl fmt::Debug for EndpointFields {
             .field("format", format)
             .field("auth", auth)
             .field("signature", signature)
+            .field("tls", tls)
+            .field("proxy", &proxy.as_deref().map(credentials::masked))
             .finish()
     }
 }
@@ -222,6 +234,14 @@ impl EndpointFields {
         if let Some(auth) = &self.auth {
             self.check_auth(auth, &mut errors);
         }
+        if let Some(tls) = &self.tls {
+            let others = errors.0.len();
+            tls.check(&mut errors);
+            if errors.0.len() == others && Url::parse(&self.url).is_ok_and(|url| url.scheme() == "http") {
+                errors.check("tls", Err("counts for nothing, because `url` begins with `http://`".to_owned()));
+            }
+        }
+        errors.check("proxy", self.proxy.as_deref().map_or(Ok(()), |proxy| Proxy::parse(proxy).map(drop)));
         if self.throttle_per_second.is_some() && self.policy.rate.is_some() {
             let problem = "is given beside `throttleRate` (or `rateLimit`); only one of them can count";
             errors.check("policy.rate", Err(problem.to_owned()));
@@ -297,11 +317,13 @@ mod tests {
             url: "https://us3r:pa55@example.com/hook".to_owned(),
             headers: BTreeMap::from([("x-key".to_owned(), "t0ken".to_owned())]),
             auth: Some(Auth::Bearer { token: "b34rer".to_owned() }),
+            tls: Some(ClientTls { client_key: Some("k3y".to_owned()), ..ClientTls::default() }),
+            proxy: Some("socks5://u5er:pa66@proxy.test:1080".to_owned()),
             ..EndpointFields::default()
         };
         let shown = format!("{fields:?}");
         assert!(shown.contains("https://***@example.com/hook") && shown.contains("x-key"), "{shown}");
-        for hidden in ["us3r", "pa55", "t0ken", "b34rer"] {
+        for hidden in ["us3r", "pa55", "t0ken", "b34rer", "k3y", "u5er", "pa66"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
     }
@@ -321,5 +343,14 @@ mod tests {
         assert_eq!(with("https://a.test/", "authorization", key()), Ok(()));
         assert_eq!(with("https://u@a.test/", "x-a", key()), Err(vec!["url"]));
         assert_eq!(with("https://:p@a.test/", "x-a", bearer()), Err(vec!["url"]));
+    }
+
+    #[test]
+    fn tls_counts_for_https_only() {
+        let with = |url: &str| {
+            let tls = Some(ClientTls { ca: Some("x".to_owned()), ..ClientTls::default() });
+            EndpointFields { url: url.to_owned(), tls, ..EndpointFields::default() }.validate().is_ok()
+        };
+        assert!(with("https://a.test/") && !with("http://a.test/"));
     }
 }

@@ -22,6 +22,11 @@ pub enum Wait {
         /// Until then.
         until: UnixMs,
     },
+    /// There is no token that its endpoint's requests get in with.
+    NoToken {
+        /// Until then, when one is asked for again.
+        until: UnixMs,
+    },
     /// Its endpoint's rate allows the next attempt later.
     RateLimited {
         /// Until then.
@@ -72,10 +77,11 @@ pub enum Wait {
 
 impl Wait {
     /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
-    pub const OF_LANES: [&'static str; 16] = [
+    pub const OF_LANES: [&'static str; 17] = [
         "not_due",
         "rate_limited",
         "lane_paused",
+        "no_token",
         "breaker_open",
         "breaker_half_open",
         "lane_busy",
@@ -99,6 +105,7 @@ impl Wait {
             Self::NotDue { .. } => "not_due",
             Self::Held(hold) => hold.as_str(),
             Self::LanePaused { .. } => "lane_paused",
+            Self::NoToken { .. } => "no_token",
             Self::RateLimited { .. } => "rate_limited",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::BreakerHalfOpen => "breaker_half_open",
@@ -118,6 +125,7 @@ impl Wait {
         match self {
             Self::NotDue { due: until }
             | Self::LanePaused { until }
+            | Self::NoToken { until }
             | Self::RateLimited { until }
             | Self::BreakerOpen { until }
             | Self::ApplicationRateLimited { until } => Some(*until),

@@ -93,6 +93,10 @@ pub enum FailureKind {
     Protocol,
     /// The attempt could not be made, for a reason on our side.
     Internal,
+    /// The proxy cannot be reached, or does not let the request through.
+    Proxy,
+    /// No token could be had that the request would get in with, so it was not made.
+    Token,
 }
 
 impl FailureKind {
@@ -108,6 +112,8 @@ impl FailureKind {
             Self::Timeout => "timeout",
             Self::Protocol => "protocol",
             Self::Internal => "internal",
+            Self::Proxy => "proxy",
+            Self::Token => "token",
         }
     }
 }
@@ -139,6 +145,18 @@ impl AttemptResult {
             Self::Failed { kind: FailureKind::Timeout, .. } => Verdict::Overload,
             Self::Failed { .. } => Verdict::Failure,
         }
+    }
+
+    /// Whether it says nothing of the endpoint, because no request was made.
+    #[must_use]
+    pub const fn says_nothing(&self) -> bool {
+        matches!(self, Self::Failed { kind: FailureKind::Internal | FailureKind::Token, .. })
+    }
+
+    /// Whether no request was made because there was no token for it.
+    #[must_use]
+    pub const fn has_no_token(&self) -> bool {
+        matches!(self, Self::Failed { kind: FailureKind::Token, .. })
     }
 
     /// The status code, if there was an answer.

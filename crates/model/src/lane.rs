@@ -137,6 +137,10 @@ pub trait DeliveryStore: Send + Sync {
     /// attempts that the scheduler allows at once.
     fn settle(&self, settlements: &mut Vec<Settlement>);
 
+    /// Takes back the jobs of attempts that were not made, and leaves the list empty: their
+    /// deliveries wait as they did. Does not wait.
+    fn hand_back(&self, keys: &mut Vec<DeliveryKey>);
+
     /// Deliveries of a lane that wait behind its window, and so were not told, in number.
     fn behind_window(&self, endpoint: EndpointId) -> u64;
 

@@ -15,8 +15,10 @@ use zeroize::Zeroizing;
 use crate::auth::Auth;
 use crate::credentials;
 use crate::format::Format;
+use crate::oauth::Grant;
 use crate::secret::Secret;
 use crate::signature::Signature;
+use crate::via::Via;
 
 /// Headers that frame the message or choose the host. An endpoint may not set
 /// them; they are dropped here too, so that a gap in the check of endpoints
@@ -55,6 +57,10 @@ pub struct Target {
     pub format: Format,
     /// Where the events come from, if the format says so.
     pub source: String,
+    /// How it is connected to, where the endpoint says something of it.
+    pub via: Option<Arc<Via>>,
+    /// The request for a token that its requests get in with, if they do.
+    pub grant: Option<Arc<Grant>>,
 }
 
 /// An endpoint that no request can be made to. One that passed
@@ -100,6 +106,8 @@ impl Target {
                 timeout,
                 format: Format::Payload,
                 source: String::new(),
+                via: None,
+                grant: None,
             }),
             Err(source) => Err(InvalidTarget::Uri { url, source }),
         }
@@ -124,7 +132,9 @@ impl Target {
     /// # Errors
     /// It makes no header.
     pub fn with_auth(mut self, auth: Option<&Auth>) -> Result<Self, InvalidTarget> {
-        if let Some(auth) = auth {
+        if let Some(oauth) = auth.and_then(Auth::grant) {
+            self.grant = Some(Arc::new(Grant::new(oauth).ok_or(InvalidTarget::Auth)?));
+        } else if let Some(auth) = auth {
             let (name, value) = auth.header().ok_or(InvalidTarget::Auth)?;
             self.headers.insert(name, value);
         }

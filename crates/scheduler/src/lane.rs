@@ -121,6 +121,8 @@ impl Lane {
             self.queue.open(at.now);
             self.failing_since = facts.failing_since;
         }
+        // What was wrong with it may be mended.
+        self.pace.expect_token();
         (self.hold, self.gone) = (facts.hold, false);
         self.policy.clone_from(&facts.policy);
         self.set_standard(standard, at);
@@ -318,6 +320,19 @@ impl Lane {
         if gone {
             self.land(message, at);
         }
+    }
+
+    /// The attempt was not made, because there was no token for it: its delivery waits as before,
+    /// and the lane pauses. True if it is the lane's first in a row.
+    pub(crate) fn taken_back(&mut self, message: Position, at: Moment) -> bool {
+        let Some(flight) = self.flights.get(message).filter(|flight| flight.phase == Phase::Sent) else { return false };
+        let Flight { scheduled, order_key, order, probe, news, .. } = *flight;
+        let as_before = News::Waits(Waits { scheduled, order_key, order, not_before: scheduled.due });
+        self.flights.tell(message, news.unwrap_or(as_before));
+        self.pace.withdrawn(at.monotonic, probe);
+        let is_first = self.pace.missed_token(at.monotonic);
+        self.land(message, at);
+        is_first
     }
 
     fn fetching(&self, message: Position) -> Option<&Flight> {

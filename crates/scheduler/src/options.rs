@@ -22,6 +22,9 @@ pub struct Options {
     pub rules: Rules,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
+    /// For how long a delivery waits for a token that its endpoint's requests get in with,
+    /// from when it was due; then it is a dead letter.
+    pub token_wait: Duration,
     /// Attempts that may be at their beginning at the same time right after a start,
     /// after a forward jump of the wall clock by over an hour, and when all dispatch is
     /// resumed, so that what has become overdue meanwhile is no storm.
@@ -40,6 +43,7 @@ impl Default for Options {
             in_flight_per_application: 256,
             rules: Rules::default(),
             retry_after_max: Duration::from_secs(24 * 3_600),
+            token_wait: Duration::from_secs(30 * 86_400),
             ramp_start: 64,
             ramp_doubling: Duration::from_secs(2),
             ramp_beginning: Duration::from_millis(100),

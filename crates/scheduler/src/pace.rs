@@ -11,11 +11,15 @@
 
 use std::time::Duration;
 
-use postrider_model::job::{AttemptResult, FailureKind, Outcome, Verdict};
+use postrider_model::job::{AttemptResult, Outcome, Verdict};
 use postrider_model::policy::{BreakerRule, Rules};
 
 use crate::breaker::Breaker;
 use crate::throttle::Throttle;
+
+/// The first and the longest pause after no token could be had.
+const TOKEN_PAUSE_MIN: Duration = Duration::from_secs(1);
+const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// An answer that takes longer is no reason to ask for more at once.
 const FAST: Duration = Duration::from_secs(5);
@@ -45,7 +49,7 @@ impl Signal {
             (Verdict::Success, _) => Self::Success,
             (Verdict::Overload, _) => Self::Overload,
             (_, AttemptResult::Answered(response)) if response.status < 500 => Self::Alive,
-            (_, AttemptResult::Failed { kind: FailureKind::Internal, .. }) => Self::Unknown,
+            (_, result) if result.says_nothing() => Self::Unknown,
             _ => Self::Down,
         }
     }
@@ -71,6 +75,8 @@ pub(crate) enum Because {
     Rate,
     /// The endpoint asked for a pause.
     Asked,
+    /// There is no token for its requests.
+    NoToken,
     /// The breaker is open.
     Open,
 }
@@ -83,6 +89,9 @@ pub(crate) struct Pace {
     successes: u32,
     throttle: Throttle,
     asked_until: Duration,
+    /// Until when no token is asked for, and how often in a row none could be had.
+    token_until: Duration,
+    tokens_missed: u32,
     breaker: Breaker,
     rule: BreakerRule,
 }
@@ -96,6 +105,8 @@ impl Pace {
             successes: 0,
             throttle: Throttle::new(rules.rate, monotonic),
             asked_until: Duration::ZERO,
+            token_until: Duration::ZERO,
+            tokens_missed: 0,
             breaker: Breaker::CLOSED,
             rule: rules.breaker,
         }
@@ -134,7 +145,12 @@ impl Pace {
             return Start::Full;
         }
         let open = self.breaker.open_until().unwrap_or_default();
-        let holds = [(self.throttle.next(), Because::Rate), (self.asked_until, Because::Asked), (open, Because::Open)];
+        let holds = [
+            (self.throttle.next(), Because::Rate),
+            (self.asked_until, Because::Asked),
+            (self.token_until, Because::NoToken),
+            (open, Because::Open),
+        ];
         let (earliest, because) = holds.into_iter().max().unwrap_or((Duration::ZERO, Because::Rate));
         if earliest > monotonic { Start::NotBefore(earliest, because) } else { Start::Now }
     }
@@ -152,6 +168,24 @@ impl Pace {
         }
     }
 
+    /// An attempt that had started was not made, because there was no token for it: a pause that grows
+    /// with each. True if it is the first in a row.
+    pub(crate) fn missed_token(&mut self, monotonic: Duration) -> bool {
+        if self.token_until > monotonic {
+            // Others were under way with it.
+            return false;
+        }
+        let pause = TOKEN_PAUSE_MIN.saturating_mul(1 << self.tokens_missed.min(16)).min(TOKEN_PAUSE_MAX);
+        self.token_until = monotonic + pause;
+        self.tokens_missed = self.tokens_missed.saturating_add(1);
+        self.tokens_missed == 1
+    }
+
+    /// A token may be had now.
+    pub(crate) fn expect_token(&mut self) {
+        (self.token_until, self.tokens_missed) = (Duration::ZERO, 0);
+    }
+
     /// Learns from the end of an attempt. `pause` is what the endpoint asked for,
     /// already clamped; `random` in 0..1 spreads the breaker's own.
     pub(crate) fn ended(
@@ -164,6 +198,9 @@ impl Pace {
     ) {
         if let Some(pause) = pause {
             self.asked_until = self.asked_until.max(monotonic + pause);
+        }
+        if signal != Signal::Unknown {
+            self.expect_token();
         }
         match signal {
             Signal::Success => self.grow(),

@@ -248,6 +248,24 @@ impl Scheduler {
         Some(settlement)
     }
 
+    /// Takes back an attempt that was not made because there was no token for it: its delivery waits
+    /// as before, and nothing is recorded. `None` if it is to be settled as others are; true if the
+    /// operator is to be told: the first in a row of the lane.
+    pub fn take_back(&mut self, outcome: &Outcome, at: Moment) -> Option<bool> {
+        if !outcome.result.has_no_token() {
+            return None;
+        }
+        let key = outcome.key;
+        let lane = self.lanes.get(&key.endpoint)?;
+        let (flown, app) = (lane.sent(key.message)?, lane.app());
+        if settle::is_for_the_record(&flown, lane.rules(), self.options.token_wait, at.now) {
+            return None;
+        }
+        self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
+        self.ramp.ended(key, flown.sent);
+        self.change(key.endpoint, at, |lane| lane.taken_back(key.message, at))
+    }
+
     /// How long nothing will happen by itself; `None` if for ever.
     #[must_use]
     pub fn next_wake(&self, at: Moment) -> Option<Duration> {

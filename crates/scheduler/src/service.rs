@@ -27,7 +27,8 @@ use std::time::Duration;
 
 use metrics::{Gauge, Histogram};
 use parking_lot::Mutex;
-use postrider_model::job::{Assignment, Outcome};
+use postrider_model::delivery::DeliveryKey;
+use postrider_model::job::{Assignment, AttemptResult, Outcome};
 use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
 use postrider_model::time::Clock;
 use tokio::sync::{Notify, mpsc};
@@ -77,6 +78,7 @@ pub struct Service {
     introduced: bool,
     ended: Vec<Outcome>,
     settlements: Vec<Settlement>,
+    handed_back: Vec<DeliveryKey>,
     picks: Vec<Pick>,
 }
 
@@ -114,6 +116,7 @@ impl Service {
             introduced: false,
             ended: Vec::new(),
             settlements: Vec::new(),
+            handed_back: Vec::new(),
             picks: Vec::new(),
         };
         Ok((service, handle))
@@ -172,6 +175,9 @@ impl Service {
         if !self.settlements.is_empty() {
             self.shared.store.settle(&mut self.settlements);
         }
+        if !self.handed_back.is_empty() {
+            self.shared.store.hand_back(&mut self.handed_back);
+        }
         for pick in &self.picks {
             self.meters.lateness.record(pick.late);
         }
@@ -189,6 +195,14 @@ impl Service {
             scheduler.observe(event, at);
         }
         for outcome in self.ended.drain(..) {
+            if let Some(tell) = scheduler.take_back(&outcome, at) {
+                self.handed_back.push(outcome.key);
+                if let (true, AttemptResult::Failed { detail, .. }) = (tell, &outcome.result) {
+                    let endpoint = outcome.key.endpoint;
+                    tracing::warn!(%endpoint, detail, "no token for an endpoint's requests; its deliveries wait");
+                }
+                continue;
+            }
             self.settlements.extend(scheduler.settle(outcome, at, (self.random)()));
         }
         self.introduced |= self.told && self.events.is_empty();

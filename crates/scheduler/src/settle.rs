@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use postrider_model::delivery::{Next, Scheduled};
+use postrider_model::delivery::{DeadReason, Next, Scheduled, Trigger};
 use postrider_model::endpoint::DisabledBy;
-use postrider_model::job::{AttemptResult, FailureKind, Outcome, Verdict};
+use postrider_model::job::{AttemptResult, Outcome, Verdict};
 use postrider_model::lane::Settlement;
 use postrider_model::policy::Rules;
 use postrider_model::retry::{self, Ended};
@@ -50,9 +50,15 @@ pub(crate) fn settle(
     let (verdict, status) = (outcome.result.verdict(), outcome.result.status());
     let Flown { scheduled, accepted, failing_since, .. } = *flown;
     let ended = Ended { scheduled, accepted, verdict, status, retry_after };
-    let next = retry::decide(rules, &ended, now, random);
+    let next = match retry::decide(rules, &ended, now, random) {
+        // Else it would have been taken back.
+        Next::Retry { .. } | Next::Dead { reason: DeadReason::AttemptsExhausted } if outcome.result.has_no_token() => {
+            Next::Dead { reason: DeadReason::HeldTooLong }
+        }
+        next => next,
+    };
     let too_long = |since: UnixMs| rules.disable_after.is_some_and(|after| since + after <= now);
-    let ours = matches!(outcome.result, AttemptResult::Failed { kind: FailureKind::Internal, .. });
+    let ours = outcome.result.says_nothing();
     let disable = match verdict {
         Verdict::Gone => Some(DisabledBy::Gone),
         Verdict::Success => None,
@@ -63,6 +69,14 @@ pub(crate) fn settle(
     // A retry goes first in its order in any case.
     let ordered = flown.ordered && !matches!(next, Next::Retry { .. });
     Settlement { outcome, trigger: scheduled.trigger, next, disable, ordered }
+}
+
+/// Whether an attempt that was not made, because there was no token for it, is one for the
+/// record all the same: a person asked for it, or the delivery has waited for too long.
+pub(crate) fn is_for_the_record(flown: &Flown, rules: &Rules, token_wait: Duration, now: UnixMs) -> bool {
+    let Flown { scheduled, accepted, .. } = *flown;
+    let limit = rules.max_age.filter(|_| scheduled.trigger == Trigger::Scheduled).map(|age| accepted + age);
+    scheduled.trigger == Trigger::Resent || scheduled.due + token_wait <= now || limit.is_some_and(|limit| limit <= now)
 }
 
 /// What is known of an attempt that has come back.
@@ -87,9 +101,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use postrider_model::delivery::{DeadReason, DeliveryKey};
+    use postrider_model::delivery::DeliveryKey;
     use postrider_model::id::{EndpointId, RawId};
-    use postrider_model::job::Response;
+    use postrider_model::job::{FailureKind, Response};
     use postrider_model::position::Position;
     use proptest::prelude::*;
     use url::Url;

@@ -303,6 +303,13 @@ impl DeliveryStore for Outbox {
         });
     }
 
+    fn hand_back(&self, keys: &mut Vec<DeliveryKey>) {
+        let mut inner = self.inner.lock();
+        for key in keys.drain(..) {
+            inner.handed_out.remove(&key).expect("only what was handed out is handed back");
+        }
+    }
+
     fn behind_window(&self, _endpoint: EndpointId) -> u64 {
         self.inner.lock().hidden
     }

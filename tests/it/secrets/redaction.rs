@@ -18,6 +18,8 @@ const PASSWORD: &str = "planted-pa55word-of-a-url";
 const BEARER: &str = "planted-bearer-of-a-header";
 const API_KEY: &str = "planted-api-key-of-a-header";
 const AUTH_TOKEN: &str = "planted-token-of-what-it-gets-in-with";
+const CLIENT_SECRET: &str = "planted-secret-of-a-client-of-oauth2";
+const PROXY_PASSWORD: &str = "planted-pa55word-of-a-proxy";
 const TOKEN_SECRET: &str = "planted-secret-of-tokens-with-more-than-32-bytes";
 const STORE_KEY: &str = "cGxhbnRlZC1rZXktb2YtdGhlLXN0b3JlLTMyLWJ5dGU=";
 
@@ -62,12 +64,23 @@ impl Heard {
     }
 }
 
+/// A certificate and its key.
+fn identity() -> (String, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["sender.test".to_owned()]).expect("a name");
+    (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+}
+
 fn key_pair() -> String {
     Secret::from_random(SignatureKind::Ed25519, &[0xa7; NEW_SECRET_BYTES]).expose_text().to_string()
 }
 
+fn oauth(token_url: &str, secret: &str) -> Value {
+    json!({ "type": "oauth2", "tokenUrl": token_url, "clientId": "shop", "clientSecret": secret })
+}
+
 /// Requests that are refused, or fail, with secrets in them.
-fn wrong_requests(pair: &str) -> Vec<(&'static str, String, String)> {
+fn wrong_requests(pair: &str, key_pem: &str) -> Vec<(&'static str, String, String)> {
     let endpoint = "/api/v1/app/shop/endpoint".to_owned();
     let with = |body: Value| body.to_string();
     let url = "https://example.com/hook";
@@ -96,6 +109,29 @@ fn wrong_requests(pair: &str) -> Vec<(&'static str, String, String)> {
             with(json!({ "url": url, "auth": { "type": "apiKey", "header": "host", "value": AUTH_TOKEN } })),
         ),
         ("PATCH", format!("{endpoint}/auth"), with(json!({ "url": "https://elsewhere.example/" }))),
+        ("PATCH", format!("{endpoint}/rest"), with(json!({ "url": "https://elsewhere.example/" }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "auth": oauth("ftp://a.test/", CLIENT_SECRET) }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "auth": oauth(CLIENT_SECRET, CLIENT_SECRET) }))),
+        ("PATCH", format!("{endpoint}/rest"), with(json!({ "auth": oauth("https://elsewhere.example/", "***") }))),
+        (
+            "POST",
+            endpoint.clone(),
+            with(json!({ "url": url, "proxy": format!("http://till:{PROXY_PASSWORD}@127.0.0.1") })),
+        ),
+        (
+            "POST",
+            endpoint.clone(),
+            with(json!({ "url": url, "proxy": format!("http://till:{PROXY_PASSWORD}@10.0.0.1:1") })),
+        ),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "proxy": [PROXY_PASSWORD] }))),
+        (
+            "POST",
+            endpoint.clone(),
+            with(json!({ "url": url, "tls": { "clientCertificate": "x", "clientKey": key_pem } })),
+        ),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "tls": { "clientKey": key_pem } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "tls": { "ca": key_pem } }))),
+        ("POST", endpoint.clone(), with(json!({ "url": url, "tls": { "clientKey": [key_pem] } }))),
         ("PATCH", format!("{endpoint}/auth"), with(json!({ "headers": { "authorization": BEARER } }))),
         ("POST", endpoint.clone(), format!(r#"{{"url":"{url}","secret":"{SHARED}" oops"#)),
         ("POST", endpoint.clone(), format!(r#""{SHARED}""#)),
@@ -118,7 +154,7 @@ fn wrong_requests(pair: &str) -> Vec<(&'static str, String, String)> {
     ]
 }
 
-async fn set_up(server: &Server, receiver: &Receiver, pair: &str) {
+async fn set_up(server: &Server, receiver: &Receiver, pair: &str, identity: &(String, String)) {
     let api = server.api();
     api.app("shop").await;
     let url = receiver.url().replace("://", &format!("://till:{PASSWORD}@"));
@@ -131,6 +167,13 @@ async fn set_up(server: &Server, receiver: &Receiver, pair: &str) {
     api.post("/app/shop/endpoint", body).await;
     let auth = json!({ "type": "bearer", "token": AUTH_TOKEN });
     api.post("/app/shop/endpoint", json!({ "url": receiver.url(), "uid": "auth", "auth": auth })).await;
+    // Nothing is sent to it; what it would be sent with is tested where it is.
+    let (certificate, key) = identity;
+    let rest = json!({ "url": "https://example.com/hook", "uid": "rest", "eventTypes": ["none"],
+        "auth": oauth("https://id.example.com/token", CLIENT_SECRET),
+        "tls": { "clientCertificate": certificate, "clientKey": key },
+        "proxy": format!("socks5://till:{PROXY_PASSWORD}@127.0.0.1:1080") });
+    api.post("/app/shop/endpoint", rest).await;
 }
 
 #[tokio::test]
@@ -144,7 +187,9 @@ async fn what_is_planted_is_seen_nowhere() {
     let setup = setup.set("log.level", "trace").set("retry.schedule", "0,1,1,1");
     let (server, receiver) = (setup.start().await, Receiver::start().await);
     let api = server.api();
-    set_up(&server, &receiver, &pair).await;
+    let identity = identity();
+    let key_text = identity.1.lines().nth(1).expect("a key has a first line").to_owned();
+    set_up(&server, &receiver, &pair, &identity).await;
     let made = server.run(&["token", "create", "--config", &path]).json();
     let token = made["token"].as_str().expect("a token").to_owned();
     let planted = Planted::new(&[
@@ -158,6 +203,9 @@ async fn what_is_planted_is_seen_nowhere() {
         ("the bearer", BEARER),
         ("the API key", API_KEY),
         ("the token of auth", AUTH_TOKEN),
+        ("the client's secret", CLIENT_SECRET),
+        ("the proxy's password", PROXY_PASSWORD),
+        ("the client certificate's key", &key_text),
         ("the secret of tokens", TOKEN_SECRET),
         ("the store's key", STORE_KEY),
         ("the API token", &token),
@@ -176,7 +224,7 @@ async fn what_is_planted_is_seen_nowhere() {
         };
         until(format!("{endpoint} to have it"), delivered).await;
     }
-    for (method, path, body) in wrong_requests(&pair) {
+    for (method, path, body) in wrong_requests(&pair, &identity.1) {
         let json = [("content-type", "application/json")];
         let answer = api.ask(method, &path, &json, body.clone()).await;
         assert!(answer.status >= 400, "{method} {path} {body}: {answer:?}");
@@ -198,6 +246,7 @@ async fn what_is_planted_is_seen_nowhere() {
         "/app/shop/endpoint/shared",
         "/app/shop/endpoint/pair",
         "/app/shop/endpoint/auth",
+        "/app/shop/endpoint/rest",
         "/app/shop/endpoint/shared/headers",
         "/app/shop/endpoint/pair/headers",
         // Of a pair it is the public half that is shown.
@@ -235,6 +284,7 @@ async fn what_is_planted_is_seen_nowhere() {
         &["endpoint", "get", "--app", "shop", "shared"],
         &["endpoint", "get", "--app", "shop", "pair"],
         &["endpoint", "get", "--app", "shop", "auth"],
+        &["endpoint", "get", "--app", "shop", "rest"],
         &["endpoint", "update", "--app", "shop", "auth", "--url", "https://elsewhere.example/"],
         &["endpoint", "flow", "--app", "shop", "shared"],
         &["endpoint", "secret", "--app", "shop", "pair"],

@@ -139,7 +139,7 @@ async fn connect(
     let connector = Connector::new(
         guard,
         resolver,
-        (crate::socket::Dial::default(), None),
+        (crate::socket::Dial::default(), crate::tls::Tls::none(), None),
         Connections::new(10, 10),
         timeout,
         1_000,

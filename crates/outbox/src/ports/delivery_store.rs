@@ -10,8 +10,10 @@ use postrider_model::id::{EndpointId, MessageId};
 use postrider_model::job::Job;
 use postrider_model::lane::{DeliveryStore, JobError, LaneEvent, Settlement};
 use postrider_model::ports::Answer;
+use postrider_model::proxy::Proxy;
 use postrider_model::signature::Signature;
 use postrider_model::target::Target;
+use postrider_model::via::Via;
 use tokio::sync::oneshot;
 use url::Url;
 
@@ -69,6 +71,13 @@ impl DeliveryStore for Outbox {
             tracing::error!(lost = settlements.len(), "outcomes found no room on their way to the journal");
         }
         settlements.clear();
+    }
+
+    fn hand_back(&self, keys: &mut Vec<DeliveryKey>) {
+        let mut in_flight = self.shared.in_flight.lock();
+        for key in keys.drain(..) {
+            in_flight.remove(&key);
+        }
     }
 
     fn behind_window(&self, endpoint: EndpointId) -> u64 {
@@ -150,7 +159,9 @@ impl Outbox {
         let target = Target::new(&url, &endpoint.fields.headers, secrets, timeout);
         let target = target.and_then(|target| target.with_auth(endpoint.fields.auth.as_ref()));
         let format = endpoint.fields.format.unwrap_or(options.default_format);
-        let target = target.map_err(|error| failed(&error))?;
+        let mut target = target.map_err(|error| failed(&error))?;
+        let proxy = endpoint.fields.proxy.as_deref().map(Proxy::parse).transpose();
+        target.via = Via::new(endpoint.fields.tls.clone(), proxy.map_err(|problem| failed(&problem))?);
         let target = match endpoint.fields.signature {
             Signature::Standard => target,
             signature => target.signed_by(signature),

@@ -152,7 +152,7 @@ impl Outcome {
     /// Whether the endpoint confirmed; `None` if the attempt failed on our side
     /// and says nothing of the endpoint.
     pub(crate) fn succeeded(&self) -> Option<bool> {
-        let says_nothing = self.failure == Some(FailureKind::Internal);
+        let says_nothing = matches!(self.failure, Some(FailureKind::Internal | FailureKind::Token));
         (!says_nothing).then_some(matches!(self.status, Some(200..=299)))
     }
 }

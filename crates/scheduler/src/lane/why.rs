@@ -61,6 +61,7 @@ impl Lane {
         match pause {
             Some((until, Because::Rate)) if until >= due => Wait::RateLimited { until },
             Some((until, Because::Asked)) if until >= due => Wait::LanePaused { until },
+            Some((until, Because::NoToken)) if until >= due => Wait::NoToken { until },
             Some((until, Because::Open)) if until >= due => Wait::BreakerOpen { until },
             _ if due > at.now => Wait::NotDue { due },
             _ => self.busy(at),

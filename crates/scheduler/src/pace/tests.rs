@@ -2,7 +2,7 @@
 //! pause always ends.
 
 use super::*;
-use postrider_model::job::Response;
+use postrider_model::job::{FailureKind, Response};
 use postrider_model::rate::{Per, Rate};
 use proptest::prelude::*;
 
@@ -39,6 +39,7 @@ fn an_attempts_end_is_read_as_the_endpoint_means_it() {
         (failed(FailureKind::Timeout), Signal::Overload),
         (failed(FailureKind::Connect), Signal::Down),
         (failed(FailureKind::Internal), Signal::Unknown),
+        (failed(FailureKind::Token), Signal::Unknown),
     ] {
         assert_eq!(Signal::of(&outcome(key(1, 1), 1, UnixMs(0), result.clone())), signal, "{result:?}");
     }

@@ -19,6 +19,7 @@ mod resend;
 mod settling;
 mod start;
 mod starving;
+mod token;
 
 const S: Duration = Duration::from_secs(1);
 

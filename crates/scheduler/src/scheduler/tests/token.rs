@@ -1,0 +1,96 @@
+//! Attempts that are not made, because there is no token for them.
+
+use postrider_model::lane::DeliveryStore as _;
+
+use super::*;
+use crate::testing::with_policy;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The dispatcher had no token for a delivery; true if it was taken back.
+fn no_token(world: &mut World, delivery: DeliveryKey) -> bool {
+    let attempt = world.sent[&delivery];
+    let outcome = crate::testing::outcome(delivery, attempt, world.at.now, failed(FailureKind::Token));
+    let taken_back = world.scheduler.take_back(&outcome, world.at).is_some();
+    if taken_back {
+        world.sent.remove(&delivery);
+        world.outbox.hand_back(&mut vec![delivery]);
+    }
+    taken_back
+}
+
+#[test]
+fn it_costs_no_attempt_and_the_lane_pauses_for_a_time_that_grows() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1, 2]);
+    for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let [sent] = world.run()[..] else { panic!("one may be in flight") };
+        assert!(no_token(&mut world, sent));
+        let until = world.at.now + pause * S;
+        for message in [1, 2] {
+            assert_eq!(world.scheduler.why(key(1, message), world.at), Some(Wait::NoToken { until }));
+        }
+        let flow = world.scheduler.flow(endpoint(1), world.at).expect("the lane is known");
+        assert_eq!((flow.failing_since, flow.in_flight, flow.waiting), (None, 0, 2));
+        world.pass(pause * S - MS);
+        assert_eq!(world.run(), []);
+        world.pass(MS);
+    }
+    let [sent] = world.run()[..] else { panic!("one may be in flight") };
+    world.answer(sent, answered(200));
+    assert!(matches!(world.outbox.state(sent), Some(DeliveryState::Delivered { attempt: 1, .. })));
+    // What has gone well once begins at a second again.
+    let [sent] = world.run()[..] else { panic!("the other one") };
+    assert!(no_token(&mut world, sent));
+    world.pass(S);
+    assert_eq!(world.run(), [sent]);
+}
+
+#[test]
+fn a_change_of_the_endpoint_ends_the_pause() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1]);
+    world.run();
+    assert!(no_token(&mut world, key(1, 1)));
+    assert_eq!(world.run(), []);
+    world.configure(lane(1, 1));
+    assert_eq!(world.run(), [key(1, 1)]);
+}
+
+#[test]
+fn an_age_limit_and_the_longest_wait_end_it() {
+    let mut world = World::with(&[(1, 1)]);
+    world.configure(with_policy(lane(1, 2), r#"{"maxAgeS":60}"#));
+    world.accepted = world.at.now;
+    world.accept(1, [1]);
+    world.accept(2, [1]);
+    world.run();
+    assert!(no_token(&mut world, key(1, 1)) && no_token(&mut world, key(2, 1)));
+    world.pass(60 * S);
+    world.run();
+    assert!(no_token(&mut world, key(1, 1)) && !no_token(&mut world, key(2, 1)));
+    world.answer(key(2, 1), failed(FailureKind::Token));
+    let dead = |world: &World, delivery| match world.outbox.state(delivery) {
+        Some(DeliveryState::Dead { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    assert_eq!(dead(&world, key(2, 1)), Some(DeadReason::TooOld));
+    world.pass(Options::default().token_wait);
+    world.run();
+    assert!(!no_token(&mut world, key(1, 1)));
+    world.answer(key(1, 1), failed(FailureKind::Token));
+    assert_eq!(dead(&world, key(1, 1)), Some(DeadReason::HeldTooLong));
+}
+
+#[test]
+fn what_was_told_meanwhile_counts() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1]);
+    world.run();
+    world.outbox.happen(key(1, 1), DeliveryEvent::Cancelled { at: world.at.now });
+    world.observe();
+    assert!(no_token(&mut world, key(1, 1)));
+    world.pass(60 * S);
+    assert_eq!(world.run(), []);
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), None);
+}
