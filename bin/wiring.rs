@@ -29,6 +29,7 @@ mod reload;
 mod renewal;
 mod salvage;
 mod store;
+mod verifying;
 mod warnings;
 
 use std::path::Path;
@@ -46,7 +47,6 @@ use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
 use postrider_model::restoration::Restoration;
 use postrider_model::time::{Clock, UnixMs};
 use postrider_outbox::{DirLock, Examined, KeyUse, LockError, OpenError, Outbox, Salvaged};
-use postrider_scheduler::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -118,7 +118,7 @@ impl Server {
         let dispatch = Dispatch::start(config, &outbox, &dispatcher)?;
 
         let checks = Arc::new(Checks::new(outbox.clone()));
-        let ports = ports(&outbox, &dispatch.scheduler, &checks);
+        let ports = ports(&outbox, &dispatch, &checks);
         let guard = Guard::new(config.dispatch.guard, config.dispatch.allow_networks.clone());
         let api = Api {
             ports: ports.clone(),
@@ -355,7 +355,7 @@ fn started_paused(org: OrgId) -> Call {
     }
 }
 
-fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
+fn ports(outbox: &Outbox, dispatch: &Dispatch, checks: &Arc<Checks>) -> Ports {
     let outbox = Arc::new(outbox.clone());
     Ports {
         accept: Arc::clone(&outbox) as _,
@@ -365,8 +365,9 @@ fn ports(outbox: &Outbox, scheduler: &Handle, checks: &Arc<Checks>) -> Ports {
         expunge: Arc::clone(&outbox) as _,
         once: Arc::clone(&outbox) as _,
         audit: outbox,
-        explain: Arc::new(scheduler.clone()),
+        explain: Arc::new(dispatch.scheduler.clone()),
         health: Arc::clone(checks) as _,
+        verify: Arc::new(dispatch.verifier.clone()),
     }
 }
 

@@ -257,6 +257,9 @@ pub(crate) fn wait(delivery: &Value) -> String {
             "the endpoint, disabled after a long time of nothing but failure (`postrider endpoint enable`)".into()
         }
         "endpoint_paused" => "the endpoint, which is paused (`postrider resume --app ... --endpoint ...`)".into(),
+        "endpoint_unverified" => {
+            "the endpoint, which has not shown yet that it wants it (`postrider endpoint verify`)".into()
+        }
         "dispatch_paused" => "all dispatch, which is paused (`postrider resume`)".into(),
         other => other.to_owned(),
     }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::app::without_nulls;
 use super::endpoint_auth::Credentials;
 use super::message::{newest, outcome};
-use super::{Context, PageArgs, endpoint_auth, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats};
+use super::{
+    Context, PageArgs, endpoint_auth, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats, endpoint_verify,
+};
 use crate::cli::{object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::config::duration;
@@ -102,6 +104,9 @@ pub(crate) enum EndpointCommand {
     /// Shows how it stands with the deliveries to an endpoint: its breaker, what is in flight, what waits
     #[command(after_help = "Example:\n  postrider endpoint flow --app shop main")]
     Flow(Which),
+    /// Asks an endpoint now to show that it wants what is sent to it, and waits for the result
+    #[command(after_help = "Example:\n  postrider endpoint verify --app shop main")]
+    Verify(Which),
     /// Switches an endpoint on; what waited for it goes out
     #[command(after_help = "Example:\n  postrider endpoint enable --app shop main")]
     Enable(Which),
@@ -184,6 +189,9 @@ pub(crate) struct Fields {
     /// By which scheme requests are signed: `standard`, `github`, `stripe` or `http-message-signatures`
     #[arg(long)]
     signature: Option<String>,
+    /// How it shows that it wants what is sent to it: `none`, `challenge` or `cloudevents`
+    #[arg(long, value_name = "KIND")]
+    verification: Option<String>,
 }
 
 impl Fields {
@@ -204,6 +212,7 @@ impl Fields {
             "policy": self.policy,
             "format": self.format,
             "signature": self.signature,
+            "verification": self.verification,
         }));
         if let Some(filter) = self.filter {
             let filter = Some(filter).filter(|filter| !filter.is_empty());
@@ -276,6 +285,7 @@ impl EndpointCommand {
             Self::Flow(which) => context.output.answer(&client.get(which.path(&["flow"])?).await?, endpoint_flow::show),
             Self::Stats(command) => command.run(context, &client).await,
             Self::SendExample(command) => command.run(context, &client).await,
+            Self::Verify(which) => endpoint_verify::run(context, &client, &which).await,
             Self::Enable(which) => set_disabled(context, &client, &which, false).await,
             Self::Disable(which) => set_disabled(context, &client, &which, true).await,
         }
@@ -302,7 +312,7 @@ pub(crate) fn merged(mut object: Value, more: Value) -> Value {
     object
 }
 
-fn show(endpoint: &Value) -> String {
+pub(super) fn show(endpoint: &Value) -> String {
     let [auth, certificates, proxy] = endpoint_auth::shown(endpoint);
     card(&[
         ("id", field(endpoint, "id")),
@@ -321,6 +331,7 @@ fn show(endpoint: &Value) -> String {
         auth,
         certificates,
         proxy,
+        ("verification", endpoint_verify::state(endpoint)),
         ("metadata", field(endpoint, "metadata")),
         ("state", state(endpoint)),
         ("created", time(endpoint, "createdAt")),
@@ -363,6 +374,7 @@ fn state(endpoint: &Value) -> String {
         (true, true) => format!("{disabled}, paused"),
         (true, false) => disabled,
         (false, true) => "paused".to_owned(),
+        (false, false) if endpoint.get("verified") == Some(&Value::Bool(false)) => "unverified".to_owned(),
         (false, false) => "enabled".to_owned(),
     }
 }

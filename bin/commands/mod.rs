@@ -16,6 +16,7 @@ mod endpoint_example;
 mod endpoint_flow;
 pub(crate) mod endpoint_replay;
 pub(crate) mod endpoint_stats;
+mod endpoint_verify;
 pub(crate) mod event_type;
 pub(crate) mod export;
 pub(crate) mod import;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use postrider_model::rate::RateBurst;
+use postrider_model::verification::{self, Verification as Kind};
 
 use super::Config;
-use super::keys::{Api, Rate};
+use super::keys::{Api, Rate, Verification};
 
 /// Bytes of a socket's path without the closing zero: `sun_path` of unix(7).
 pub(super) const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
     );
     check_rate(&config.rate, &mut rule);
     check_api(&config.api, &mut rule);
+    check_verification(&config.verification, &mut rule);
     rule(
         config.journal.segment_bytes >= 4 * limits.body_bytes,
         "journal.segment_bytes",
@@ -80,6 +82,16 @@ fn check_rate(rate: &Rate, rule: &mut impl FnMut(bool, &'static str, String)) {
     let most = u64::from(*RateBurst::range(u32::try_from(count).unwrap_or(u32::MAX)).end());
     let problem = format!("is {}, 1 to {most} (half of `rate.count`) are allowed", rate.burst);
     rule(rate.burst <= most, "rate.burst", problem);
+}
+
+/// An origin that endpoints can be asked for leave by.
+fn check_verification(verification: &Verification, rule: &mut impl FnMut(bool, &'static str, String)) {
+    let Some(origin) = &verification.origin else {
+        let problem = "is `cloudevents`, but `verification.origin` is not set".to_owned();
+        return rule(verification.default != Kind::CloudEvents, "verification.default", problem);
+    };
+    let problem = verification::check_origin(origin).err().unwrap_or_default();
+    rule(problem.is_empty(), "verification.origin", problem);
 }
 
 /// Bursts of limits that are off, and proxies that anybody could pretend to be.

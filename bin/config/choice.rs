@@ -6,6 +6,7 @@ use postrider_model::format::Format;
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
 use postrider_model::secret::SignatureKind;
+use postrider_model::verification::Verification;
 
 use super::value::{Raw, Value, quoted};
 
@@ -87,5 +88,11 @@ impl Choice for Format {
         ("cloudevents-binary", Self::CloudEventsBinary),
         ("cloudevents-structured", Self::CloudEventsStructured),
     ];
+    const WORDS: &'static str = Self::WORDS;
+}
+
+impl Choice for Verification {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("challenge", Self::Challenge), ("cloudevents", Self::CloudEvents)];
     const WORDS: &'static str = Self::WORDS;
 }

@@ -18,6 +18,7 @@ use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
 use postrider_model::status_pattern::StatusPattern;
 use postrider_model::validate::TimeoutMs;
+use postrider_model::verification;
 
 use super::choice::LogFormat;
 use super::secret::{JwtSecret, ProxySetting, StoreKey};
@@ -166,6 +167,16 @@ settings! {
         cloudevents_source: EventSource = EventSource::default();
     }
 
+    /// How an endpoint shows that it wants what is sent to it; until it has, its deliveries wait.
+    verification: Verification {
+        /// What a new endpoint has to pass that does not say itself.
+        default: verification::Verification = verification::Verification::None;
+        /// Who asks endpoints for leave, a DNS name, such as `events.example.com`. Without it there is no `cloudevents`.
+        origin: Option<String> = None;
+        /// The rate that `cloudevents` asks for, in requests per minute. If not set, none is asked for.
+        request_rate_per_minute: Option<u64> = None, in 1..=600_000;
+    }
+
     /// When a failed delivery is attempted again.
     retry: Retry {
         /// The delay before each attempt, in seconds, 1 to 100 of them. After the last the delivery is a dead letter.
@@ -263,7 +274,7 @@ settings! {
         history: Span = Span::days(7), in 1..=TEN_YEARS_S;
         /// How long a dead letter is kept from its death.
         dead_letters: Span = Span::days(30), in 1..=TEN_YEARS_S;
-        /// How long a delivery may wait on a disabled or paused endpoint before it is a dead letter.
+        /// How long a delivery may wait on a disabled, paused or unverified endpoint before it is a dead letter.
         held: Span = Span::days(30), in 1..=TEN_YEARS_S;
         /// How long an entry of the audit log is kept.
         audit: Span = Span::days(90), in 1..=TEN_YEARS_S;

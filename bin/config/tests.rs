@@ -280,6 +280,8 @@ fn keys_that_contradict_each_other_are_refused() {
         ("api.request_burst_per_address = 5".into(), "api.request_burst_per_address"),
         ("api.trusted_proxies = [\"10.0.0.1\", \"0.0.0.0/0\"]".into(), "api.trusted_proxies"),
         ("api.trusted_proxies = [\"::/0\"]".into(), "api.trusted_proxies"),
+        ("verification.default = \"cloudevents\"".into(), "verification.default"),
+        ("verification.origin = \"https://a.test\"".into(), "verification.origin"),
         ("api.trusted_proxies = [\"::ffff:10.0.0.0/104\"]".into(), "api.trusted_proxies"),
     ] {
         let found = problems(&toml, &[], &[]);

@@ -13,6 +13,7 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::verifying::{Verifier, Verifying};
 use super::{jitter, options};
 use crate::config::Config;
 use crate::exit::Failure;
@@ -26,11 +27,17 @@ pub(super) struct Dispatch {
     pub(super) scheduler: Handle,
     scheduling: JoinHandle<Result<Drained, postrider_scheduler::Error>>,
     dispatching: JoinSet<()>,
+    /// Verifies endpoints, on the first of the threads.
+    pub(super) verifier: Verifier,
+    verifying: JoinHandle<()>,
     _threads: Vec<Thread>,
 }
 
 impl Dispatch {
     pub(super) fn start(config: &Config, outbox: &Outbox, dispatcher: &Dispatcher) -> Result<Self, Failure> {
+        let own = dispatcher.beside();
+        let (verifying, verifier) = Verifying::new(outbox.clone(), own.clone(), options::verification(config));
+        let mut own = Some(own);
         let first = Thread::start(0)?;
         let scheduling_on = first.runtime.clone();
         let mut threads = vec![first];
@@ -40,7 +47,7 @@ impl Dispatch {
         let mut dispatching = JoinSet::new();
         let dispatchers = threads.iter().map(|thread| {
             let (assignments, assigned) = mpsc::channel(ASSIGNMENTS);
-            let service = postrider_dispatcher::Service::new(dispatcher.beside());
+            let service = postrider_dispatcher::Service::new(own.take().unwrap_or_else(|| dispatcher.beside()));
             dispatching.spawn_on(service.run(assigned), &thread.runtime);
             assignments
         });
@@ -51,7 +58,9 @@ impl Dispatch {
             dispatchers: dispatchers.collect(),
         };
         let (service, scheduler) = postrider_scheduler::Service::new(options::scheduler(config), parts)?;
-        Ok(Self { scheduler, scheduling: scheduling_on.spawn(service.run()), dispatching, _threads: threads })
+        let verifying = scheduling_on.spawn(verifying.run());
+        let scheduling = scheduling_on.spawn(service.run());
+        Ok(Self { scheduler, scheduling, dispatching, verifier, verifying, _threads: threads })
     }
 
     /// Waits until a part ends by itself, which it never should.
@@ -61,6 +70,7 @@ impl Dispatch {
                 Ok(Err(error)) => error.to_string(),
                 _ => "the scheduler has ended by itself".to_owned(),
             },
+            _ = &mut self.verifying => "the verification of endpoints has ended by itself".to_owned(),
             _ = self.dispatching.join_next() => "a dispatcher has ended by itself".to_owned(),
         };
         Failure::runtime(what).hint("the log above says more")
@@ -68,6 +78,7 @@ impl Dispatch {
 
     /// Starts nothing any more and lets what is in flight end, within a time.
     pub(super) async fn stop(&mut self, within: Duration) {
+        self.verifying.abort();
         self.scheduler.stop(within);
         if !self.scheduling.is_finished()
             && let Ok(Ok(Drained { in_flight })) = (&mut self.scheduling).await

@@ -27,6 +27,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
     let handle = builder.install_recorder()?;
     postrider_dispatcher::metrics::describe();
     postrider_outbox::describe_metrics();
+    super::verifying::describe_metrics();
     Ok(handle)
 }
 

@@ -8,6 +8,7 @@ use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Rules};
 use postrider_model::rate::Rate;
 use postrider_model::retry::Jitter;
+use postrider_model::verification::VerificationSetting;
 use postrider_outbox::MasterKey;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -93,6 +94,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         event_source: config.dispatch.cloudevents_source.clone(),
         default_validation: config.event_types.validation,
         default_order: order(config),
+        verification: verification(config),
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
@@ -102,6 +104,16 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         expunge_after: retention.expunge.0,
         max_bytes: Some(retention.max_bytes).filter(|bytes| *bytes > 0),
         ..postrider_outbox::Options::new(&config.data_dir, master_key)
+    }
+}
+
+/// How endpoints are verified.
+pub(super) fn verification(config: &Config) -> VerificationSetting {
+    let verification = &config.verification;
+    VerificationSetting {
+        default: verification.default,
+        origin: verification.origin.clone(),
+        request_rate: verification.request_rate_per_minute.map(number),
     }
 }
 

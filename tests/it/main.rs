@@ -42,4 +42,5 @@ mod signatures;
 mod support;
 mod sync_order;
 mod tasks;
+mod verification;
 mod zoo;

@@ -15,6 +15,7 @@ type Field = (&'static str, fn() -> Value);
 const NOTHING: fn() -> Value = || Value::Null;
 const NO_TEXT: fn() -> Value = || json!("");
 const NO_MEMBERS: fn() -> Value = || json!({});
+const NONE: fn() -> Value = || json!("none");
 const NO: fn() -> Value = || json!(false);
 const STANDARD: fn() -> Value = || json!("standard");
 
@@ -47,6 +48,7 @@ pub(super) const ENDPOINT: &[Field] = &[
     ("signature", STANDARD),
     ("tls", NOTHING),
     ("proxy", NOTHING),
+    ("verification", NONE),
     ("disabled", NO),
     ("paused", NO),
     ("headers", NO_MEMBERS),

@@ -59,7 +59,7 @@ pub(crate) struct WaitOut {
     /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `behind_dead_letter`: an
     /// earlier one is dead, and the endpoint wants what follows to wait; `turn`: others' turns
     /// come first; `behind_window`: very many wait before it; `endpoint_disabled`, `endpoint_disabled_by_410`,
-    /// `endpoint_disabled_by_failures`, `endpoint_paused` or `dispatch_paused`.
+    /// `endpoint_disabled_by_failures`, `endpoint_paused`, `endpoint_unverified` or `dispatch_paused`.
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]

@@ -15,6 +15,7 @@ use postrider_model::proxy::{self, Proxy};
 use postrider_model::secret::Secret;
 use postrider_model::signature::Signature;
 use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
+use postrider_model::verification::Verification;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,6 +23,7 @@ use crate::endpoint_auth::AuthIn;
 use crate::endpoint_form::{FormatName, SignatureName, format, signature};
 use crate::endpoint_secret::parse_secret;
 use crate::endpoint_tls::{CertificateOut, TlsIn, certificates};
+use crate::endpoint_verification::{FailureOut, Kind};
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
 use crate::policy::PolicyIn;
@@ -97,6 +99,10 @@ pub(crate) struct EndpointIn {
     /// address guard allows.
     #[schema(value_type = Option<String>, format = "uri", max_length = 1_024, example = "http://proxy.example.com:3128")]
     proxy: Field<String>,
+    /// How it shows that it wants what is sent to it, until when its deliveries wait: `none`, `challenge` or `cloudevents`.
+    /// If a new endpoint leaves it out, it is as the server is configured.
+    #[schema(value_type = String, max_length = 11, example = "challenge")]
+    verification: Field<Kind>,
     /// Its deliveries wait until it is enabled.
     #[schema(value_type = bool, default = false)]
     disabled: Field<bool>,
@@ -158,6 +164,7 @@ impl EndpointIn {
         let auth = AuthIn::change(self.auth, guard, &mut problems);
         let (tls, proxy) = (TlsIn::change(self.tls, &mut problems), self.proxy.change());
         check_proxy(&proxy, guard, &mut problems);
+        let verification = self.verification.given("verification", &mut problems);
         let uid = self.uid.nullable().or(path);
         let event_types = self.event_types.or(self.filter_types).nullable();
         let channels = self.channels.nullable();
@@ -194,6 +201,7 @@ impl EndpointIn {
                 signature,
                 tls,
                 proxy,
+                verification: verification.map_or(fields.verification, |Kind(kind)| kind),
             };
             newer_rate.replace_the_other(fields);
         });
@@ -225,6 +233,7 @@ impl EndpointIn {
         let (tls, proxy) = (TlsIn::change(self.tls, &mut problems), self.proxy.change());
         check_proxy(&proxy, guard, &mut problems);
         let signature = self.signature.change();
+        let verification = self.verification.given("verification", &mut problems).map(|Kind(kind)| kind);
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
             let url = url.map_or_else(|| fields.url.clone(), |url| credentials::kept(url, &fields.url));
@@ -245,6 +254,7 @@ impl EndpointIn {
             set(&mut fields.timeout_ms, timeout_ms);
             set(&mut fields.format, format);
             set(&mut fields.signature, signature.map(Option::unwrap_or_default));
+            set(&mut fields.verification, verification);
             match policy {
                 None => {}
                 Some(None) => fields.policy = Policy::default(),
@@ -360,6 +370,15 @@ pub(crate) struct EndpointOut {
     certificates: Vec<CertificateOut>,
     /// With `***` in the place of user name and password.
     proxy: Option<String>,
+    /// How it shows that it wants what is sent to it.
+    #[schema(value_type = String, example = "none")]
+    verification: Verification,
+    /// Whether it has; until then its deliveries wait. `null` if it need not.
+    verified: Option<bool>,
+    /// Why it has not, after a try.
+    verification_failure: Option<FailureOut>,
+    /// Requests per minute that it allowed when it was verified, if it said so; no more are sent.
+    allowed_per_minute: Option<u32>,
     /// Always 1; kept for clients that ask for it.
     version: u32,
     #[schema(value_type = String, format = DateTime)]
@@ -394,6 +413,10 @@ impl From<&Endpoint> for EndpointOut {
             certificates: certificates(fields.tls.as_ref()),
             tls: fields.tls.map(|tls| tls.masked()),
             proxy: fields.proxy.as_deref().map(credentials::masked),
+            verification: fields.verification,
+            verified: Some(endpoint.unverified.is_none()).filter(|_| !fields.verification.is_none()),
+            verification_failure: FailureOut::of(endpoint.unverified.as_ref()),
+            allowed_per_minute: endpoint.allowed_per_minute,
             version: 1,
             created_at: time::text(endpoint.created),
             updated_at: time::text(endpoint.updated),

@@ -15,7 +15,7 @@ use crate::{Context, time};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FlowOut {
     /// Why it gets nothing at present, if so: `endpoint_disabled`, `endpoint_disabled_by_410`,
-    /// `endpoint_disabled_by_failures`, `endpoint_paused` or `dispatch_paused`.
+    /// `endpoint_disabled_by_failures`, `endpoint_paused`, `endpoint_unverified` or `dispatch_paused`.
     held: Option<&'static str>,
     /// `closed`, `open` or `half_open`.
     breaker: &'static str,

@@ -50,6 +50,7 @@
 //! | `GET task/{task}` | how far a task is |
 //! | `GET task` | tasks of every kind; `status`, `task` |
 //! | `POST app/{app}/endpoint/{endpoint}/pause`, `.../resume` | the endpoint gets nothing, or goes on |
+//! | `POST app/{app}/endpoint/{endpoint}/verify` | verifies the endpoint now and waits for the result |
 //! | `POST dispatch/pause`, `dispatch/resume` | nobody gets anything, or all go on; the operator's; 204 |
 //! | `GET audit` | who changed what, when and from where; the operator's; `app_id`, `actor`, `operation`, `before`, `after` |
 //! | `GET status` | what is configured and what is wrong |
@@ -89,6 +90,7 @@ mod endpoint_replay;
 mod endpoint_secret;
 mod endpoint_stats;
 mod endpoint_tls;
+mod endpoint_verification;
 mod error;
 mod event_type;
 mod example;

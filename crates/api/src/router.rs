@@ -19,7 +19,8 @@ use crate::routes::Routes;
 use crate::{
     Api, Context, RenderMetrics, application, attempt, attempted, audit, audited, batch, catalogue, dead_letter,
     delivery, dispatch, docs, dry_run, endpoint, endpoint_headers, endpoint_replay, endpoint_secret, endpoint_stats,
-    event_type, example, expunge, flow, health, message, meters, once, openapi, poller, portal, precheck, task,
+    endpoint_verification, event_type, example, expunge, flow, health, message, meters, once, openapi, poller, portal,
+    precheck, task,
 };
 
 /// The whole API with its health checks.
@@ -117,6 +118,7 @@ fn endpoint_routes() -> OpenApiRouter<Context> {
         .routes(routes!(endpoint_replay::bulk_replay))
         .routes(routes!(endpoint::pause))
         .routes(routes!(endpoint::resume))
+        .routes(routes!(endpoint_verification::verify))
 }
 
 /// The metrics and the health checks, for a listener of their own.

@@ -36,7 +36,7 @@ const UNAUTHORIZED: u16 = 401;
 pub struct Dispatcher {
     pub(crate) client: Client,
     connector: Connector,
-    options: Arc<Options>,
+    pub(crate) options: Arc<Options>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Arc<Tokens>,
     attempts: Arc<Attempts>,

@@ -54,8 +54,10 @@ mod socket;
 mod stream;
 mod tls;
 mod tokens;
+mod verify;
 
 pub use attempt::Dispatcher;
 pub use options::{Error, Options};
 pub use service::Service;
 pub use signature_headers::SignatureHeaders;
+pub use verify::{Check, NotPassed};

@@ -119,13 +119,28 @@ pub(crate) fn can_be_signed(target: &Target) -> Result<(), Failure> {
 
 fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
     let target = &*job.target;
+    let id = written(ID_CHARS, job.message);
+    let mut headers = signed_headers(target, id, (body, content_type(job)?), names, at)?;
+    if target.format == Format::CloudEventsBinary {
+        event(job).add_attributes(&target.source, &mut headers)?;
+    }
+    Ok(headers)
+}
+
+/// The headers of a request that is signed: those of the endpoint, and ours.
+pub(crate) fn signed_headers(
+    target: &Target,
+    id: String,
+    (body, media_type): (&[u8], HeaderValue),
+    names: SignatureHeaders,
+    at: UnixMs,
+) -> Result<HeaderMap, Failure> {
     can_be_signed(target)?;
     let mut headers = HeaderMap::with_capacity(OWN_HEADERS + target.headers.len());
     // Before ours, which win.
     headers.extend(target.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-    headers.insert(header::CONTENT_TYPE, content_type(job)?);
+    headers.insert(header::CONTENT_TYPE, media_type);
 
-    let id = written(ID_CHARS, job.message);
     let timestamp_s = written(TIMESTAMP_CHARS, at.as_secs());
     match target.signature {
         Signature::Standard => {
@@ -140,10 +155,7 @@ fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Resul
                 }
             }
         }
-        _ => sign_otherwise(job, &mut headers, [id, timestamp_s], body)?,
-    }
-    if target.format == Format::CloudEventsBinary {
-        event(job).add_attributes(&target.source, &mut headers)?;
+        _ => sign_otherwise(target, &mut headers, [id, timestamp_s], body)?,
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     headers.insert(header::ACCEPT_ENCODING, IDENTITY);
@@ -153,13 +165,13 @@ fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Resul
 
 /// Signs by a scheme that is not the standard's. Id and timestamp go along under
 /// the standard's names: by the id receivers know what they have already.
-fn sign_otherwise(job: &Job, headers: &mut HeaderMap, values: [String; 2], body: &[u8]) -> Result<(), Failure> {
-    let Target { secrets, uri, .. } = &*job.target;
+fn sign_otherwise(target: &Target, headers: &mut HeaderMap, values: [String; 2], body: &[u8]) -> Result<(), Failure> {
+    let Target { secrets, uri, .. } = target;
     let [id, timestamp_s] = values;
     let [id_name, timestamp_name, _] = &WEBHOOK;
     headers.insert(id_name, value("message id", id)?);
     headers.insert(timestamp_name, value("timestamp", timestamp_s.clone())?);
-    let (name, signature) = match job.target.signature {
+    let (name, signature) = match target.signature {
         Signature::Standard => return Ok(()),
         Signature::Github => (&github::HEADER, github::signature(secrets, body)),
         Signature::Stripe => (&stripe::HEADER, stripe::signature(secrets, &timestamp_s, body)),

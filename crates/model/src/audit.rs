@@ -269,6 +269,7 @@ fn changed_of_endpoint(before: Option<&Arc<Endpoint>>, after: &Endpoint) -> Vec<
     let mut note = |name: &str, differs: bool| changed.extend(differs.then(|| name.to_owned()));
     note("disabled", before.and_then(|before| before.disabled) != after.disabled);
     note("paused", before.and_then(|before| before.paused) != after.paused);
+    note("verified", before.is_some_and(|before| before.unverified.is_some() != after.unverified.is_some()));
     note("secret", before.is_some_and(|before| before.secrets != after.secrets));
     changed
 }

@@ -19,6 +19,7 @@ use crate::secret::{SealedSecret, Secret};
 use crate::signature::Signature;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
+use crate::verification::{self, Passed, Tried, VerificationFailure, VerificationSetting};
 
 /// A change of an object's fields: it gets the present ones, or the defaults
 /// for a new object, and leaves the new ones. They are validated afterwards.
@@ -102,6 +103,13 @@ pub enum Command {
         endpoint: EndpointId,
         /// What it says.
         by: DisabledBy,
+    },
+    /// What a verification came to. Changes nothing if the endpoint is another by now.
+    SettleVerification {
+        /// What was asked.
+        tried: Tried,
+        /// What it came to.
+        came: Result<Passed, VerificationFailure>,
     },
     /// Pauses an endpoint, or lets it go on.
     PauseEndpoint {
@@ -217,6 +225,8 @@ pub trait Environment {
     fn open(&self, sealed: &SealedSecret) -> Option<Secret>;
     /// Endpoints that an application may have, `limits.endpoints_per_application`.
     fn endpoint_limit(&self) -> usize;
+    /// How endpoints are verified, `verification.*`.
+    fn verification(&self) -> &VerificationSetting;
 }
 
 /// The changes to record, and the answer once they are on disk.
@@ -247,6 +257,7 @@ pub fn execute(config: &Config, command: Command, env: &mut dyn Environment) -> 
             rotate_secret(found, env, secret, keep_old)
         }
         Command::Disable { endpoint, by } => Ok(disable(config, env, endpoint, by)),
+        Command::SettleVerification { tried, came } => verification::settle(config, env, &tried, came),
         Command::PauseEndpoint { org, app, endpoint, paused } => {
             let found = find_endpoint(find_app(config, org, &app)?, &endpoint)?;
             let since = if paused { Some(found.paused.unwrap_or_else(|| env.now())) } else { None };
@@ -323,14 +334,17 @@ fn write_endpoint(
     if write == Write::Update && named.is_none() {
         return Err(CommandError::NotFound { kind: "endpoint" });
     }
-    let mut fields = named.map(|found| found.fields.clone()).unwrap_or_default();
+    let new = || EndpointFields { verification: env.verification().default, ..EndpointFields::default() };
+    let mut fields = named.map_or_else(new, |found| found.fields.clone());
     edit(&mut fields);
     fields.validate()?;
+    verification::check(named.map(|found| &**found), &fields, env.verification())?;
     let taken = fields.uid.as_deref().and_then(|uid| entry.find_endpoint(uid));
     if taken.is_some_and(|other| named.is_none_or(|found| found.id != other.id)) {
         return Err(CommandError::Conflict { field: "uid" });
     }
     let now = env.now();
+    let (unverified, allowed_per_minute) = verification::after_write(named.map(|found| &**found), &fields, now);
     let disabled_at = |before: Option<Disabled>| match disabled {
         Some(true) => before.or(Some(Disabled { since: now, by: DisabledBy::Request })),
         Some(false) => None,
@@ -339,7 +353,9 @@ fn write_endpoint(
     if let Some(found) = named {
         check_secrets(found, fields.signature, env)?;
         let disabled = disabled_at(found.disabled);
-        return Ok(changed_endpoint(Endpoint { fields, disabled, updated: now, ..Endpoint::clone(found) }, false));
+        let kept = Endpoint::clone(found);
+        let changed = Endpoint { fields, disabled, unverified, allowed_per_minute, updated: now, ..kept };
+        return Ok(changed_endpoint(changed, false));
     }
     let limit = env.endpoint_limit();
     if entry.endpoint_count() >= limit {
@@ -355,13 +371,15 @@ fn write_endpoint(
         secrets,
         disabled: disabled_at(None),
         paused: None,
+        unverified,
+        allowed_per_minute,
         created: now,
         updated: now,
     };
     Ok(changed_endpoint(endpoint, true))
 }
 
-fn changed_endpoint(endpoint: Endpoint, created: bool) -> Executed {
+pub(crate) fn changed_endpoint(endpoint: Endpoint, created: bool) -> Executed {
     let endpoint = Arc::new(endpoint);
     let reply = Reply::Endpoint { endpoint: Arc::clone(&endpoint), created };
     (vec![ConfigChange::Endpoint(endpoint)], reply)

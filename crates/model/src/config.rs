@@ -56,6 +56,8 @@ pub struct Config {
     apps: BTreeMap<AppId, AppEntry>,
     app_uids: HashMap<(OrgId, String), AppId>,
     endpoint_apps: HashMap<EndpointId, AppId>,
+    /// Endpoints that are to be verified by themselves, by the time of their next try.
+    to_verify: BTreeSet<(UnixMs, EndpointId)>,
     event_types: BTreeMap<(OrgId, String), Arc<EventType>>,
     /// Of these the ones that payloads may be compared with.
     described: HashMap<OrgId, HashMap<String, Arc<EventType>>>,
@@ -184,14 +186,21 @@ impl Config {
         if let Some(uid) = &entry.app.fields.uid {
             self.app_uids.remove(&(entry.app.org, uid.clone()));
         }
-        for endpoint in entry.endpoints.keys() {
-            self.endpoint_apps.remove(endpoint);
+        for endpoint in entry.endpoints.values() {
+            self.endpoint_apps.remove(&endpoint.id);
+            if let Some(at) = endpoint.verify_at() {
+                self.to_verify.remove(&(at, endpoint.id));
+            }
         }
     }
 
     fn put_endpoint(&mut self, endpoint: &Arc<Endpoint>) {
         let Some(entry) = self.apps.get_mut(&endpoint.app) else { return };
-        entry.endpoints.insert(endpoint.id, Arc::clone(endpoint));
+        let before = entry.endpoints.insert(endpoint.id, Arc::clone(endpoint));
+        if let Some(at) = before.and_then(|before| before.verify_at()) {
+            self.to_verify.remove(&(at, endpoint.id));
+        }
+        self.to_verify.extend(endpoint.verify_at().map(|at| (at, endpoint.id)));
         entry.version += 1;
         self.endpoint_apps.insert(endpoint.id, endpoint.app);
     }
@@ -199,7 +208,10 @@ impl Config {
     fn delete_endpoint(&mut self, id: EndpointId) {
         let Some(app) = self.endpoint_apps.remove(&id) else { return };
         if let Some(entry) = self.apps.get_mut(&app) {
-            entry.endpoints.remove(&id);
+            let before = entry.endpoints.remove(&id);
+            if let Some(at) = before.and_then(|before| before.verify_at()) {
+                self.to_verify.remove(&(at, id));
+            }
             entry.version += 1;
         }
     }
@@ -268,6 +280,11 @@ impl Config {
     #[must_use]
     pub fn hold(&self, endpoint: &Endpoint) -> Option<(Hold, UnixMs)> {
         endpoint.hold().or_else(|| self.dispatch_paused.map(|since| (Hold::AllPaused, since)))
+    }
+
+    /// The endpoints that are to be verified by themselves, with the time of their next try, earliest first.
+    pub fn to_verify(&self) -> impl Iterator<Item = (UnixMs, &Arc<Endpoint>)> {
+        self.to_verify.iter().filter_map(|(at, id)| Some((*at, self.endpoint(*id)?)))
     }
 
     /// A tenant's event types, by name.

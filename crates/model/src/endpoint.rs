@@ -22,6 +22,7 @@ use crate::secret::SealedSecret;
 use crate::signature::Signature;
 use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
+use crate::verification::{Passed, Unverified, Verification};
 
 /// The shortest and the longest deadline that an endpoint may set, in milliseconds.
 pub const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u32> = 1_000..=30_000;
@@ -45,6 +46,12 @@ pub struct Endpoint {
     pub disabled: Option<Disabled>,
     /// Since when the operator has it paused, if so.
     pub paused: Option<UnixMs>,
+    /// It has not shown yet that it wants what is sent to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<Unverified>,
+    /// Requests per minute that it allowed when it was verified, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_per_minute: Option<u32>,
     /// When it was created.
     pub created: UnixMs,
     /// When it last changed.
@@ -99,6 +106,8 @@ pub enum Hold {
     Disabled(DisabledBy),
     /// The operator paused it.
     Paused,
+    /// It has not shown yet that it wants what is sent to it.
+    Unverified,
     /// The operator paused all dispatch.
     AllPaused,
 }
@@ -112,6 +121,7 @@ impl Hold {
             Self::Disabled(DisabledBy::Gone) => "endpoint_disabled_by_410",
             Self::Disabled(DisabledBy::Failing) => "endpoint_disabled_by_failures",
             Self::Paused => "endpoint_paused",
+            Self::Unverified => "endpoint_unverified",
             Self::AllPaused => "dispatch_paused",
         }
     }
@@ -122,7 +132,24 @@ impl Endpoint {
     #[must_use]
     pub fn hold(&self) -> Option<(Hold, UnixMs)> {
         let disabled = self.disabled.map(|disabled| (Hold::Disabled(disabled.by), disabled.since));
-        disabled.or_else(|| self.paused.map(|since| (Hold::Paused, since)))
+        let paused = || self.paused.map(|since| (Hold::Paused, since));
+        disabled.or_else(paused).or_else(|| self.unverified.as_ref().map(|found| (Hold::Unverified, found.since)))
+    }
+
+    /// When it is to be verified next by itself, if at all: not while it is disabled or paused.
+    #[must_use]
+    pub fn verify_at(&self) -> Option<UnixMs> {
+        let next = self.unverified.as_ref().and_then(|found| found.next);
+        next.filter(|_| self.disabled.is_none() && self.paused.is_none())
+    }
+
+    /// Its own rules, what it allowed when it was verified among them; `None` if they
+    /// leave everything open.
+    #[must_use]
+    pub fn own_policy(&self) -> Option<Policy> {
+        let Some(allowed) = self.allowed_per_minute.and_then(Passed::rate) else { return self.fields.own_policy() };
+        let policy = self.fields.own_policy().unwrap_or_default();
+        Some(Policy { allowed_rate: Some(allowed), ..policy })
     }
 }
 
@@ -169,6 +196,9 @@ pub struct EndpointFields {
     /// The proxy that its requests go through; checked by [`Proxy::parse`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// How it shows that it wants what is sent to it.
+    #[serde(skip_serializing_if = "Verification::is_none")]
+    pub verification: Verification,
 }
 
 impl fmt::Debug for EndpointFields {
@@ -191,6 +221,7 @@ impl fmt::Debug for EndpointFields {
             signature,
             tls,
             proxy,
+            verification,
         } = self;
         f.debug_struct("EndpointFields")
             .field("url", &credentials::masked(url))
@@ -209,6 +240,7 @@ impl fmt::Debug for EndpointFields {
             .field("signature", signature)
             .field("tls", tls)
             .field("proxy", &proxy.as_deref().map(credentials::masked))
+            .field("verification", verification)
             .finish()
     }
 }

@@ -77,7 +77,7 @@ pub enum Wait {
 
 impl Wait {
     /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
-    pub const OF_LANES: [&'static str; 17] = [
+    pub const OF_LANES: [&'static str; 18] = [
         "not_due",
         "rate_limited",
         "lane_paused",
@@ -94,6 +94,7 @@ impl Wait {
         "endpoint_disabled_by_410",
         "endpoint_disabled_by_failures",
         "endpoint_paused",
+        "endpoint_unverified",
         "dispatch_paused",
     ];
 

@@ -59,4 +59,5 @@ pub mod task;
 pub mod text_key;
 pub mod time;
 pub mod validate;
+pub mod verification;
 pub mod via;

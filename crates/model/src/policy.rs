@@ -83,6 +83,10 @@ pub struct Policy {
     /// In which order it gets its messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderRule>,
+    /// What the receiver allowed when it was verified: no rate of whoever counts above it.
+    /// Not its owner's to say.
+    #[serde(skip)]
+    pub allowed_rate: Option<Rate>,
 }
 
 /// What an endpoint's owner says of its breaker. `None` leaves it open.
@@ -222,7 +226,7 @@ impl Rules {
             jitter: policy.retry_jitter_percent.map_or(self.jitter, |percent| Jitter::Percent(percent.min(100) as u8)),
             max_age: policy.max_age_s.map(seconds).or(self.max_age),
             final_statuses: policy.final_statuses.clone().unwrap_or_else(|| self.final_statuses.clone()),
-            rate: policy.rate.or(self.rate),
+            rate: Rate::stricter(policy.rate.or(self.rate), policy.allowed_rate),
             max_in_flight: policy.max_in_flight.unwrap_or(self.max_in_flight).max(1),
             breaker: self.breaker.with(policy.breaker.unwrap_or_default()),
             order: policy.order.clone().unwrap_or_else(|| self.order.clone()),

@@ -21,6 +21,7 @@ use crate::schema::Mismatch;
 use crate::secret::Secret;
 use crate::task::{Task, TaskWork};
 use crate::validate::FieldErrors;
+use crate::verification::Verify;
 
 /// An answer that comes later. Dropping it does not take back what was asked.
 pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -254,4 +255,6 @@ pub struct Ports {
     pub explain: Arc<dyn Explain>,
     /// Says whether the service is well.
     pub health: Arc<dyn Health>,
+    /// Verifies endpoints.
+    pub verify: Arc<dyn Verify>,
 }

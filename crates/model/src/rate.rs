@@ -103,4 +103,27 @@ impl Rate {
     pub const fn per_second(count: u32) -> Self {
         Self { count, per: Per::Second, burst: 1 }
     }
+
+    /// The one of two limits that lets less through in a minute.
+    #[must_use]
+    pub fn stricter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let per_minute = |rate: &Self| u64::from(rate.count) * (60 / rate.per.duration().as_secs());
+        one.into_iter().chain(other).min_by_key(per_minute)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stricter_of_two_limits_counts() {
+        let minute = |count| Rate { count, per: Per::Minute, burst: 1 };
+        let (slow, fast) = (minute(90), Rate::per_second(2));
+        assert_eq!(Rate::stricter(Some(fast), Some(slow)), Some(slow));
+        assert_eq!(Rate::stricter(Some(minute(300)), Some(fast)), Some(fast));
+        assert_eq!(Rate::stricter(None, Some(slow)), Some(slow));
+        assert_eq!(Rate::stricter(Some(slow), None), Some(slow));
+        assert_eq!(Rate::stricter(None, None), None);
+    }
 }

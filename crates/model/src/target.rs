@@ -34,6 +34,9 @@ const FRAMING: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// Who sends, in the words of CloudEvents' HTTP webhooks.
+pub const REQUEST_ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
+
 /// An endpoint as the dispatcher needs it, with its secrets in the clear. Made by
 /// [`Target::new`] once for all attempts, until the endpoint changes: what is
 /// the same in each of them is prepared.
@@ -139,6 +142,16 @@ impl Target {
             self.headers.insert(name, value);
         }
         Ok(self)
+    }
+}
+
+impl Target {
+    /// Names who sends, as CloudEvents' HTTP webhooks want it of whom a receiver has allowed
+    /// (1.0.1, section 4.1). A name that no header can have is left out; configuration has none.
+    pub fn name_origin(&mut self, origin: &str) {
+        if let Ok(origin) = HeaderValue::from_str(origin) {
+            self.headers.insert(REQUEST_ORIGIN, origin);
+        }
     }
 }
 

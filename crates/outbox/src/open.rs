@@ -178,6 +178,7 @@ pub(crate) fn open_for(
         last_record_noted_ms: AtomicU64::new(u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX)),
         wants_room: AtomicBool::new(false),
         full: AtomicBool::new(false),
+        configured: tokio::sync::Notify::new(),
         stopping: AtomicBool::new(false),
         state: Mutex::new(state),
         clock,

@@ -7,6 +7,7 @@ use postrider_model::event_type::Validation;
 use postrider_model::format::{EventSource, Format};
 use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
+use postrider_model::verification::VerificationSetting;
 
 use crate::master_key::MasterKey;
 
@@ -55,6 +56,8 @@ pub struct Options {
     /// In which order the messages of an endpoint go whose owner says nothing. It
     /// is the scheduler's, too. It has no pointer: only an endpoint's own is read.
     pub default_order: OrderRule,
+    /// How endpoints show that they want what is sent to them.
+    pub verification: VerificationSetting,
     /// How long what has ended is kept, from acceptance.
     pub retain_history: Duration,
     /// How long a dead letter is kept, from its death.
@@ -101,6 +104,7 @@ impl Options {
             event_source: EventSource::default(),
             default_validation: Validation::default(),
             default_order: OrderRule::default(),
+            verification: VerificationSetting::default(),
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
             retain_audit: 90 * DAY,

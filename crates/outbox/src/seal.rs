@@ -226,6 +226,8 @@ mod tests {
             secrets: vec![EndpointSecret { sealed, expires: None }],
             disabled: None,
             paused: None,
+            unverified: None,
+            allowed_per_minute: None,
             created: UnixMs(1),
             updated: UnixMs(1),
         };

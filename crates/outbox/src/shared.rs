@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) wants_room: AtomicBool,
     /// There is no room for messages: they are refused.
     pub(crate) full: AtomicBool,
+    /// Tells that the configuration has changed.
+    pub(crate) configured: tokio::sync::Notify,
     /// Nothing is accepted any more: the process stops, or the journal is poisoned.
     pub(crate) stopping: AtomicBool,
 }

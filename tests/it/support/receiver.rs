@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     With(u16, Vec<(&'static str, String)>),
     /// With this status and body.
     Body(u16, &'static str),
+    /// With 200 and the challenge that it was sent, or nothing if there is none.
+    Echo,
     /// Never.
     Hang,
     /// With a head whose body never ends.
@@ -213,11 +215,13 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let path = head.uri.path().to_owned();
+    let sent = body.clone();
     let reply = state.take(Arrival { method: head.method, path, headers: head.headers, body });
     let (status, headers, body) = match reply {
         Reply::Status(status) => (status, vec![], Answered::Whole),
         Reply::With(status, headers) => (status, headers, Answered::Whole),
         Reply::Body(status, text) => (status, vec![], Answered::Text(Bytes::from_static(text.as_bytes()))),
+        Reply::Echo => (200, vec![], Answered::Text(challenge(&sent))),
         Reply::Dribble => (200, vec![], Answered::Endless),
         Reply::Close => return Err(io::ErrorKind::ConnectionReset.into()),
         Reply::Hang => std::future::pending().await,
@@ -232,6 +236,12 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
         response = response.header(name, value);
     }
     Ok(response.body(body).expect("a response of ours is valid"))
+}
+
+/// The challenge in what was sent.
+fn challenge(sent: &[u8]) -> Bytes {
+    let sent: serde_json::Value = serde_json::from_slice(sent).unwrap_or_default();
+    sent["challenge"].as_str().unwrap_or_default().to_owned().into()
 }
 
 /// A body that is empty, one that is not, or one that never ends.

@@ -32,6 +32,7 @@ use postrider_model::signature::Signature;
 use postrider_model::status::MessageStatus;
 use postrider_model::task::{Task, TaskWork};
 use postrider_model::time::{Clock, UnixMs};
+use postrider_model::verification::{VerificationSetting, Verify};
 
 use super::audit::FakeAudit;
 use super::once::FakeOnce;
@@ -68,6 +69,8 @@ pub(super) struct State {
     /// The call that the next change tells of.
     pub(super) call: Option<Arc<Told>>,
     ids: u64,
+    /// How endpoints are verified.
+    pub(super) verification: VerificationSetting,
 }
 
 impl State {
@@ -111,6 +114,10 @@ impl Environment for State {
     fn endpoint_limit(&self) -> usize {
         postrider_model::endpoint::DEFAULT_ENDPOINTS_PER_APPLICATION
     }
+
+    fn verification(&self) -> &VerificationSetting {
+        &self.verification
+    }
 }
 
 impl Fake {
@@ -129,6 +136,7 @@ impl Fake {
             audit: Arc::new(FakeAudit(Arc::clone(self))),
             explain: Arc::clone(self) as _,
             health: Arc::clone(self) as _,
+            verify: Arc::clone(self) as _,
         }
     }
 
@@ -511,6 +519,13 @@ impl Explain for Fake {
     /// It has never heard of any endpoint.
     fn flow(&self, _: EndpointId) -> Option<Flow> {
         None
+    }
+}
+
+impl Verify for Fake {
+    fn verify(&self, endpoint: EndpointId) -> Answer<Result<Arc<Endpoint>, ControlError>> {
+        let found = self.state().config.endpoint(endpoint).cloned();
+        Box::pin(async move { found.ok_or(ControlError::NotFound { kind: "endpoint" }) })
     }
 }
 

@@ -32,6 +32,8 @@ fn endpoint(fields: EndpointFields, secret: u8) -> Endpoint {
         secrets: vec![EndpointSecret { sealed: SealedSecret(vec![secret]), expires: None }],
         disabled: None,
         paused: None,
+        unverified: None,
+        allowed_per_minute: None,
         created: UnixMs(1),
         updated: UnixMs(1),
     }

@@ -352,6 +352,7 @@ impl Committer {
         }
         if frame.records.iter().any(|(_, record)| matches!(record, Record::Config(_))) {
             self.shared.forget_changed_targets(&self.events);
+            self.shared.configured.notify_one();
         }
         self.told.clear();
         self.told.extend(self.events.iter().filter_map(|event| match event {

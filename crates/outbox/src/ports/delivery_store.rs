@@ -13,6 +13,7 @@ use postrider_model::ports::Answer;
 use postrider_model::proxy::Proxy;
 use postrider_model::signature::Signature;
 use postrider_model::target::Target;
+use postrider_model::verification::Verification;
 use postrider_model::via::Via;
 use tokio::sync::oneshot;
 use url::Url;
@@ -150,7 +151,7 @@ impl Outbox {
         Ok(target)
     }
 
-    fn make_target(&self, endpoint: &Endpoint) -> Result<Target, JobError> {
+    pub(super) fn make_target(&self, endpoint: &Endpoint) -> Result<Target, JobError> {
         let failed = |error: &dyn std::fmt::Display| JobError::Failed(format!("endpoint {}: {error}", endpoint.id));
         let url = Url::parse(&endpoint.fields.url).map_err(|error| failed(&error))?;
         let secrets = self.shared.secrets(endpoint).map_err(|error| failed(&error))?;
@@ -166,7 +167,13 @@ impl Outbox {
             Signature::Standard => target,
             signature => target.signed_by(signature),
         };
-        Ok(target.in_format(format, || options.event_source.of(endpoint.app)))
+        let mut target = target.in_format(format, || options.event_source.of(endpoint.app));
+        if endpoint.fields.verification == Verification::CloudEvents
+            && let Some(origin) = &options.verification.origin
+        {
+            target.name_origin(origin);
+        }
+        Ok(target)
     }
 
     /// The same with what the lane sends next. One of a lane's attempts reads for all.

@@ -14,6 +14,7 @@ mod message_list;
 mod once;
 mod pager;
 mod query;
+mod verification;
 
 pub(crate) use accept::MESSAGE_ROOM_BYTES;
 pub(crate) use message_list::Wanted;

@@ -93,6 +93,8 @@ fn endpoint() -> Endpoint {
         secrets: vec![EndpointSecret { sealed: SealedSecret(vec![1, 2, 3]), expires: Some(UnixMs(9)) }],
         disabled: Some(Disabled { since: UnixMs(8), by: DisabledBy::Gone }),
         paused: None,
+        unverified: None,
+        allowed_per_minute: None,
         created: UnixMs(7),
         updated: UnixMs(8),
     }

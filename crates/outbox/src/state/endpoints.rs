@@ -97,7 +97,7 @@ impl State {
             endpoint: endpoint.id,
             app: endpoint.app,
             hold: config.hold(endpoint).map(|(hold, _)| hold),
-            policy: endpoint.fields.own_policy().map(Arc::new),
+            policy: endpoint.own_policy().map(Arc::new),
             failing_since: self.lanes.get(&endpoint.id).and_then(|lane| lane.failing_since),
             app_throttle_per_second: app_throttle,
         })

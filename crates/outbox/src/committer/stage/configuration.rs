@@ -8,6 +8,7 @@ use postrider_model::position::Position;
 use postrider_model::secret::{NEW_SECRET_BYTES, SealedSecret, Secret, SignatureKind};
 use postrider_model::signature::Signature;
 use postrider_model::time::UnixMs;
+use postrider_model::verification::VerificationSetting;
 use zeroize::Zeroizing;
 
 use super::{Answer, Committer, Frame};
@@ -86,5 +87,9 @@ impl Environment for CommitEnvironment<'_> {
 
     fn endpoint_limit(&self) -> usize {
         self.shared.options.endpoints_per_application
+    }
+
+    fn verification(&self) -> &VerificationSetting {
+        &self.shared.options.verification
     }
 }
