@@ -111,6 +111,7 @@ impl Server {
         let outbox = opened.outbox.clone();
         let threads = Threads::start(opened)?;
         let org = default_org(config, &outbox).await?;
+        warn_without_application(config, &outbox, org);
         if paused {
             let ports = outbox.bind(&Arc::new(Told::not_yet(started_paused(org))));
             ports.configure.execute(Command::PauseDispatch { paused: true }).await?;
@@ -339,6 +340,16 @@ async fn default_org(config: &Config, outbox: &Outbox) -> Result<OrgId, Failure>
     }
     secrets::note_default_org(config, org)?;
     Ok(org)
+}
+
+/// Operational events that nobody gets.
+fn warn_without_application(config: &Config, outbox: &Outbox, org: OrgId) {
+    let Some(application) = config.operational_events.application.as_deref() else { return };
+    let mut is_there = false;
+    outbox.with_config(&mut |config| is_there = config.find_app(org, application).is_some());
+    if !is_there {
+        tracing::warn!(application, "the application for operational events is not there; none are sent until it is");
+    }
 }
 
 /// What a start with `--paused` does, for the audit log.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use ipnet::IpNet;
+use postrider_model::id::AppId;
 use postrider_model::rate::RateBurst;
+use postrider_model::validate;
 use postrider_model::verification::{self, Verification as Kind};
 
 use super::Config;
@@ -35,6 +37,11 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
     check_rate(&config.rate, &mut rule);
     check_api(&config.api, &mut rule);
     check_verification(&config.verification, &mut rule);
+    let application = config.operational_events.application.as_deref();
+    let is_uid = |name: &&str| name.parse::<AppId>().is_err();
+    let problem = application.filter(is_uid).and_then(|name| validate::uid(Some(name), AppId::PREFIX).err());
+    let problem = problem.unwrap_or_default();
+    rule(problem.is_empty(), "operational_events.application", problem);
     rule(
         config.journal.segment_bytes >= 4 * limits.body_bytes,
         "journal.segment_bytes",

@@ -177,6 +177,14 @@ settings! {
         request_rate_per_minute: Option<u64> = None, in 1..=600_000;
     }
 
+    /// What Postrider tells of itself, as messages to an application.
+    operational_events: OperationalEvents {
+        /// The application of the default tenant that is told, by uid or id. If not set, nothing is told.
+        application: Option<String> = None;
+        /// After so many failed attempts of one delivery `message.attempt.failing` is sent.
+        failing_after: u64 = 4, in 1..=100;
+    }
+
     /// When a failed delivery is attempted again.
     retry: Retry {
         /// The delay before each attempt, in seconds, 1 to 100 of them. After the last the delivery is a dead letter.

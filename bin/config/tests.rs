@@ -281,6 +281,7 @@ fn keys_that_contradict_each_other_are_refused() {
         ("api.trusted_proxies = [\"10.0.0.1\", \"0.0.0.0/0\"]".into(), "api.trusted_proxies"),
         ("api.trusted_proxies = [\"::/0\"]".into(), "api.trusted_proxies"),
         ("verification.default = \"cloudevents\"".into(), "verification.default"),
+        ("operational_events.application = \"a b\"".into(), "operational_events.application"),
         ("verification.origin = \"https://a.test\"".into(), "verification.origin"),
         ("api.trusted_proxies = [\"::ffff:10.0.0.0/104\"]".into(), "api.trusted_proxies"),
     ] {

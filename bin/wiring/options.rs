@@ -9,7 +9,7 @@ use postrider_model::policy::{BreakerRule, Rules};
 use postrider_model::rate::Rate;
 use postrider_model::retry::Jitter;
 use postrider_model::verification::VerificationSetting;
-use postrider_outbox::MasterKey;
+use postrider_outbox::{MasterKey, OperationalEvents};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -95,6 +95,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         default_validation: config.event_types.validation,
         default_order: order(config),
         verification: verification(config),
+        operational_events: operational_events(config),
         retain_history: retention.history.0,
         retain_dead_letters: retention.dead_letters.0,
         retain_held: retention.held.0,
@@ -105,6 +106,13 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         max_bytes: Some(retention.max_bytes).filter(|bytes| *bytes > 0),
         ..postrider_outbox::Options::new(&config.data_dir, master_key)
     }
+}
+
+/// What is told of the store itself.
+fn operational_events(config: &Config) -> Option<OperationalEvents> {
+    let events = &config.operational_events;
+    let failing_after = u16::try_from(events.failing_after).unwrap_or(u16::MAX);
+    events.application.clone().map(|application| OperationalEvents { application, failing_after })
 }
 
 /// How endpoints are verified.

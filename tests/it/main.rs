@@ -28,6 +28,7 @@ mod idempotency;
 mod isolation;
 mod kill;
 mod observation;
+mod operational;
 mod order;
 mod policy;
 mod power_cut;

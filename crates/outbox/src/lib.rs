@@ -63,7 +63,7 @@ pub use lock::{DirLock, LockError};
 pub use master_key::{IDENTITY_BYTES, MasterKey, SealingKey};
 pub use meters::describe_metrics;
 pub use open::{OpenError, Opened, Report, open};
-pub use options::Options;
+pub use options::{OperationalEvents, Options};
 pub use outbox::{Outbox, Stats};
 pub use salvage::{
     Checkpoint, LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, Unread, WhatIsKnown, salvage,

@@ -29,6 +29,7 @@ const SYNC_SECONDS: &str = "postrider_sync_seconds";
 pub(crate) const SEGMENTS_REMOVED: &str = "postrider_retention_segments_removed_total";
 pub(crate) const DAMAGE: &str = "postrider_journal_damage_total";
 pub(crate) const LOST: &str = "postrider_deliveries_lost_to_damage_total";
+pub(crate) const EVENTS_DROPPED: &str = "postrider_operational_events_dropped_total";
 const DELIVERIES: &str = "postrider_deliveries";
 const BEHIND_WINDOW: &str = "postrider_deliveries_behind_window";
 const OLDEST_SECONDS: &str = "postrider_oldest_undelivered_age_seconds";
@@ -63,6 +64,7 @@ pub fn describe_metrics() {
     describe_counter!(SEGMENTS_REMOVED, "Journal segments that retention removed.");
     describe_counter!(DAMAGE, "Damaged parts of the journal found by reading sealed segments again.");
     describe_counter!(LOST, "Deliveries whose messages a damaged part of the journal held.");
+    describe_counter!(EVENTS_DROPPED, "Operational events that could not be taken in, by reason.");
     describe_gauge!(DELIVERIES, "Deliveries by state.");
     describe_gauge!(BEHIND_WINDOW, "Deliveries that wait in the journal only, behind their lane's window.");
     describe_gauge!(OLDEST_SECONDS, Unit::Seconds, "Age of the oldest delivery that waits.");

@@ -11,6 +11,15 @@ use postrider_model::verification::VerificationSetting;
 
 use crate::master_key::MasterKey;
 
+/// What is told of the store itself, as messages to an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationalEvents {
+    /// The application of the default tenant, by id or uid. While it is not there nothing is told.
+    pub application: String,
+    /// After so many failed attempts of one delivery that is told.
+    pub failing_after: u16,
+}
+
 /// The outbox's settings. Every limit names its unit.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,6 +67,8 @@ pub struct Options {
     pub default_order: OrderRule,
     /// How endpoints show that they want what is sent to them.
     pub verification: VerificationSetting,
+    /// What is told of the store itself, if anything.
+    pub operational_events: Option<OperationalEvents>,
     /// How long what has ended is kept, from acceptance.
     pub retain_history: Duration,
     /// How long a dead letter is kept, from its death.
@@ -105,6 +116,7 @@ impl Options {
             default_validation: Validation::default(),
             default_order: OrderRule::default(),
             verification: VerificationSetting::default(),
+            operational_events: None,
             retain_history: 7 * DAY,
             retain_dead_letters: 30 * DAY,
             retain_audit: 90 * DAY,

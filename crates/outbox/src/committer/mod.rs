@@ -21,6 +21,7 @@
 //! memory. W8: after a failed write or sync nothing more is accepted.
 
 mod errand;
+mod operational;
 pub(crate) mod request;
 mod room;
 mod stage;
@@ -48,6 +49,7 @@ use crate::meters::Meters;
 use crate::record::{Encoder, Record};
 use crate::rows;
 use crate::shared::Shared;
+use operational::Quiet;
 use request::{Arrival, Errand, FrameBound as _, Ingest, Urgent};
 use stage::{Answer, Frame};
 
@@ -92,6 +94,7 @@ pub(crate) struct Committer {
     told: HashSet<Position>,
     rows: Vec<Row>,
     meters: Meters,
+    quiet: Quiet,
     /// Since when a frame of outcomes waits to be synced.
     unsynced_since: Option<Instant>,
     stop: bool,
@@ -123,6 +126,7 @@ impl Committer {
             told: HashSet::new(),
             rows: Vec::new(),
             meters: Meters::new(),
+            quiet: Quiet::default(),
             unsynced_since: None,
             stop: false,
         }
@@ -292,10 +296,11 @@ impl Committer {
     /// One frame out of what was taken. `false` if there is no room for it, not
     /// even in the reserve.
     fn commit(&mut self) -> Result<bool, AppendError> {
-        let (bound, later) = self.hold_back_what_does_not_fit();
+        let (bound, tells, later) = self.hold_back_what_does_not_fit();
         let class = if self.waiting_ingest.is_empty() { FrameClass::Reserved } else { FrameClass::Ingest };
         let only_outcomes = self.waiting_ingest.is_empty() && self.waiting_urgent.is_empty();
-        let lazy = only_outcomes && !self.waiting_outcomes.iter().any(|outcome| outcome.ordered);
+        // What is told is delivered: its cause must not be lost after that.
+        let lazy = only_outcomes && !tells && !self.waiting_outcomes.iter().any(|outcome| outcome.ordered);
         let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
         let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
             Ok(builder) => builder,
@@ -308,6 +313,7 @@ impl Committer {
         let mut frame = Frame::new(builder.time());
         self.stage_outcomes(&mut builder, &mut frame);
         self.stage_urgent(&mut builder, &mut frame);
+        self.stage_operational(&mut builder, &mut frame);
         self.stage_ingest(&mut builder, &mut frame);
         self.take_back(later);
         if !frame.records.is_empty() {

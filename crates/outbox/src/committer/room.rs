@@ -19,8 +19,9 @@ pub(super) struct Later {
 
 impl Committer {
     /// A frame has to fit into a segment. Leaves in the queues what does, gives
-    /// its bound in bytes, and takes out the rest.
-    pub(super) fn hold_back_what_does_not_fit(&mut self) -> (usize, Later) {
+    /// its bound in bytes and whether something may be told of it, and takes out the rest.
+    pub(super) fn hold_back_what_does_not_fit(&mut self) -> (usize, bool, Later) {
+        let mut telling = self.telling();
         let Shared { options, .. } = &*self.shared;
         let limit = journal::Options { store_id: 0, segment_bytes: options.segment_bytes, max_bytes: 0 };
         let limit = limit.frame_limit_bytes();
@@ -33,21 +34,27 @@ impl Committer {
         // Nobody knows the size of an edited object; few are near to their bound.
         let edited = limit / 4;
         let mut share = FRAME_BYTES;
+        let state = telling.is_some().then(|| self.shared.state.lock());
         let outcomes = self.waiting_outcomes.iter().position(|outcome| {
-            let bytes = outcome.bound_bytes().min(edited);
+            let told =
+                telling.as_mut().zip(state.as_deref()).map_or(0, |(telling, state)| telling.of_outcome(state, outcome));
+            let bytes = (outcome.bound_bytes() + told).min(edited);
             let has_share = share >= bytes;
             share = share.saturating_sub(bytes);
             !(has_share && fits(bytes))
         });
+        drop(state);
         let outcomes = self.waiting_outcomes.split_off(outcomes.unwrap_or(self.waiting_outcomes.len()));
         let urgent = self.waiting_urgent.iter().position(|request| {
             let most = if matches!(request, Urgent::Command(..)) { edited } else { limit };
-            !fits(request.bound_bytes().min(most))
+            let told = telling.as_mut().map_or(0, |telling| telling.of_request(request));
+            !fits((request.bound_bytes() + told).min(most))
         });
         let urgent = self.waiting_urgent.split_off(urgent.unwrap_or(self.waiting_urgent.len()));
         let ingest = self.waiting_ingest.iter().position(|message| !fits(message.bound_bytes().min(limit)));
         let ingest = self.waiting_ingest.split_off(ingest.unwrap_or(self.waiting_ingest.len()));
-        (bound, Later { outcomes, urgent, ingest })
+        let tells = telling.is_some_and(|telling| telling.may_tell);
+        (bound, tells, Later { outcomes, urgent, ingest })
     }
 
     pub(super) fn take_back(&mut self, later: Later) {

@@ -8,6 +8,7 @@ mod deliveries;
 mod expunge;
 mod message;
 mod once;
+mod operational;
 mod settlement;
 mod task;
 

@@ -15,6 +15,7 @@ mod life;
 mod machine;
 mod missing_segment;
 mod once;
+mod operational;
 mod order;
 mod read_ahead;
 mod replay_missing;

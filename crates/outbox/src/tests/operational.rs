@@ -1,0 +1,147 @@
+//! What is told of the store itself: the event and what it tells of are on disk together
+//! or not at all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postrider_model::command::Command;
+use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+use postrider_model::ports::{Accept as _, Configure as _};
+use postrider_model::query::{MessageFilter, PageRequest, Query as _};
+use serde_json::Value;
+
+use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
+use super::support::{ORG, message};
+use crate::disk::sim::Survival;
+use crate::options::OperationalEvents;
+use crate::{MasterKey, Options};
+
+const TYPES: [&str; 3] = ["endpoint.created", "message.attempt.exhausted", "endpoint.recovered"];
+
+fn options() -> Options {
+    let operational_events = Some(OperationalEvents { application: "ops".to_owned(), failing_after: 4 });
+    Options {
+        segment_bytes: 64 << 10,
+        waiting_bytes: 64 << 10,
+        max_in_flight: 16,
+        body_limit_bytes: 4 << 10,
+        operational_events,
+        ..Options::new(sim_dir(), MasterKey::new([7; 32]))
+    }
+}
+
+fn start(world: &SimWorld, options: Options) -> Stepper {
+    world.start(options).expect("it starts")
+}
+
+/// Does it, if the disk still works.
+fn execute(stepper: &mut Stepper, command: Command) -> Option<()> {
+    stepper.ask(stepper.outbox.clone().execute(command)).ok().map(drop)
+}
+
+fn first_key(stepper: &Stepper) -> Option<DeliveryKey> {
+    let main = stepper.endpoint_id("shop", "main")?;
+    let state = stepper.outbox.shared.state.lock();
+    let (sequence, _) = state.lanes.get(&main)?.window.iter().next()?;
+    Some(DeliveryKey { endpoint: main, message: sequence })
+}
+
+/// An application that is told, and one whose endpoint fails, and at last works.
+fn prepare(stepper: &mut Stepper) -> Option<()> {
+    execute(stepper, Command::EnsureDefaultOrg { wish: Some(ORG) })?;
+    execute(stepper, app("ops"))?;
+    execute(stepper, endpoint("ops", "sink", &TYPES))?;
+    execute(stepper, app("shop"))?;
+    execute(stepper, endpoint("shop", "main", &["a"]))
+}
+
+fn attempt(stepper: &mut Stepper, world: &SimWorld, status: u16, next: Next) -> Option<()> {
+    world.clock.forward(Duration::from_secs(61));
+    stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).ok()?;
+    let key = first_key(stepper)?;
+    stepper.attempt(key, status, next)
+}
+
+const DEAD: Next = Next::Dead { reason: DeadReason::AttemptsExhausted };
+
+fn run(stepper: &mut Stepper, world: &SimWorld) -> Option<()> {
+    prepare(stepper)?;
+    attempt(stepper, world, 500, DEAD)?;
+    attempt(stepper, world, 500, DEAD)?;
+    attempt(stepper, world, 200, Next::Delivered)
+}
+
+/// The events that were told, by type; each has gone to who asked for it.
+fn told(stepper: &Stepper) -> BTreeMap<String, Vec<Value>> {
+    let Some(ops) = stepper.app_id("ops") else { return BTreeMap::new() };
+    let page = PageRequest { limit: 1_000, after: None, descending: false };
+    let found = stepper.outbox.messages(ops, &MessageFilter::default(), &page).expect("they are read").items;
+    let mut told = BTreeMap::<_, Vec<Value>>::new();
+    for message in found {
+        assert_eq!(stepper.outbox.deliveries_of(ops, message.id).expect("they are read").len(), 1);
+        let body = message.body.expect("it is there");
+        told.entry(message.event_type).or_default().push(serde_json::from_slice(&body).expect("it is JSON"));
+    }
+    told
+}
+
+#[test]
+fn at_every_crash_point_there_is_an_event_for_each_cause_and_a_cause_for_each_event() {
+    let mut has_finished = false;
+    for count in 0..400 {
+        let mut world = SimWorld::new();
+        let mut stepper = start(&world, options());
+        world.disk.crash_after(count);
+        has_finished = run(&mut stepper, &world).is_some();
+        drop(stepper);
+        let dead = world.disk.clone();
+        for survival in [Survival::Nothing, Survival::Everything, Survival::Mixed { seed: count }] {
+            world.disk = dead.crash(survival);
+            let stepper = start(&world, options());
+            let told = told(&stepper);
+            let number = |kind: &str| told.get(kind).map_or(0, Vec::len);
+            let main = stepper.endpoint_id("shop", "main");
+            let state = stepper.outbox.shared.state.lock();
+            let lane = main.and_then(|main| state.lanes.get(&main));
+            let dead = lane.map_or(0, |lane| lane.dead.len());
+            let recovered = lane.is_some_and(|lane| dead > 0 && lane.failing_since.is_none());
+            let seen = (number(TYPES[0]), number(TYPES[1]), number(TYPES[2]));
+            let case = format!("after {count} operations, {survival:?}");
+            assert_eq!(seen, (usize::from(main.is_some()), dead, usize::from(recovered)), "{case}");
+        }
+        if has_finished {
+            break;
+        }
+    }
+    assert!(has_finished);
+}
+
+#[test]
+fn what_cannot_be_taken_in_is_left_out_and_its_cause_is_not() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, Options { pending_per_application: 1, ..options() });
+    prepare(&mut stepper).expect("the disk works");
+    assert_eq!(told(&stepper).len(), 1);
+    attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
+    assert_eq!(told(&stepper).len(), 1, "the application has as many pending as it may have");
+    let main = stepper.endpoint_id("shop", "main").expect("it is there");
+    assert_eq!(stepper.outbox.shared.state.lock().lanes.get(&main).map(|lane| lane.dead.len()), Some(1));
+}
+
+#[test]
+fn nothing_is_told_of_the_application_itself_nor_without_it() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    let before = told(&stepper);
+    assert_eq!(before[TYPES[0]][0]["data"]["endpointUid"], "main");
+    execute(&mut stepper, endpoint("ops", "other", &["x"])).expect("the disk works");
+    assert_eq!(told(&stepper), before);
+    execute(&mut stepper, Command::DeleteApplication { org: ORG, app: "ops".to_owned() }).expect("it is there");
+    execute(&mut stepper, endpoint("shop", "next", &["x"])).expect("the disk works");
+    execute(&mut stepper, app("ops")).expect("the disk works");
+    assert_eq!(told(&stepper), BTreeMap::new());
+    execute(&mut stepper, endpoint("ops", "sink", &TYPES)).expect("the disk works");
+    execute(&mut stepper, endpoint("shop", "last", &["x"])).expect("the disk works");
+    assert_eq!(told(&stepper)[TYPES[0]].len(), 1, "by its uid it is found again");
+}
