@@ -76,7 +76,7 @@ impl Event<'_> {
     /// Adds the attributes of a CloudEvent whose body is the payload.
     pub(crate) fn add_attributes(&self, source: &str, headers: &mut HeaderMap) -> Result<(), Failure> {
         headers.insert(&SPEC_VERSION, HeaderValue::from_static("1.0"));
-        headers.insert(&ID, attribute(&self.id)?);
+        headers.insert(&ID, attribute(self.id)?);
         headers.insert(&SOURCE, attribute(source)?);
         headers.insert(&TYPE, attribute(self.event_type)?);
         headers.insert(&TIME, attribute(self.time())?);
