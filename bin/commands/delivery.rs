@@ -247,6 +247,7 @@ pub(crate) fn wait(delivery: &Value) -> String {
         }
         "behind" => format!("an earlier one that goes first{}", which(wait)),
         "behind_dead_letter" => format!("an earlier one that is a dead letter{}", which(wait)),
+        "batch" => format!("others for its batch, until {} at the latest", time(wait, "until")),
         "turn" => "its turn".into(),
         "behind_window" => "the many that came before it".into(),
         "endpoint_disabled" => "the endpoint, which is disabled (`postrider endpoint enable`)".into(),

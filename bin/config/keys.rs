@@ -246,6 +246,8 @@ settings! {
     limits: Limits {
         /// Bytes of one event's body.
         body_bytes: u64 = MIB, in KIB..=64 * MIB;
+        /// Bytes of a batch's body; a message that has more by itself goes alone.
+        batch_bytes: u64 = MIB, in KIB..=64 * MIB;
         /// Bytes of one line on the ingest socket.
         line_bytes: u64 = 2 * MIB, in KIB..=128 * MIB;
         /// Requests to endpoints in flight, in all.

@@ -14,6 +14,8 @@ const SECONDS: [f64; 16] =
 const BYTES: [f64; 8] = [256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0];
 /// Bounds of the histograms of records in a frame.
 const RECORDS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 5000.0];
+/// Bounds of the histograms of messages in a batch.
+const MESSAGES: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0];
 /// How often what histograms have gathered is put in order.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -23,7 +25,8 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), &BYTES)?
-        .set_buckets_for_metric(Matcher::Suffix("_records".into()), &RECORDS)?;
+        .set_buckets_for_metric(Matcher::Suffix("_records".into()), &RECORDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_messages".into()), &MESSAGES)?;
     let handle = builder.install_recorder()?;
     postrider_dispatcher::metrics::describe();
     postrider_outbox::describe_metrics();

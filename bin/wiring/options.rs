@@ -130,6 +130,7 @@ pub(super) fn scheduler(config: &Config) -> postrider_scheduler::Options {
     postrider_scheduler::Options {
         max_in_flight: number(config.limits.in_flight),
         in_flight_per_application: number(config.limits.in_flight_per_application),
+        batch_bytes: size(config.limits.batch_bytes),
         rules: rules(config),
         retry_after_max: Duration::from_secs(config.retry.retry_after_max_s),
         token_wait: config.retention.held.0,
@@ -153,6 +154,7 @@ pub(crate) fn rules(config: &Config) -> Rules {
             pause_max_ms: number(breaker.pause_max_ms),
         },
         order: order(config),
+        batch: None,
         disable_after: Some(breaker.disable_after.0).filter(|after| !after.is_zero()),
     }
 }

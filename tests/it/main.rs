@@ -5,6 +5,7 @@
 mod architecture;
 mod audit;
 mod backup;
+mod batches;
 mod bit_flips;
 mod clients;
 mod contract;

@@ -52,7 +52,7 @@ impl Client for InHand {
         let message = MessageId(RawId::new(now(), n as u64, [0; 6]));
         let (content_type, event_type, target) = (None, Arc::clone(&self.event_type), Arc::clone(&self.target));
         let scheduled = Scheduled::first(UnixMs(0));
-        let job = Job { key, scheduled, message, body, content_type, event_type, target };
+        let job = Job { key, scheduled, message, body, content_type, event_type, target, others: None };
         let outcome = self.dispatcher.attempt(job).await;
         match outcome.result {
             AttemptResult::Answered(answer) => succeeded(answer.status, n),

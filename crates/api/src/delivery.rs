@@ -57,9 +57,10 @@ pub(crate) struct WaitOut {
     /// `breaker_half_open`: its endpoint has failed too often; `lane_paused`: its endpoint asked for that; `no_token`: there is no token for its endpoint's
     /// requests, and one is asked for again later; `lane_busy` or
     /// `application_busy`: as many requests are in flight as may be; `behind`: an earlier one goes first; `behind_dead_letter`: an
-    /// earlier one is dead, and the endpoint wants what follows to wait; `turn`: others' turns
-    /// come first; `behind_window`: very many wait before it; `endpoint_disabled`, `endpoint_disabled_by_410`,
-    /// `endpoint_disabled_by_failures`, `endpoint_paused`, `endpoint_unverified` or `dispatch_paused`.
+    /// earlier one is dead, and the endpoint wants what follows to wait; `batch`: its batch gathers others;
+    /// `turn`: others' turns come first; `behind_window`: very many wait before it; `endpoint_disabled`,
+    /// `endpoint_disabled_by_410`, `endpoint_disabled_by_failures`, `endpoint_paused`, `endpoint_unverified` or
+    /// `dispatch_paused`.
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]

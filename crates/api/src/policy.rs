@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postrider_model::batch::{self, BatchBytes, BatchMessages, BatchRule, BatchWaitMs};
 use postrider_model::bounds::Whole;
 use postrider_model::order::{AfterDead, OrderBy, OrderRule};
 use postrider_model::policy::{
@@ -49,6 +50,9 @@ pub(crate) struct PolicyIn {
     /// In which order it gets its messages.
     #[schema(value_type = Option<OrderIn>)]
     order: Field<Object<OrderIn>>,
+    /// How many messages go in one request, as a JSON array; `null` is one, by itself.
+    #[schema(value_type = Option<BatchIn>)]
+    batch: Field<Object<BatchIn>>,
 }
 
 /// Describes a retry schedule.
@@ -133,6 +137,25 @@ struct OrderIn {
     after_dead: AfterDead,
 }
 
+/// When a batch goes out: an array of objects with `id`, `type`, `timestamp` and `data`. An answer 2xx with
+/// `{"batchItemFailures":[{"itemIdentifier":"msg_.."}]}` confirms all but those that it names. Not beside the order `fifo`.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = DeliveryBatch)]
+struct BatchIn {
+    /// With so many it goes at once.
+    #[schema(value_type = u32, minimum = 2, maximum = 100)]
+    max_messages: Whole<BatchMessages>,
+    /// For how long the oldest message that is due waits for others, in milliseconds.
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 60_000, default = 1_000)]
+    #[serde(default)]
+    max_wait_ms: Field<Whole<BatchWaitMs>>,
+    /// Bytes of its body, unless one message alone has more; `limits.batch_bytes` if that is less or nothing is said.
+    #[schema(value_type = Option<u32>, minimum = 1_024, maximum = 67_108_864)]
+    #[serde(default)]
+    max_bytes: Field<Whole<BatchBytes>>,
+}
+
 const fn one() -> Whole<RateBurst> {
     Whole::new(1)
 }
@@ -165,6 +188,16 @@ impl From<BreakerIn> for BreakerPolicy {
     }
 }
 
+impl From<BatchIn> for BatchRule {
+    fn from(given: BatchIn) -> Self {
+        Self {
+            max_messages: given.max_messages.number(),
+            max_wait_ms: given.max_wait_ms.map(Whole::number).nullable().unwrap_or(batch::DEFAULT_WAIT_MS),
+            max_bytes: given.max_bytes.map(Whole::number).nullable(),
+        }
+    }
+}
+
 impl From<OrderIn> for OrderRule {
     fn from(order: OrderIn) -> Self {
         Self { by: order.by, pointer: order.pointer.nullable(), after_dead: order.after_dead }
@@ -187,6 +220,7 @@ impl PolicyIn {
         set(&mut policy.max_in_flight, self.max_in_flight.map(Whole::number).change());
         set(&mut policy.breaker, self.breaker.map(|Object(rule)| rule.into()).change());
         set(&mut policy.order, self.order.map(|Object(order)| order.into()).change());
+        set(&mut policy.batch, self.batch.map(|Object(batch)| batch.into()).change());
         set(&mut policy.disable_after_s, self.disable_after_s.map(Whole::number).change());
     }
 }

@@ -12,6 +12,7 @@ use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
 use postrider_model::oauth::Grant;
 use postrider_model::time::Clock;
 
+use crate::batch::Batch;
 use crate::client::Client;
 use crate::connect::Connector;
 use crate::connections::Connections;
@@ -112,6 +113,9 @@ impl Dispatcher {
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
         self.attempts.ended(&result, duration);
+        if let Some(others) = &job.others {
+            self.attempts.batched(others.len() + 1);
+        }
         let url = job.target.url.clone();
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
     }
@@ -168,11 +172,21 @@ impl Dispatcher {
         let mut answer = self.client.send(&job.target.uri, job.target.via.as_ref(), build).await?;
         let code = answer.response.status().as_u16();
         *status = Some(code);
-        let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
-        let response = Response { status: code, retry_after: retry_after(answer.response.headers()), body };
+        let read = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
+        let batch = Batch::of(job).filter(|_| (200..300).contains(&code));
+        let failed = batch.map_or_else(Vec::new, |batch| batch.failed(&read.bytes, read.broke_off));
+        let retry_after = retry_after(answer.response.headers());
+        let response = Response { status: code, retry_after, body: read.bytes, failed };
         self.client.finish(answer);
         Ok(response)
     }
+}
+
+/// What came of a body.
+pub(crate) struct Read {
+    pub(crate) bytes: Bytes,
+    /// There would have been more.
+    pub(crate) broke_off: bool,
 }
 
 /// The first `limit_bytes` of a body. What lies behind is never read: an
@@ -182,15 +196,19 @@ impl Dispatcher {
 /// A body that breaks off gives what came of it: the endpoint has answered with
 /// its status. Simple servers end a body by closing, over TLS without a
 /// `close_notify`, and another attempt would only bring the message twice.
-pub(crate) async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Bytes {
-    let mut read = Vec::new();
+pub(crate) async fn read_at_most(body: &mut Incoming, limit_bytes: usize) -> Read {
+    let (mut read, mut broke_off) = (Vec::new(), false);
     while read.len() < limit_bytes && !body.is_end_stream() {
-        let Some(Ok(frame)) = body.frame().await else { break };
+        let Some(frame) = body.frame().await else { break };
+        let Ok(frame) = frame else {
+            broke_off = true;
+            break;
+        };
         let Ok(data) = frame.into_data() else { continue };
         let room = limit_bytes - read.len();
         read.extend_from_slice(data.get(..room).unwrap_or(&data));
     }
-    read.into()
+    Read { bytes: read.into(), broke_off }
 }
 
 /// `Retry-After` as it came, if it is short text.

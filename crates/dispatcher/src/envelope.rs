@@ -21,6 +21,10 @@ use crate::failure::Failure;
 /// spelling of the charset and no other.
 pub(crate) const CLOUDEVENT: HeaderValue = HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
 
+/// The media type of an array of them.
+pub(crate) const CLOUDEVENTS: HeaderValue =
+    HeaderValue::from_static("application/cloudevents-batch+json; charset=utf-8");
+
 /// Bytes of an envelope without payload, event type and source.
 const ENVELOPE_BYTES: usize = 256;
 
@@ -57,6 +61,15 @@ impl Event<'_> {
         write_text(into, &self.time());
         self.write_data(into, false);
         into.push(b'}');
+    }
+
+    /// Writes the same with `id` before it: a member of a batch.
+    pub(crate) fn write_element(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(b"{\"id\":");
+        write_text(into, &self.id.to_string());
+        let brace = into.len();
+        self.write_standard(into);
+        into.get_mut(brace).into_iter().for_each(|brace| *brace = b',');
     }
 
     /// Writes a CloudEvent in its JSON format; also a member of a batch of them.

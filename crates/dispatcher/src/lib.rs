@@ -24,6 +24,7 @@
 //! sits where the socket is opened (W12).
 
 mod attempt;
+mod batch;
 mod client;
 mod connect;
 mod connections;

@@ -11,6 +11,8 @@ use postrider_model::job::AttemptResult;
 pub const ATTEMPTS: &str = "postrider_attempts_total";
 /// How long attempts took, in seconds.
 pub const ATTEMPT_SECONDS: &str = "postrider_attempt_duration_seconds";
+/// How many messages batches had.
+pub const BATCH_MESSAGES: &str = "postrider_batch_messages";
 /// Connections that are open or being opened.
 pub const CONNECTIONS: &str = "postrider_connections_open";
 
@@ -20,6 +22,7 @@ const SUCCEEDED: &str = "2xx";
 pub fn describe() {
     describe_counter!(ATTEMPTS, Unit::Count, "Attempts that ended, by result");
     describe_histogram!(ATTEMPT_SECONDS, Unit::Seconds, "Duration of attempts");
+    describe_histogram!(BATCH_MESSAGES, Unit::Count, "Messages in each batch that was attempted");
     describe_gauge!(CONNECTIONS, Unit::Count, "Connections to endpoints that are open or being opened");
 }
 
@@ -28,12 +31,22 @@ pub fn describe() {
 pub(crate) struct Attempts {
     succeeded: Counter,
     seconds: Histogram,
+    batch: Histogram,
 }
 
 impl Attempts {
     /// Counts with the recorder that is installed at this moment.
     pub(crate) fn new() -> Self {
-        Self { succeeded: counter!(ATTEMPTS, "result" => SUCCEEDED), seconds: histogram!(ATTEMPT_SECONDS) }
+        Self {
+            succeeded: counter!(ATTEMPTS, "result" => SUCCEEDED),
+            seconds: histogram!(ATTEMPT_SECONDS),
+            batch: histogram!(BATCH_MESSAGES),
+        }
+    }
+
+    /// The attempt was one of a batch with so many messages.
+    pub(crate) fn batched(&self, messages: usize) {
+        self.batch.record(messages as f64);
     }
 
     pub(crate) fn ended(&self, result: &AttemptResult, duration: Duration) {

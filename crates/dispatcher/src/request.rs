@@ -14,7 +14,8 @@ use postrider_model::signature::Signature;
 use postrider_model::target::Target;
 use postrider_model::time::UnixMs;
 
-use crate::envelope::{CLOUDEVENT, Event};
+use crate::batch::Batch;
+use crate::envelope::{CLOUDEVENT, CLOUDEVENTS, Event};
 use crate::failure::Failure;
 use crate::sign::{github, http_message, signatures, stripe};
 use crate::signature_headers::SignatureHeaders;
@@ -71,16 +72,17 @@ impl Unsent {
 
 /// Puts the request together and signs it as of `at` (W7: same id and body in
 /// every attempt, timestamp and signature made anew). The body is shared, not
-/// copied, unless the endpoint wants it in an envelope. Where it goes is written
-/// on it when its connection is known.
+/// copied, unless the endpoint wants it in an envelope or in a batch. Where it goes is
+/// written on it when its connection is known.
 pub(crate) fn build(
     job: &Job,
     token: Option<&Token>,
     names: SignatureHeaders,
     at: UnixMs,
 ) -> Result<Request<Full<Bytes>>, Failure> {
-    let body = body(job);
-    let headers = headers(job, &body, names, at)?;
+    let batch = Batch::of(job);
+    let body = batch.as_ref().map_or_else(|| body(job), Batch::body);
+    let headers = headers(job, batch.as_ref(), &body, names, at)?;
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = headers;
@@ -104,7 +106,8 @@ fn enveloped(job: &Job, write: impl FnOnce(Event<'_>, &mut Vec<u8>)) -> Bytes {
     envelope.into()
 }
 
-fn event(job: &Job) -> Event<'_> {
+/// A job's message as envelopes show it.
+pub(crate) fn event(job: &Job) -> Event<'_> {
     let content_type = job.content_type.as_deref().unwrap_or(message::JSON);
     Event { id: job.message, event_type: &job.event_type, content_type, payload: &job.body }
 }
@@ -117,11 +120,17 @@ pub(crate) fn can_be_signed(target: &Target) -> Result<(), Failure> {
     Ok(())
 }
 
-fn headers(job: &Job, body: &[u8], names: SignatureHeaders, at: UnixMs) -> Result<HeaderMap, Failure> {
+fn headers(
+    job: &Job,
+    batch: Option<&Batch<'_>>,
+    body: &[u8],
+    names: SignatureHeaders,
+    at: UnixMs,
+) -> Result<HeaderMap, Failure> {
     let target = &*job.target;
-    let id = written(ID_CHARS, job.message);
+    let id = batch.map_or_else(|| written(ID_CHARS, job.message), Batch::id);
     let mut headers = signed_headers(target, id, (body, content_type(job)?), names, at)?;
-    if target.format == Format::CloudEventsBinary {
+    if target.format == Format::CloudEventsBinary && batch.is_none() {
         event(job).add_attributes(&target.source, &mut headers)?;
     }
     Ok(headers)
@@ -199,8 +208,10 @@ fn written(chars: usize, what: impl Display) -> String {
 
 fn content_type(job: &Job) -> Result<HeaderValue, Failure> {
     match (job.target.format, &job.content_type) {
+        (Format::CloudEventsBinary | Format::CloudEventsStructured, _) if job.others.is_some() => Ok(CLOUDEVENTS),
         (Format::CloudEventsStructured, _) => Ok(CLOUDEVENT),
         (Format::Standard, _) | (_, None) => Ok(JSON),
+        (Format::Payload, _) if job.others.is_some() => Ok(JSON),
         (Format::Payload | Format::CloudEventsBinary, Some(text)) => {
             HeaderValue::from_str(text).map_err(|_| Failure::internal("the message's content type cannot be sent"))
         }

@@ -187,7 +187,7 @@ impl Dispatcher {
         let mut answer = sent.map_err(|failure| Refused::new(format!("{at} gave no answer: {}", failure.detail)))?;
         let status = answer.response.status();
         let retry_after = attempt::retry_after(answer.response.headers());
-        let body = attempt::read_at_most(answer.response.body_mut(), ANSWER_BYTES).await;
+        let body = attempt::read_at_most(answer.response.body_mut(), ANSWER_BYTES).await.bytes;
         self.client.finish(answer);
         if !status.is_success() {
             let said = error_code(&body).map(|code| format!(" ({code})")).unwrap_or_default();

@@ -78,7 +78,7 @@ impl Dispatcher {
         };
         let build = || self.question(target, token.as_ref(), check);
         let mut answer = self.client.send(&target.uri, target.via.as_ref(), build).await?;
-        let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
+        let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await.bytes;
         let heard =
             Heard { status: answer.response.status(), headers: std::mem::take(answer.response.headers_mut()), body };
         self.client.finish(answer);

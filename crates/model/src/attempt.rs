@@ -36,7 +36,7 @@ pub struct Attempt {
     pub duration_ms: u32,
     /// The status code, if there was an answer.
     pub status: Option<u16>,
-    /// The class of failure, if there was no answer.
+    /// The class of failure, if there was no answer or that is not why it failed.
     pub failure: Option<FailureKind>,
     /// The beginning of the answer's body, or the failure's sentence; `None` when
     /// it was expunged.
@@ -51,6 +51,6 @@ impl Attempt {
     /// Whether the endpoint confirmed.
     #[must_use]
     pub const fn succeeded(&self) -> bool {
-        matches!(self.status, Some(200..=299))
+        matches!(self.status, Some(200..=299)) && self.failure.is_none()
     }
 }

@@ -58,6 +58,11 @@ pub enum Wait {
         /// Allowed.
         limit: u32,
     },
+    /// Its batch gathers more.
+    Gathering {
+        /// Until then at the latest.
+        until: UnixMs,
+    },
     /// Nothing but the others whose turn comes first.
     Turn,
     /// An earlier delivery with the same order goes first.
@@ -77,7 +82,7 @@ pub enum Wait {
 
 impl Wait {
     /// What a lane as a whole can wait for, as [`Self::reason`] spells it.
-    pub const OF_LANES: [&'static str; 18] = [
+    pub const OF_LANES: [&'static str; 19] = [
         "not_due",
         "rate_limited",
         "lane_paused",
@@ -89,6 +94,7 @@ impl Wait {
         "application_busy",
         "behind",
         "behind_dead_letter",
+        "batch",
         "turn",
         "endpoint_disabled",
         "endpoint_disabled_by_410",
@@ -113,6 +119,7 @@ impl Wait {
             Self::LaneBusy { .. } => "lane_busy",
             Self::ApplicationRateLimited { .. } => "application_rate_limited",
             Self::ApplicationBusy { .. } => "application_busy",
+            Self::Gathering { .. } => "batch",
             Self::Turn => "turn",
             Self::Behind { .. } => "behind",
             Self::BehindDeadLetter { .. } => "behind_dead_letter",
@@ -129,6 +136,7 @@ impl Wait {
             | Self::NoToken { until }
             | Self::RateLimited { until }
             | Self::BreakerOpen { until }
+            | Self::Gathering { until }
             | Self::ApplicationRateLimited { until } => Some(*until),
             _ => None,
         }

@@ -10,10 +10,11 @@ use url::Url;
 
 use crate::delivery::{DeliveryKey, Scheduled};
 use crate::id::MessageId;
+use crate::position::Position;
 use crate::target::Target;
 use crate::time::UnixMs;
 
-/// One HTTP request to make: everything that it needs, so that the dispatcher
+/// One HTTP request to make, or a part of one: everything that it needs, so that the dispatcher
 /// asks nobody.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -31,6 +32,9 @@ pub struct Job {
     pub event_type: Arc<str>,
     /// Where to, as the endpoint is configured at this moment.
     pub target: Arc<Target>,
+    /// The others that go in the same request, for an endpoint that gets batches; there
+    /// may be none. They are of the same endpoint, and have no others of their own.
+    pub others: Option<Vec<Job>>,
 }
 
 /// How an attempt ended.
@@ -73,6 +77,9 @@ pub struct Response {
     pub retry_after: Option<String>,
     /// The beginning of the body, at most `limits.response_read_bytes`.
     pub body: Bytes,
+    /// The messages of a batch that the endpoint did not take although it answered with
+    /// success, by their sequences.
+    pub failed: Vec<Position>,
 }
 
 /// The classes of failure without an answer.
@@ -97,6 +104,9 @@ pub enum FailureKind {
     Proxy,
     /// No token could be had that the request would get in with, so it was not made.
     Token,
+    /// The endpoint answered a batch with success, and named this message as one that it
+    /// did not take. Here there is an answer.
+    BatchItem,
 }
 
 impl FailureKind {
@@ -114,6 +124,7 @@ impl FailureKind {
             Self::Internal => "internal",
             Self::Proxy => "proxy",
             Self::Token => "token",
+            Self::BatchItem => "batch_item",
         }
     }
 }
@@ -121,7 +132,7 @@ impl FailureKind {
 /// What an attempt's end means for its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// 2xx: the endpoint confirmed.
+    /// 2xx: the endpoint confirmed, all of it if it was a batch.
     Success,
     /// 410: the endpoint wants nothing more; it is disabled.
     Gone,
@@ -137,7 +148,7 @@ impl AttemptResult {
     pub const fn verdict(&self) -> Verdict {
         match self {
             Self::Answered(response) => match response.status {
-                200..=299 => Verdict::Success,
+                200..=299 if response.failed.is_empty() => Verdict::Success,
                 410 => Verdict::Gone,
                 429 | 502..=504 => Verdict::Overload,
                 _ => Verdict::Failure,
@@ -157,6 +168,25 @@ impl AttemptResult {
     #[must_use]
     pub const fn has_no_token(&self) -> bool {
         matches!(self, Self::Failed { kind: FailureKind::Token, .. })
+    }
+
+    /// The messages of a batch that the endpoint did not take although it answered with success.
+    #[must_use]
+    pub fn failed(&self) -> &[Position] {
+        match self {
+            Self::Answered(response) => &response.failed,
+            Self::Failed { .. } => &[],
+        }
+    }
+
+    /// The same for one message of the batch.
+    #[must_use]
+    pub fn of_member(&self, message: Position) -> Self {
+        let mut result = self.clone();
+        if let Self::Answered(response) = &mut result {
+            response.failed.retain(|failed| *failed == message);
+        }
+        result
     }
 
     /// The status code, if there was an answer.

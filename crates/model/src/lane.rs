@@ -111,6 +111,9 @@ pub enum JobError {
     /// past its retention. The outbox makes it a dead letter.
     #[error("payload is gone: {0}")]
     NoPayload(String),
+    /// Its element has no room in the batch that it was asked for.
+    #[error("no room in the batch")]
+    NoRoom,
     /// Reading failed; it may succeed later.
     #[error("failed to read payload: {0}")]
     Failed(String),
@@ -130,7 +133,13 @@ pub trait DeliveryStore: Send + Sync {
     fn jobs_at_once(&self, keys: &[DeliveryKey], into: &mut Vec<Option<Result<Job, JobError>>>);
 
     /// The same for one, reading the journal if need be.
-    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>>;
+    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
+        self.job_within(key, usize::MAX)
+    }
+
+    /// The same, if it takes at most so many bytes as [`crate::batch::element_bytes`] has
+    /// them; else [`JobError::NoRoom`], and the delivery is not in flight.
+    fn job_within(&self, key: DeliveryKey, room_bytes: usize) -> Answer<Result<Job, JobError>>;
 
     /// Records attempts, in their order, and leaves the list empty. Does not wait: a
     /// [`LaneEvent::Recorded`] with its key says when each is recorded. What is not yet recorded is bounded by the

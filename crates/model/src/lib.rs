@@ -11,6 +11,7 @@ pub mod application;
 pub mod attempt;
 pub mod audit;
 pub mod auth;
+pub mod batch;
 pub mod bounds;
 pub mod client_tls;
 pub mod command;

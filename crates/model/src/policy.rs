@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::batch::BatchRule;
 use crate::bounds::{Bounds, bounds, within};
 use crate::job::Verdict;
 use crate::order::OrderRule;
@@ -87,6 +88,9 @@ pub struct Policy {
     /// Not its owner's to say.
     #[serde(skip)]
     pub allowed_rate: Option<Rate>,
+    /// How many messages go in one request; `None` is one, by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchRule>,
 }
 
 /// What an endpoint's owner says of its breaker. `None` leaves it open.
@@ -164,6 +168,9 @@ impl Policy {
         if let Some(order) = &self.order {
             errors.check("policy.order.pointer", order.check_pointer());
         }
+        if let Some(batch) = self.batch {
+            batch.check(self.order.as_ref(), errors);
+        }
         let finals = self.final_statuses.as_ref().map_or(0, BTreeSet::len);
         if finals > MAX_FINAL_STATUSES {
             let problem = format!("has {finals} members, at most {MAX_FINAL_STATUSES} are allowed");
@@ -197,6 +204,8 @@ pub struct Rules {
     pub disable_after: Option<Duration>,
     /// In which order the endpoint gets its messages.
     pub order: OrderRule,
+    /// How many messages go in one request, if that may be more than one.
+    pub batch: Option<BatchRule>,
 }
 
 /// What counts where nobody says anything.
@@ -212,6 +221,7 @@ impl Default for Rules {
             breaker: BreakerRule::default(),
             disable_after: Some(Duration::from_secs(5 * 86_400)),
             order: OrderRule::default(),
+            batch: None,
         }
     }
 }
@@ -221,6 +231,7 @@ impl Rules {
     #[must_use]
     pub fn with(&self, policy: &Policy) -> Self {
         let seconds = |s: u32| Duration::from_secs(u64::from(s));
+        let order = policy.order.as_ref().unwrap_or(&self.order);
         Self {
             schedule: policy.retry_schedule.clone().unwrap_or_else(|| self.schedule.clone()),
             jitter: policy.retry_jitter_percent.map_or(self.jitter, |percent| Jitter::Percent(percent.min(100) as u8)),
@@ -229,7 +240,8 @@ impl Rules {
             rate: Rate::stricter(policy.rate.or(self.rate), policy.allowed_rate),
             max_in_flight: policy.max_in_flight.unwrap_or(self.max_in_flight).max(1),
             breaker: self.breaker.with(policy.breaker.unwrap_or_default()),
-            order: policy.order.clone().unwrap_or_else(|| self.order.clone()),
+            batch: policy.batch.map(|rule| rule.beside(order)),
+            order: order.clone(),
             disable_after: policy.disable_after_s.map_or(self.disable_after, |s| (s != 0).then(|| seconds(s))),
         }
     }

@@ -137,7 +137,7 @@ impl VerificationFailure {
             Self::NoAnswer(FailureKind::Proxy) => "its proxy did not let the request through",
             Self::NoAnswer(FailureKind::Token) => "there is no token to ask it with",
             Self::NoAnswer(FailureKind::Protocol) => "the connection ended before an answer, or broke the protocol",
-            Self::NoAnswer(FailureKind::Internal) => "the request could not be made",
+            Self::NoAnswer(FailureKind::Internal | FailureKind::BatchItem) => "the request could not be made",
         };
         text.to_owned()
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use postrider_model::batch;
 use postrider_model::delivery::Next;
 use postrider_model::id::MessageId;
 use postrider_model::message::JSON;
@@ -162,6 +163,11 @@ impl Fresh {
         let content_type = meta.content_type.as_deref().filter(|text| *text != JSON).map(Arc::from);
         let event_type = meta.event_type.as_str().into();
         Self { id: meta.id, content_type, event_type, body, until: meta.payload_until }
+    }
+
+    /// What it takes in a batch.
+    pub(crate) fn element_bytes(&self) -> usize {
+        batch::element_bytes(&self.event_type, self.content_type.as_deref(), self.body.len())
     }
 
     /// Whether it is not sent any more.

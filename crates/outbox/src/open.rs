@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
+use postrider_model::batch;
 use postrider_model::config::Config;
 use postrider_model::position::Position;
 use postrider_model::time::Clock;
@@ -170,7 +171,8 @@ pub(crate) fn open_for(
         mismatches: Mismatches::default(),
         feed: Feed::default(),
         // Those of endpoints that are gone are waited for no longer, and may still be there.
-        outcomes: Outcomes::new(2 * options.max_in_flight),
+        // Each attempt may be a batch with an outcome for each member, beside those unrecorded.
+        outcomes: Outcomes::new(options.max_in_flight.saturating_mul(batch::MAX_MESSAGES as usize + 1)),
         reader,
         index: Arc::new(index),
         options,

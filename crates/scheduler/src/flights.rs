@@ -10,6 +10,9 @@
 //! An attempt that has ended makes room for the next one: what the disk takes for
 //! its outcome is no part of what the endpoint can bear. Its delivery stays here
 //! all the same, and so does the order that it holds up (W5).
+//!
+//! Of a batch one delivery leads and the others ride: their attempts are one request,
+//! which takes one slot.
 
 use std::time::Duration;
 
@@ -38,6 +41,29 @@ pub(crate) enum Phase {
     Disabling,
     /// Its payload is damaged; the outbox makes it a dead letter.
     Damaged,
+}
+
+impl Flight {
+    /// Of a delivery that has waited for this: it leads, and nothing was paid for it.
+    pub(crate) fn begun(waits: Waits) -> Self {
+        let Waits { scheduled, order_key, order, .. } = waits;
+        Self {
+            scheduled,
+            accepted: scheduled.due,
+            order_key,
+            order,
+            price: Duration::ZERO,
+            sent: Duration::ZERO,
+            probe: false,
+            lead: None,
+            phase: Phase::Fetching,
+            news: None,
+        }
+    }
+
+    const fn rides(&self) -> bool {
+        self.lead.is_some()
+    }
 }
 
 impl Phase {
@@ -75,6 +101,8 @@ pub(crate) struct Flight {
     pub(crate) sent: Duration,
     /// It is the probe of its lane's breaker.
     pub(crate) probe: bool,
+    /// It rides in the batch that this one leads.
+    pub(crate) lead: Option<Position>,
     /// How far it is; [`Flights::enter`] changes it.
     pub(crate) phase: Phase,
     /// What came since.
@@ -88,6 +116,8 @@ pub(crate) struct Flights {
     fetching: u32,
     settling: u32,
     disabling: u32,
+    /// Those that ride, until their outcomes are on their way.
+    riding: u32,
 }
 
 impl Flights {
@@ -96,16 +126,17 @@ impl Flights {
         if self.all.contains_key(&message) {
             return false;
         }
-        self.count_in(flight.phase);
+        self.count_in(flight.phase, flight.rides());
         self.all.insert(message, flight);
         true
     }
 
     /// The attempt goes on to another phase.
     pub(crate) fn enter(&mut self, message: Position, phase: Phase) -> Option<&mut Flight> {
-        let before = self.all.get(&message)?.phase;
-        self.count_out(before);
-        self.count_in(phase);
+        let before = self.all.get(&message)?;
+        let rides = before.rides();
+        self.count_out(before.phase, rides);
+        self.count_in(phase, rides);
         let flight = self.all.get_mut(&message)?;
         flight.phase = phase;
         Some(flight)
@@ -114,7 +145,7 @@ impl Flights {
     /// The attempt is over.
     pub(crate) fn land(&mut self, message: Position) -> Option<Flight> {
         let flight = self.all.remove(&message)?;
-        self.count_out(flight.phase);
+        self.count_out(flight.phase, flight.rides());
         Some(flight)
     }
 
@@ -144,12 +175,33 @@ impl Flights {
         self.all.iter().find(|(_, flight)| is_it(flight)).map(|(message, _)| message)
     }
 
-    /// Attempts that take a slot, in number.
-    pub(crate) fn in_flight(&self) -> u32 {
-        u32::try_from(self.all.len()).unwrap_or(u32::MAX).saturating_sub(self.settling)
+    /// Another delivery leads a batch, and takes over what its request is known by.
+    pub(crate) fn change_lead(&mut self, from: Position, to: Position) {
+        let (Some(mut before), Some(mut now)) = (self.land(from), self.land(to)) else { return };
+        (now.lead, now.price, now.probe) = (None, before.price, before.probe);
+        (before.lead, before.price, before.probe) = (Some(to), Duration::ZERO, false);
+        for rider in self.all.values_mut().filter(|flight| flight.lead == Some(from)) {
+            rider.lead = Some(to);
+        }
+        self.begin(from, before);
+        self.begin(to, now);
     }
 
-    /// Attempts whose jobs are being read, in number.
+    /// Those that ride in the batch that this one leads and that the dispatcher has.
+    pub(crate) fn riders(&self, lead: Position) -> Vec<Position> {
+        if self.riding == 0 {
+            return Vec::new();
+        }
+        let of_lead = |flight: &Flight| flight.lead == Some(lead) && flight.phase == Phase::Sent;
+        self.all.iter().filter(|(_, flight)| of_lead(flight)).map(|(message, _)| message).collect()
+    }
+
+    /// Requests, which take a slot each, in number.
+    pub(crate) fn in_flight(&self) -> u32 {
+        u32::try_from(self.all.len()).unwrap_or(u32::MAX).saturating_sub(self.settling + self.riding)
+    }
+
+    /// Requests whose jobs are being read, in number.
     pub(crate) fn fetching(&self) -> u32 {
         self.fetching
     }
@@ -168,15 +220,17 @@ impl Flights {
         self.all.is_empty()
     }
 
-    fn count_in(&mut self, phase: Phase) {
-        self.fetching += u32::from(phase == Phase::Fetching);
+    fn count_in(&mut self, phase: Phase, rides: bool) {
+        self.fetching += u32::from(phase == Phase::Fetching && !rides);
         self.settling += u32::from(phase.is_settling());
         self.disabling += u32::from(phase == Phase::Disabling);
+        self.riding += u32::from(rides && !phase.is_settling());
     }
 
-    fn count_out(&mut self, phase: Phase) {
-        self.fetching -= u32::from(phase == Phase::Fetching);
+    fn count_out(&mut self, phase: Phase, rides: bool) {
+        self.fetching -= u32::from(phase == Phase::Fetching && !rides);
         self.settling -= u32::from(phase.is_settling());
         self.disabling -= u32::from(phase == Phase::Disabling);
+        self.riding -= u32::from(rides && !phase.is_settling());
     }
 }

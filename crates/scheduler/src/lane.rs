@@ -4,6 +4,7 @@
 //! the flights when its outcome is recorded, not before; its slot is free as soon as
 //! its attempt has ended.
 
+mod batch;
 mod why;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use postrider_model::policy::{Policy, Rules};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+pub(crate) use self::batch::Batch;
 use crate::flights::{Flight, Flights, News, Phase};
 use crate::moment::Moment;
 use crate::pace::{Pace, Signal, Start};
@@ -43,10 +45,12 @@ pub(crate) enum Readiness {
 }
 
 /// An attempt that starts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Started {
     pub(crate) message: Position,
     pub(crate) scheduled: Scheduled,
+    /// The others of its batch, if it is one.
+    pub(crate) batch: Option<Batch>,
 }
 
 /// How many deliveries of a lane wait, are in flight, which of these have jobs that are
@@ -91,6 +95,8 @@ pub(crate) struct Lane {
     /// The leap of the wall clock that the pace knows of.
     leap: u32,
     fetch_failures: u32,
+    /// Until when the batch gathers that goes out next, if it does.
+    gathers_until: Option<Duration>,
 }
 
 impl Lane {
@@ -110,6 +116,7 @@ impl Lane {
             failing_since: facts.failing_since,
             leap,
             fetch_failures: 0,
+            gathers_until: None,
         }
     }
 
@@ -212,12 +219,19 @@ impl Lane {
     }
 
     /// What the lane could do now.
-    pub(crate) fn readiness(&self, at: Moment) -> Readiness {
+    pub(crate) fn readiness(&mut self, at: Moment) -> Readiness {
         let Some(due) = self.queue.next_due().filter(|_| self.hold.is_none() && !self.gone) else {
+            self.gathers_until = None;
             return Readiness::Idle;
         };
         if due > at.now {
+            self.gathers_until = None;
             return Readiness::Due(due);
+        }
+        if let Some(rule) = self.rules.batch
+            && let Some(then) = self.gather(rule, at)
+        {
+            return Readiness::Paced(then);
         }
         if !self.flights.lets_start() {
             return Readiness::Idle;
@@ -234,17 +248,28 @@ impl Lane {
         if self.readiness(at) != Readiness::Ready {
             return None;
         }
-        let (message, waits) = self.queue.take(at.now)?;
-        let free = self.flights.get(message).is_none();
-        if !check_invariant!("W5", free, "a delivery was picked while an attempt of it is in flight") {
-            self.queue.done(waits.order, at.now);
+        let (message, waits) = match self.rules.batch {
+            None => self.queue.take(at.now)?,
+            Some(rule) => self.take_lead(rule, at)?,
+        };
+        if !self.may_fly(message, waits, at) {
             return None;
         }
+        let scheduled = waits.scheduled;
         let probe = self.pace.started(at.monotonic);
-        let Waits { scheduled, order_key, order, .. } = waits;
-        let (accepted, sent, phase, news) = (scheduled.due, Duration::ZERO, Phase::Fetching, None);
-        self.flights.begin(message, Flight { scheduled, accepted, order_key, order, price, sent, probe, phase, news });
-        Some(Started { message, scheduled })
+        self.flights.begin(message, Flight { price, probe, ..Flight::begun(waits) });
+        let batch = self.rules.batch.map(|rule| self.start_riders(rule, message, scheduled.step, at));
+        Some(Started { message, scheduled, batch })
+    }
+
+    /// Whether no attempt is in flight of a delivery that was taken out of the queue.
+    fn may_fly(&mut self, message: Position, waits: Waits, at: Moment) -> bool {
+        let free = self.flights.get(message).is_none();
+        if check_invariant!("W5", free, "a delivery was picked while an attempt of it is in flight") {
+            return true;
+        }
+        self.queue.done(waits.order, at.now);
+        false
     }
 
     /// A job was handed out, for the attempt that the delivery waits for by now;

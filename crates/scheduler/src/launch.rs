@@ -2,7 +2,10 @@
 //!
 //! An attempt needs the slot of its outcome, its job, and room towards the
 //! dispatcher. All picks of a turn for which everything can be had at once start
-//! together: so it is with fresh messages. For each of the others a task waits.
+//! together: so it is with fresh messages. For each of the others a task waits, and for
+//! each batch.
+
+mod batch;
 
 use std::sync::Arc;
 
@@ -12,6 +15,7 @@ use postrider_model::lane::JobError;
 use tokio::sync::mpsc::{self, OwnedPermit, Permit};
 use tokio::task::JoinSet;
 
+use self::batch::Batch;
 use crate::handle::Shared;
 use crate::moment::Moment;
 use crate::reply;
@@ -47,7 +51,13 @@ impl Launch {
             return;
         }
         let mut granted = Vec::with_capacity(picks.len());
-        for Pick { key, .. } in picks.drain(..) {
+        for Pick { key, batch, .. } in picks.drain(..) {
+            if let Some(together) = batch {
+                let assignments = self.routes.to(key.endpoint).clone();
+                let batch = Batch::new(Arc::clone(&self.shared), key, together);
+                self.waiting.spawn(batch.attempt(self.outcome_slots.clone(), assignments));
+                continue;
+            }
             let slot = self.outcome_slots.clone().try_reserve_owned();
             if let (Ok(slot), Ok(room)) = (slot, self.routes.to(key.endpoint).try_reserve()) {
                 self.keys.push(key);

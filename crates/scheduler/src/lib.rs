@@ -40,5 +40,5 @@ pub use error::Error;
 pub use handle::{Gauges, Handle};
 pub use moment::Moment;
 pub use options::Options;
-pub use scheduler::{Drained, Pick, Scheduler};
+pub use scheduler::{Drained, Pick, Scheduler, Together};
 pub use service::{Parts, Service};

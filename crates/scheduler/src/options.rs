@@ -17,6 +17,8 @@ pub struct Options {
     pub max_in_flight: u32,
     /// Attempts in flight per application.
     pub in_flight_per_application: u32,
+    /// Bytes of a batch's body at most, unless one message alone has more.
+    pub batch_bytes: usize,
     /// What counts for an endpoint whose policy says nothing else;
     /// [`crate::Handle::set_rules`] changes it.
     pub rules: Rules,
@@ -41,6 +43,7 @@ impl Default for Options {
         Self {
             max_in_flight: 4_096,
             in_flight_per_application: 256,
+            batch_bytes: 1 << 20,
             rules: Rules::default(),
             retry_after_max: Duration::from_secs(24 * 3_600),
             token_wait: Duration::from_secs(30 * 86_400),

@@ -42,9 +42,11 @@ pub(crate) enum Signal {
 }
 
 impl Signal {
-    /// Reads an attempt's end.
-    pub(crate) fn of(outcome: &Outcome) -> Self {
-        match (outcome.result.verdict(), &outcome.result) {
+    /// Reads the end of a request with so many members. One that took some of a batch works.
+    pub(crate) fn of(outcome: &Outcome, members: usize) -> Self {
+        let took_some = (1..members).contains(&outcome.result.failed().len());
+        let verdict = if took_some { Verdict::Success } else { outcome.result.verdict() };
+        match (verdict, &outcome.result) {
             (Verdict::Success, _) if outcome.duration > FAST => Self::Slow,
             (Verdict::Success, _) => Self::Success,
             (Verdict::Overload, _) => Self::Overload,

@@ -11,6 +11,7 @@
 //!
 //! Bounded by `lane_window`, which the outbox keeps; some 35 bytes a delivery that was not tried.
 
+mod batch;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +127,11 @@ impl Queue {
         if firsts.next().is_some() {
             self.turn = (kind + 1) % kinds.len();
         }
+        self.take_out(message)
+    }
+
+    /// Takes out a delivery that is in a queue.
+    fn take_out(&mut self, message: Position) -> Option<(Position, Waits)> {
         self.dequeue(message);
         let waits = self.waits.remove(message)?;
         if waits.order != 0 {

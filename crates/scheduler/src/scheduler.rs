@@ -20,27 +20,28 @@ use postrider_model::check_invariant;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::EndpointId;
-use postrider_model::job::Outcome;
+use postrider_model::job::{Job, Outcome};
 use postrider_model::lane::{JobError, LaneEvent, Settlement};
 use postrider_model::policy::Rules;
+use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
 use crate::fair::Fair;
 use crate::flights::News;
-use crate::lane::{End, Lane, Readiness};
+use crate::lane::{Batch, End, Lane, Readiness};
 use crate::moment::Moment;
 use crate::options::Options;
 use crate::pace::Signal;
 use crate::queue::Waits;
 use crate::ramp::Ramp;
-use crate::settle::{self, Asked};
+use crate::settle::{self, Asked, Flown};
 use crate::timers::Timers;
 
 /// Lanes that one look at the clocks brings back at most, so that a step stays short.
 const WAKES_PER_STEP: usize = 1_024;
 
 /// An attempt that starts: read its job, send it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pick {
     /// The delivery.
     pub key: DeliveryKey,
@@ -48,6 +49,17 @@ pub struct Pick {
     pub scheduled: Scheduled,
     /// How long after its due time it starts.
     pub late: Duration,
+    /// What goes in the same request, if the endpoint gets batches.
+    pub batch: Option<Together>,
+}
+
+/// Attempts that are one request with another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Their deliveries; there may be none.
+    pub others: Vec<DeliveryKey>,
+    /// Bytes of the body at most, as [`postrider_model::batch::element_bytes`] has them.
+    pub max_bytes: usize,
 }
 
 /// The scheduler has stopped.
@@ -135,6 +147,13 @@ impl Scheduler {
         }
     }
 
+    /// A batch by its deliveries.
+    fn together(&self, endpoint: EndpointId, batch: &Batch) -> Together {
+        let others = batch.riders.iter().map(|message| DeliveryKey { endpoint, message: *message }).collect();
+        let own = batch.max_bytes.map_or(usize::MAX, |bytes| bytes as usize);
+        Together { others, max_bytes: own.min(self.options.batch_bytes) }
+    }
+
     fn configure(&mut self, facts: &postrider_model::lane::Lane, at: Moment) {
         let (endpoint, app) = (facts.endpoint, facts.app);
         if let std::collections::hash_map::Entry::Vacant(place) = self.lanes.entry(endpoint) {
@@ -184,7 +203,8 @@ impl Scheduler {
             if let Some((app, started)) = started.flatten() {
                 self.fair.took(app, next, at.monotonic);
                 let (key, scheduled) = (DeliveryKey { endpoint, message: started.message }, started.scheduled);
-                return Some(Pick { key, scheduled, late: at.now.since(scheduled.due) });
+                let batch = started.batch.map(|batch| self.together(endpoint, &batch));
+                return Some(Pick { key, scheduled, late: at.now.since(scheduled.due), batch });
             }
         }
         None
@@ -211,6 +231,18 @@ impl Scheduler {
         sent.unwrap_or(false)
     }
 
+    /// Jobs of a batch were handed out whose pick is known by `lead`. What is not to be sent
+    /// is taken out of the list.
+    pub(crate) fn fetched_together(&mut self, lead: DeliveryKey, jobs: &mut Vec<Job>, at: Moment) {
+        if self.change(lead.endpoint, at, |lane| lane.fetched_together(lead.message, jobs, at)).is_none() {
+            jobs.clear();
+        }
+        // By the key of its lead it is known from now on.
+        let messages = || jobs.iter().map(|job| job.key);
+        let lead = messages().find(|key| *key == lead).or_else(|| messages().next());
+        lead.into_iter().for_each(|lead| self.ramp.sent(lead, at.monotonic));
+    }
+
     /// There is no job for a pick. No attempt is consumed. True if the operator
     /// is to be told: the first failure in a row of the lane.
     pub fn no_job(&mut self, key: DeliveryKey, error: &JobError, at: Moment) -> bool {
@@ -223,47 +255,76 @@ impl Scheduler {
                 lane.damaged(key.message, at);
                 true
             }
+            JobError::NoRoom => {
+                lane.left_behind(key.message, at);
+                false
+            }
             JobError::Failed(_) => lane.fetch_failed(key.message, at),
         });
         tell.unwrap_or(false)
     }
 
-    /// An attempt has ended: gives what is to be recorded. `random` in 0..1 is the
-    /// jitter. The next attempt may start by that; this delivery is held until an event
-    /// says that it is recorded.
-    pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64) -> Option<Settlement> {
+    /// An attempt has ended: adds what is to be recorded, for each member if it was one of a
+    /// batch. `random` in 0..1 is the jitter. The next attempt may start by that; these
+    /// deliveries are held until events say that they are recorded.
+    pub fn settle(&mut self, outcome: Outcome, at: Moment, random: f64, into: &mut Vec<Settlement>) {
         let key = outcome.key;
         let lane = self.lanes.get(&key.endpoint);
-        let flown = lane.and_then(|lane| Some((lane.sent(key.message)?, lane.rules(), lane.app())));
+        let flown = lane.and_then(|lane| Some((lane, lane.sent(key.message)?)));
         let known = check_invariant!("W5", flown.is_some(), "an outcome came for a delivery that was not in flight");
-        let (flown, rules, app) = flown.filter(|_| known)?;
+        let Some((lane, flown)) = flown.filter(|_| known) else { return };
+        let (app, rules, riders) = (lane.app(), lane.rules(), lane.riders(key.message));
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
         let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
-        let signal = Signal::of(&outcome);
+        let signal = Signal::of(&outcome, riders.len() + 1);
         self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
         self.ramp.ended(key, flown.sent);
-        let settlement = settle::settle(outcome, &flown, rules, asked.retry_after, at.now, random);
-        let end = End { signal, pause: asked.pause, at: ended, disables: settlement.disable.is_some() };
-        self.change(key.endpoint, at, |lane| lane.ended(key.message, &end, at, random));
-        Some(settlement)
+        let others = riders.iter().filter_map(|rider| Some((*rider, lane.sent(*rider)?)));
+        let one = |outcome, flown: &Flown| settle::settle(outcome, flown, rules, asked.retry_after, at.now, random);
+        let from = into.len();
+        if riders.is_empty() {
+            into.push(one(outcome, &flown));
+        } else {
+            let members = std::iter::once((key.message, flown)).chain(others).collect();
+            into.extend(settle::each(&outcome, members).map(|(outcome, flown)| one(outcome, &flown)));
+        }
+        let disables = settle::disable_once(into.get_mut(from..).unwrap_or_default());
+        let end = End { signal, pause: asked.pause, at: ended, disables };
+        self.change(key.endpoint, at, |lane| {
+            lane.ended(key.message, &end, at, random);
+            riders.iter().for_each(|rider| lane.rider_ended(*rider, at));
+        });
     }
 
     /// Takes back an attempt that was not made because there was no token for it: its delivery waits
     /// as before, and nothing is recorded. `None` if it is to be settled as others are; true if the
-    /// operator is to be told: the first in a row of the lane.
-    pub fn take_back(&mut self, outcome: &Outcome, at: Moment) -> Option<bool> {
+    /// operator is to be told: the first in a row of the lane. Adds the deliveries that are to be handed
+    /// back: of a batch those are that are not for the record, and the outcome is that of the others.
+    pub fn take_back(&mut self, outcome: &mut Outcome, at: Moment, back: &mut Vec<DeliveryKey>) -> Option<bool> {
         if !outcome.result.has_no_token() {
             return None;
         }
         let key = outcome.key;
         let lane = self.lanes.get(&key.endpoint)?;
-        let (flown, app) = (lane.sent(key.message)?, lane.app());
-        if settle::is_for_the_record(&flown, lane.rules(), self.options.token_wait, at.now) {
+        let (flown, app, riders) = (lane.sent(key.message)?, lane.app(), lane.riders(key.message));
+        let waits = |message: &Position| {
+            let flown = lane.sent(*message);
+            flown.is_some_and(|flown| !settle::is_for_the_record(&flown, lane.rules(), self.options.token_wait, at.now))
+        };
+        let (waiting, recorded): (Vec<_>, Vec<_>) = std::iter::once(key.message).chain(riders).partition(waits);
+        let lead = recorded.first().and_then(|lead| Some((*lead, lane.sent(*lead)?.scheduled.attempt)));
+        back.extend(waiting.iter().map(|message| DeliveryKey { message: *message, ..key }));
+        if let Some((lead, attempt)) = lead {
+            (outcome.key.message, outcome.attempt) = (lead, attempt);
+            self.change(key.endpoint, at, |lane| lane.leave_to(key.message, lead, &waiting, at));
             return None;
         }
         self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
         self.ramp.ended(key, flown.sent);
-        self.change(key.endpoint, at, |lane| lane.taken_back(key.message, at))
+        self.change(key.endpoint, at, |lane| {
+            waiting.iter().filter(|message| **message != key.message).for_each(|rider| lane.rider_back(*rider, at));
+            lane.taken_back(key.message, at)
+        })
     }
 
     /// How long nothing will happen by itself; `None` if for ever.

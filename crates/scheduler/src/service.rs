@@ -194,16 +194,15 @@ impl Service {
             let Some(event) = self.events.pop() else { break };
             scheduler.observe(event, at);
         }
-        for outcome in self.ended.drain(..) {
-            if let Some(tell) = scheduler.take_back(&outcome, at) {
-                self.handed_back.push(outcome.key);
+        for mut outcome in self.ended.drain(..) {
+            if let Some(tell) = scheduler.take_back(&mut outcome, at, &mut self.handed_back) {
                 if let (true, AttemptResult::Failed { detail, .. }) = (tell, &outcome.result) {
                     let endpoint = outcome.key.endpoint;
                     tracing::warn!(%endpoint, detail, "no token for an endpoint's requests; its deliveries wait");
                 }
                 continue;
             }
-            self.settlements.extend(scheduler.settle(outcome, at, (self.random)()));
+            scheduler.settle(outcome, at, (self.random)(), &mut self.settlements);
         }
         self.introduced |= self.told && self.events.is_empty();
         while self.introduced

@@ -1,12 +1,14 @@
 //! From an outcome to what follows from it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_model::delivery::{DeadReason, Next, Scheduled, Trigger};
+use postrider_model::delivery::{DeadReason, DeliveryKey, Next, Scheduled, Trigger};
 use postrider_model::endpoint::DisabledBy;
 use postrider_model::job::{AttemptResult, Outcome, Verdict};
 use postrider_model::lane::Settlement;
 use postrider_model::policy::Rules;
+use postrider_model::position::Position;
 use postrider_model::retry::{self, Ended};
 use postrider_model::retry_after;
 use postrider_model::time::UnixMs;
@@ -77,6 +79,26 @@ pub(crate) fn is_for_the_record(flown: &Flown, rules: &Rules, token_wait: Durati
     let Flown { scheduled, accepted, .. } = *flown;
     let limit = rules.max_age.filter(|_| scheduled.trigger == Trigger::Scheduled).map(|age| accepted + age);
     scheduled.trigger == Trigger::Resent || scheduled.due + token_wait <= now || limit.is_some_and(|limit| limit <= now)
+}
+
+/// The outcomes of a batch's members, those that failed first: so the last word that is
+/// recorded of an endpoint that took some of them is that it works.
+pub(crate) fn each(outcome: &Outcome, mut members: Vec<(Position, Flown)>) -> impl Iterator<Item = (Outcome, Flown)> {
+    let failed = outcome.result.failed();
+    members.sort_by_key(|(message, _)| !failed.contains(message));
+    members.into_iter().map(|(message, flown)| {
+        let key = DeliveryKey { message, ..outcome.key };
+        let (attempt, result) = (flown.scheduled.attempt, outcome.result.of_member(message));
+        (Outcome { key, attempt, result, url: Arc::clone(&outcome.url), ..*outcome }, flown)
+    })
+}
+
+/// Lets a request disable its endpoint once, with the first that is recorded of it, and
+/// not at all if the endpoint took some of a batch. Whether it does.
+pub(crate) fn disable_once(settlements: &mut [Settlement]) -> bool {
+    let took_some = settlements.last().is_some_and(|last| last.outcome.result.verdict() == Verdict::Success);
+    settlements.iter_mut().skip(usize::from(!took_some)).for_each(|settlement| settlement.disable = None);
+    settlements.first().is_some_and(|first| first.disable.is_some())
 }
 
 /// What is known of an attempt that has come back.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use postrider_model::batch;
 use postrider_model::delivery::{DeliveryEvent, DeliveryKey, DeliveryState, Scheduled, Trigger, transition};
 use postrider_model::endpoint::Hold;
 use postrider_model::id::{AppId, EndpointId, MessageId, RawId};
@@ -65,6 +66,12 @@ pub(crate) fn asking(status: u16, retry_after: &str) -> AttemptResult {
     AttemptResult::Answered(Response { status, retry_after, ..Response::default() })
 }
 
+/// A success that names some of a batch as failed.
+pub(crate) fn naming(failed: impl IntoIterator<Item = DeliveryKey>) -> AttemptResult {
+    let failed = failed.into_iter().map(|key| key.message).collect();
+    AttemptResult::Answered(Response { status: 200, failed, ..Response::default() })
+}
+
 pub(crate) fn failed(kind: FailureKind) -> AttemptResult {
     AttemptResult::Failed { kind, detail: String::new() }
 }
@@ -91,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) hold_back: bool,
     pub(crate) job_errors: BTreeMap<DeliveryKey, JobError>,
     pub(crate) hidden: u64,
+    /// Of all messages.
+    pub(crate) body: Bytes,
     /// So many readings of a job panic.
     pub(crate) jobs_panic: u32,
     /// What jobs were handed out for whose outcome is not recorded.
@@ -198,9 +207,10 @@ impl Outbox {
             key,
             scheduled,
             message: message(key),
-            body: Bytes::from_static(b"{}"),
+            body: inner.body.clone(),
             content_type: None,
             event_type: Arc::from("order.paid"),
+            others: None,
             target: Arc::new(
                 Target::new(
                     &Url::parse("https://example.com/hook").expect("a valid url"),
@@ -277,7 +287,7 @@ impl DeliveryStore for Outbox {
         }
     }
 
-    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
+    fn job_within(&self, key: DeliveryKey, room_bytes: usize) -> Answer<Result<Job, JobError>> {
         let panics = {
             let mut inner = self.inner.lock();
             let panics = inner.jobs_panic > 0;
@@ -285,7 +295,8 @@ impl DeliveryStore for Outbox {
             panics
         };
         assert!(!panics, "on purpose");
-        let job = self.job_now(key);
+        let element_bytes = batch::element_bytes("order.paid", None, self.inner.lock().body.len());
+        let job = if element_bytes > room_bytes { Err(JobError::NoRoom) } else { self.job_now(key) };
         Box::pin(async move {
             tokio::task::yield_now().await;
             job

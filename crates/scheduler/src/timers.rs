@@ -44,6 +44,11 @@ impl<T: Ord + Copy, K: Ord + Copy> Timers<T, K> {
         self.first().map(|(at, _)| at)
     }
 
+    /// The time of the entry behind so many others.
+    pub(crate) fn nth(&self, n: usize) -> Option<T> {
+        self.entries.iter().nth(n).map(|(at, _)| *at)
+    }
+
     /// Takes out the earliest entry whose time has come; never one before its time.
     pub(crate) fn pop_due(&mut self, now: T) -> Option<K> {
         if self.next()? > now {

@@ -13,7 +13,7 @@ use postrider_scheduler::Handle;
 use crate::clock::now_ms;
 use crate::ledger::World;
 use crate::pair::PairKey;
-use crate::plan::GOOD;
+use crate::plan::{GOOD, MOST_TOGETHER};
 use crate::script::{ORG, app_id, app_uid};
 
 /// A dead letter that was seen this long before the end is on disk.
@@ -110,7 +110,8 @@ pub(crate) fn meanwhile(world: &World, outbox: &Outbox, scheduler: &Handle) {
             gauges.waiting <= room,
             format_args!("{} deliveries are in memory of {room}", gauges.waiting),
         );
-        let most = u64::from(world.plan.max_in_flight);
+        // Each request may hold so many.
+        let most = u64::from(world.plan.max_in_flight * MOST_TOGETHER);
         ledger.check("W9", stats.in_flight <= most, format_args!("{} of {most} are in flight", stats.in_flight));
         for (key, pair) in &mut ledger.pairs {
             if !dead.contains(key) {

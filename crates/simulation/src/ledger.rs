@@ -137,8 +137,16 @@ impl Ledger {
         }
     }
 
-    /// The dispatcher is given an attempt.
+    /// The dispatcher is given a request.
     pub(crate) fn assigned(&mut self, plan: &Plan, job: &Job) {
+        self.attempted(plan, job, false);
+        for other in job.others.iter().flatten() {
+            self.attempted(plan, other, true);
+        }
+    }
+
+    /// It holds an attempt of this.
+    fn attempted(&mut self, plan: &Plan, job: &Job, rides: bool) {
         let Some(key) = key_of(job.target.url.path(), &job.body) else {
             return self.broken("W7", format_args!("an attempt of what nobody has sent"));
         };
@@ -159,7 +167,7 @@ impl Ledger {
         self.check_not_confirmed(plan, key, scheduled.trigger);
         let pair = self.pairs.entry(key).or_default();
         let (flew, id) = (pair.flies.replace(scheduled.attempt), *pair.id.get_or_insert(job.message));
-        pair.assigned += 1;
+        (pair.assigned, pair.rides) = (pair.assigned + 1, rides);
         self.check("W5", flew.is_none(), format_args!("two attempts of {key:?} are in flight"));
         self.check("W7", id == job.message, format_args!("{key:?} has another id than before"));
         self.check_limits(plan, key);
@@ -256,7 +264,7 @@ impl Ledger {
 
     fn check_limits(&mut self, plan: &Plan, key: PairKey) {
         let app_of = |endpoint: usize| plan.endpoints.get(endpoint).map(|endpoint| endpoint.app);
-        let flying = self.pairs.iter().filter(|(_, pair)| pair.flies.is_some()).map(|(key, _)| *key);
+        let flying = self.pairs.iter().filter(|(_, pair)| pair.flies.is_some() && !pair.rides).map(|(key, _)| *key);
         let flying: Vec<PairKey> = flying.collect();
         let of_endpoint = flying.iter().filter(|other| other.endpoint == key.endpoint).count();
         let of_app = flying.iter().filter(|other| app_of(other.endpoint) == app_of(key.endpoint)).count();
@@ -276,16 +284,22 @@ impl Ledger {
         self.check("W9", all <= most, format_args!("{all} of {most} are in flight"));
     }
 
-    /// The dispatcher tells how an attempt ended.
-    pub(crate) fn ended(&mut self, key: PairKey, outcome: &Outcome) {
+    /// The dispatcher tells how a request ended that held these attempts.
+    pub(crate) fn ended(&mut self, members: &[(PairKey, Position, u16)], outcome: &Outcome) {
+        for (key, message, attempt) in members {
+            self.attempt_ended(*key, *attempt, &outcome.result.of_member(*message));
+        }
+    }
+
+    fn attempt_ended(&mut self, key: PairKey, attempt: u16, result: &AttemptResult) {
         let (now, life) = (now_ms(), self.life());
-        let verdict = outcome.result.verdict();
-        let shown = match &outcome.result {
+        let verdict = result.verdict();
+        let shown = match result {
             AttemptResult::Answered(response) => response.status.to_string(),
             AttemptResult::Failed { kind, .. } => kind.as_str().to_owned(),
         };
-        self.note(format_args!("attempt {} of {key:?} ends: {shown}", outcome.attempt));
-        let retry_after_s = match &outcome.result {
+        self.note(format_args!("attempt {attempt} of {key:?} ends: {shown}, {verdict:?}"));
+        let retry_after_s = match result {
             AttemptResult::Answered(response) => {
                 response.retry_after.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
             }
@@ -293,7 +307,7 @@ impl Ledger {
         };
         let pair = self.pairs.entry(key).or_default();
         pair.flies = None;
-        pair.last = Some(Ended { attempt: outcome.attempt, at_ms: now, retry_after_s });
+        pair.last = Some(Ended { attempt, at_ms: now, retry_after_s });
         if verdict == Verdict::Success {
             pair.success = Some(Told { at_ms: now, life });
             let confirmed = pair.confirmed > 0;
@@ -377,6 +391,18 @@ pub(crate) fn key_of(path: &str, body: &[u8]) -> Option<PairKey> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let message = body.get("n")?.as_u64()?;
     Some(PairKey { endpoint, message: usize::try_from(message).ok()? })
+}
+
+/// The same of what arrives: of each element where it is a batch, with its id.
+pub(crate) fn keys_of(path: &str, body: &[u8]) -> Option<Vec<(PairKey, Option<String>)>> {
+    let Ok(elements) = serde_json::from_slice::<Vec<serde_json::Value>>(body) else {
+        return Some(vec![(key_of(path, body)?, None)]);
+    };
+    let key = |element: &serde_json::Value| {
+        let id = element.get("id")?.as_str()?.to_owned();
+        Some((key_of(path, element.get("data")?.to_string().as_bytes())?, Some(id)))
+    };
+    elements.iter().map(key).collect()
 }
 
 /// In which order of its endpoint a delivery is; `None` if it is in none.

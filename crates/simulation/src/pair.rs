@@ -23,6 +23,8 @@ pub(crate) struct Pair {
     pub(crate) last: Option<Ended>,
     /// The attempt under way, in this life of the server.
     pub(crate) flies: Option<u16>,
+    /// It goes in the request of another one.
+    pub(crate) rides: bool,
     pub(crate) first_arrival_ms: Option<u64>,
     /// A person asked for it again.
     pub(crate) asked_again: bool,

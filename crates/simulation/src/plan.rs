@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use postrider_model::batch::BatchRule;
 use postrider_model::order::{OrderBy, OrderRule};
 use postrider_model::policy::{BreakerPolicy, Policy};
 use postrider_model::retry::{Exponential, RetrySchedule};
@@ -14,6 +15,8 @@ use crate::network::REBINDING;
 pub(crate) const EVENT_TYPES: [&str; 3] = ["order.paid", "order.sent", "user.left"];
 /// Order keys.
 const ORDER_KEYS: [&str; 3] = ["a", "b", "c"];
+/// Messages of a batch at most.
+pub(crate) const MOST_TOGETHER: u32 = 8;
 /// The endpoint that always works, alone in application 0.
 pub(crate) const GOOD: usize = 0;
 
@@ -249,6 +252,11 @@ fn policy(dice: &mut Dice, by: OrderBy) -> Policy {
         retry_schedule: RetrySchedule::exponential(rule).ok(),
         max_in_flight: Some(1 + dice.below(6) as u32),
         breaker: Some(breaker),
+        batch: (by != OrderBy::Fifo && dice.below(3) == 0).then(|| BatchRule {
+            max_messages: 2 + dice.below(u64::from(MOST_TOGETHER) - 1) as u32,
+            max_wait_ms: dice.below(800) as u32,
+            max_bytes: (dice.below(3) == 0).then_some(1_024),
+        }),
         order: Some(OrderRule { by, ..OrderRule::default() }),
         ..Policy::default()
     }

@@ -9,7 +9,7 @@ use standardwebhooks::Webhook;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::ledger::{World, key_of};
+use crate::ledger::{World, keys_of};
 use crate::pair::PairKey;
 use crate::plan::{Answer, Mood, Plant};
 
@@ -17,6 +17,9 @@ use crate::plan::{Answer, Mood, Plant};
 const PORT: u16 = 80;
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 16 << 10;
+
+/// A message that has arrived, with its id if it came in a batch.
+type Member = (PairKey, Option<String>);
 
 struct Request {
     path: String,
@@ -49,13 +52,15 @@ pub(crate) async fn run_inside(world: Arc<World>) -> turmoil::Result {
 async fn serve(world: &World, mut connection: TcpStream) -> io::Result<()> {
     let mut read = Vec::new();
     while let Some(request) = next(&mut connection, &mut read).await? {
-        let Some(key) = key_of(&request.path, &request.body) else {
+        let members = keys_of(&request.path, &request.body).filter(|members| !members.is_empty());
+        let Some((members, (key, _))) = members.and_then(|members| Some((members.clone(), members.first()?.clone())))
+        else {
             world.ledger.lock().broken("W7", format_args!("a request for {} that nobody has sent", request.path));
             return Ok(());
         };
         let answer = {
             let mut ledger = world.ledger.lock();
-            ledger.arrived(key);
+            members.iter().for_each(|(key, _)| ledger.arrived(*key));
             if let Err(problem) = verify(world, key, &request) {
                 ledger.broken("W7", format_args!("{key:?} is not signed as it should be: {problem}"));
             }
@@ -67,7 +72,7 @@ async fn serve(world: &World, mut connection: TcpStream) -> io::Result<()> {
             ledger.note(format_args!("{key:?} gets {answer:?}"));
             answer
         };
-        if !give(world, &mut connection, key, answer).await? {
+        if !give(world, &mut connection, &members, answer).await? {
             return Ok(());
         }
     }
@@ -134,22 +139,22 @@ impl Mood {
 }
 
 /// Answers. `false` if the connection is not to be used any more.
-async fn give(world: &World, connection: &mut TcpStream, key: PairKey, answer: Answer) -> io::Result<bool> {
+async fn give(world: &World, connection: &mut TcpStream, members: &[Member], answer: Answer) -> io::Result<bool> {
     match answer {
         Answer::Slow => {
             let wait = 50 + world.ledger.lock().dice.below(1_500);
             tokio::time::sleep(Duration::from_millis(wait)).await;
-            confirm(world, key);
-            write(connection, "200 OK", "").await?;
+            let body = confirm(world, members);
+            write(connection, "200 OK", "", &body).await?;
         }
         Answer::Status(200) => {
-            confirm(world, key);
-            write(connection, "200 OK", "").await?;
+            let body = confirm(world, members);
+            write(connection, "200 OK", "", &body).await?;
         }
-        Answer::Status(status) => write(connection, &format!("{status} No"), "").await?,
+        Answer::Status(status) => write(connection, &format!("{status} No"), "", "").await?,
         Answer::Later => {
             let seconds = 1 + world.ledger.lock().dice.below(2);
-            write(connection, "429 Later", &format!("retry-after: {seconds}\r\n")).await?;
+            write(connection, "429 Later", &format!("retry-after: {seconds}\r\n"), "").await?;
         }
         Answer::Hang => std::future::pending::<()>().await,
         Answer::Half => {
@@ -162,15 +167,25 @@ async fn give(world: &World, connection: &mut TcpStream, key: PairKey, answer: A
 }
 
 /// Before the answer is written, since the answer may be lost and the confirmation stands.
-fn confirm(world: &World, key: PairKey) {
+/// Gives the body, which names those of a batch that are not confirmed.
+fn confirm(world: &World, members: &[Member]) -> String {
     let mut ledger = world.ledger.lock();
     if world.plant == Some(Plant::ForgetfulReceiver) && ledger.dice.below(4) == 0 {
-        return;
+        return String::new();
     }
-    ledger.pairs.entry(key).or_default().confirmed += 1;
+    let mut failed = Vec::new();
+    for (key, id) in members {
+        match id {
+            Some(id) if !ledger.calm && ledger.dice.below(5) == 0 => {
+                failed.push(serde_json::json!({ "itemIdentifier": id }));
+            }
+            _ => ledger.pairs.entry(*key).or_default().confirmed += 1,
+        }
+    }
+    if failed.is_empty() { String::new() } else { serde_json::json!({ "batchItemFailures": failed }).to_string() }
 }
 
-async fn write(connection: &mut TcpStream, status: &str, headers: &str) -> io::Result<()> {
-    let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: 0\r\n\r\n");
+async fn write(connection: &mut TcpStream, status: &str, headers: &str, body: &str) -> io::Result<()> {
+    let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
     connection.write_all(text.as_bytes()).await
 }

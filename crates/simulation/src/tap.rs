@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postrider_model::job::{Assignment, AttemptResult, FailureKind, Outcome, Verdict};
+use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome, Verdict};
 use tokio::sync::mpsc;
 
 use crate::ledger::{World, key_of};
@@ -19,11 +19,13 @@ pub(crate) async fn run(
 ) {
     while let Some(Assignment { job, reply }) = assigned.recv().await {
         world.ledger.lock().assigned(&world.plan, &job);
-        let Some(key) = key_of(job.target.url.path(), &job.body) else { continue };
+        let of = |job: &Job| Some((key_of(job.target.url.path(), &job.body)?, job.key.message, job.scheduled.attempt));
+        let members = std::iter::once(&job).chain(job.others.iter().flatten()).map(of).collect::<Option<Vec<_>>>();
+        let Some(members) = members else { continue };
         let again = (world.plant == Some(Plant::TwiceSent)).then(|| job.clone());
         let theirs = Arc::clone(&world);
         let reply = Box::new(move |outcome: Outcome| {
-            theirs.ledger.lock().ended(key, &outcome);
+            theirs.ledger.lock().ended(&members, &outcome);
             if let Some(outcome) = spoil(&theirs, outcome) {
                 reply(outcome);
             } else {

@@ -130,6 +130,7 @@ pub(crate) fn job(target: Target) -> Job {
         content_type: None,
         event_type: "order.paid".into(),
         target: Arc::new(target),
+        others: None,
     }
 }
 

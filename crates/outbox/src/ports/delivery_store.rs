@@ -51,7 +51,7 @@ impl DeliveryStore for Outbox {
         }
     }
 
-    fn job(&self, key: DeliveryKey) -> Answer<Result<Job, JobError>> {
+    fn job_within(&self, key: DeliveryKey, room_bytes: usize) -> Answer<Result<Job, JobError>> {
         let outbox = self.clone();
         Box::pin(async move {
             let (delivery, scheduled) = outbox.shared.state.lock().waits(key).ok_or(JobError::NotLive)?;
@@ -60,6 +60,9 @@ impl DeliveryStore for Outbox {
                 None if scheduled.attempt == 1 => outbox.read_ahead(delivery).await?,
                 None => outbox.read_message(delivery, false).await?,
             };
+            if fresh.element_bytes() > room_bytes {
+                return Err(JobError::NoRoom);
+            }
             outbox.make_job(delivery, scheduled, fresh)
         })
     }
@@ -114,7 +117,7 @@ fn take_off(
     };
     place.insert(InFlight { delivery, scheduled });
     let Fresh { id: message, content_type, event_type, body, until: _ } = fresh;
-    Ok(Job { key, scheduled, message, body, content_type, event_type, target })
+    Ok(Job { key, scheduled, message, body, content_type, event_type, target, others: None })
 }
 
 impl Outbox {

@@ -153,7 +153,7 @@ impl Outcome {
     /// and says nothing of the endpoint.
     pub(crate) fn succeeded(&self) -> Option<bool> {
         let says_nothing = matches!(self.failure, Some(FailureKind::Internal | FailureKind::Token));
-        (!says_nothing).then_some(matches!(self.status, Some(200..=299)))
+        (!says_nothing).then_some(matches!(self.status, Some(200..=299)) && self.failure.is_none())
     }
 }
 

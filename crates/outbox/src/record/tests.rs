@@ -200,6 +200,13 @@ fn samples() -> Vec<(&'static str, Record)> {
                 Some(Bytes::from_static(b"deadline passed")),
             ),
         ),
+        (
+            "outcome-batch-item",
+            Record::Outcome(
+                Outcome { status: Some(200), failure: Some(FailureKind::BatchItem), ..outcome() },
+                Some(Bytes::from_static(b"{\"batchItemFailures\":[]}")),
+            ),
+        ),
         ("outcome-erased", Record::Outcome(outcome(), None)),
         ("config-application", Record::Config(ConfigChange::Application(app.into()))),
         ("config-application-deleted", Record::Config(ConfigChange::ApplicationDeleted(AppId(id(1))))),

@@ -68,7 +68,7 @@ fn settlement(outbox: &Outbox, job: &Job, status: u16, body: Bytes, next: Next) 
         started: outbox.shared.clock.now(),
         duration: Duration::from_millis(3),
         url: job.target.url.clone(),
-        result: AttemptResult::Answered(Response { status, retry_after: None, body }),
+        result: AttemptResult::Answered(Response { status, body, ..Response::default() }),
     };
     Settlement { outcome, trigger: job.scheduled.trigger, next, disable: None, ordered: false }
 }

@@ -170,7 +170,7 @@ impl Stepper {
     /// The same, where others may wait for it in order.
     pub(crate) fn settle_in_order(&mut self, job: &Job, status: u16, next: Next, ordered: bool) {
         let key = job.key;
-        let response = Response { status, retry_after: None, body: Bytes::from_static(b"answer") };
+        let response = Response { status, body: Bytes::from_static(b"answer"), ..Response::default() };
         let outcome = Outcome {
             key,
             attempt: job.scheduled.attempt,

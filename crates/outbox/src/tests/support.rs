@@ -181,7 +181,7 @@ impl Running {
     }
 
     pub(crate) fn settle(&mut self, job: &Job, status: u16, next: Next) {
-        let response = Response { status, retry_after: None, body: Bytes::from_static(b"answer") };
+        let response = Response { status, body: Bytes::from_static(b"answer"), ..Response::default() };
         let outcome = Outcome {
             key: job.key,
             attempt: job.scheduled.attempt,

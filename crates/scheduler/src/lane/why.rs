@@ -69,6 +69,9 @@ impl Lane {
     }
 
     fn busy(&self, at: Moment) -> Wait {
+        if let Some(until) = self.gathers_until.filter(|until| *until > at.monotonic) {
+            return Wait::Gathering { until: at.wall(until) };
+        }
         let (in_flight, limit) = (self.flights.in_flight(), self.pace.allowed());
         match self.pace.start(at.monotonic, in_flight) {
             Start::Probing => Wait::BreakerHalfOpen,

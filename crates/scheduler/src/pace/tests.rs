@@ -41,10 +41,10 @@ fn an_attempts_end_is_read_as_the_endpoint_means_it() {
         (failed(FailureKind::Internal), Signal::Unknown),
         (failed(FailureKind::Token), Signal::Unknown),
     ] {
-        assert_eq!(Signal::of(&outcome(key(1, 1), 1, UnixMs(0), result.clone())), signal, "{result:?}");
+        assert_eq!(Signal::of(&outcome(key(1, 1), 1, UnixMs(0), result.clone()), 1), signal, "{result:?}");
     }
     let slow = Outcome { duration: FAST + S, ..outcome(key(1, 1), 1, UnixMs(0), answered(200)) };
-    assert_eq!(Signal::of(&slow), Signal::Slow);
+    assert_eq!(Signal::of(&slow, 1), Signal::Slow);
 }
 
 #[test]

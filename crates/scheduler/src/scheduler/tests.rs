@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::world::{START, World};
-use crate::testing::{answered, asking, endpoint, failed, key, lane};
+use crate::testing::{answered, asking, endpoint, failed, key, lane, naming};
 use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Trigger};
 use postrider_model::endpoint::DisabledBy;
 use postrider_model::explain::{Flow, Wait};
@@ -11,6 +11,7 @@ use postrider_model::lane::Lane as Facts;
 use postrider_model::retry::RetrySchedule;
 
 mod backlog;
+mod batch;
 mod clock;
 mod law;
 mod order;

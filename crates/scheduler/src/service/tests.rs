@@ -17,6 +17,7 @@ use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
 use tokio::task::JoinHandle;
 
+mod batch;
 mod meters;
 
 const S: Duration = Duration::from_secs(1);

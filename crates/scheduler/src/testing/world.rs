@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) sent: BTreeMap<DeliveryKey, u16>,
     /// Picked, and the job not read yet.
     pub(crate) fetching: Vec<DeliveryKey>,
+    /// Of those and of what is sent, what goes with it in a batch.
+    pub(crate) others: BTreeMap<DeliveryKey, Vec<DeliveryKey>>,
     /// When attempts were picked.
     pub(crate) picks: Vec<(Duration, DeliveryKey)>,
     /// When the messages were accepted, as their ids say.
@@ -46,6 +48,7 @@ impl World {
             options,
             sent: BTreeMap::new(),
             fetching: Vec::new(),
+            others: BTreeMap::new(),
             picks: Vec::new(),
             accepted: at.now,
             hastened: false,
@@ -114,8 +117,10 @@ impl World {
         let resent = pick.scheduled.trigger == Trigger::Resent;
         let early = self.hastened || pick.scheduled.step == 0 || resent;
         assert!(pick.scheduled.due <= self.at.now || early, "no retry fires early");
-        assert!(!self.sent.contains_key(&pick.key) && !self.fetching.contains(&pick.key), "W5");
+        let members: Vec<_> = pick.batch.iter().flat_map(|batch| &batch.others).chain([&pick.key]).collect();
+        assert!(members.iter().all(|key| !self.is_on_its_way(**key)), "W5");
         self.fetching.push(pick.key);
+        self.others.extend(pick.batch.map(|batch| (pick.key, batch.others)));
         self.picks.push((self.at.monotonic, pick.key));
         self.check_caps();
         true
@@ -125,6 +130,10 @@ impl World {
     pub(crate) fn fetch(&mut self) -> Vec<DeliveryKey> {
         let mut sent = Vec::new();
         for key in std::mem::take(&mut self.fetching) {
+            if let Some(others) = self.others.remove(&key) {
+                sent.extend(self.fetch_together(key, others));
+                continue;
+            }
             match self.outbox.job_now(key) {
                 Ok(job) => {
                     if self.scheduler.fetched(key, job.scheduled, self.accepted, self.at) {
@@ -140,6 +149,38 @@ impl World {
         sent
     }
 
+    /// The same for a batch; what has no job stays behind.
+    fn fetch_together(&mut self, lead: DeliveryKey, others: Vec<DeliveryKey>) -> Vec<DeliveryKey> {
+        let (mut jobs, mut without) = (Vec::new(), Vec::new());
+        for key in std::iter::once(lead).chain(others) {
+            match self.outbox.job_now(key) {
+                Ok(job) => jobs.push(job),
+                Err(error) => without.push((key, error)),
+            }
+        }
+        self.scheduler.fetched_together(lead, &mut jobs, self.at);
+        for (key, error) in without {
+            self.scheduler.no_job(key, &error, self.at);
+        }
+        let keys: Vec<_> = jobs.iter().map(|job| job.key).collect();
+        if let Some((first, rest)) = jobs.split_first() {
+            self.sent.insert(first.key, first.scheduled.attempt);
+            self.others.insert(first.key, rest.iter().map(|job| job.key).collect());
+        }
+        keys
+    }
+
+    /// Whether an attempt of it was picked and has not ended.
+    pub(crate) fn is_on_its_way(&self, key: DeliveryKey) -> bool {
+        let leads = self.sent.contains_key(&key) || self.fetching.contains(&key);
+        leads || self.others.values().flatten().any(|other| *other == key)
+    }
+
+    /// What goes in one request with this one, itself among them.
+    pub(crate) fn members(&self, lead: DeliveryKey) -> Vec<DeliveryKey> {
+        std::iter::once(lead).chain(self.others.get(&lead).into_iter().flatten().copied()).collect()
+    }
+
     /// The dispatcher answers; the outcome goes to the outbox.
     pub(crate) fn answer(&mut self, key: DeliveryKey, result: AttemptResult) {
         self.answer_after(key, result, Duration::ZERO);
@@ -148,9 +189,13 @@ impl World {
     /// The same for an attempt that has taken so long.
     pub(crate) fn answer_after(&mut self, key: DeliveryKey, result: AttemptResult, duration: Duration) {
         let attempt = self.sent.remove(&key).expect("the dispatcher has it");
+        let members = self.others.remove(&key).map_or(1, |others| others.len() + 1);
         let outcome = Outcome { duration, ..outcome(key, attempt, self.at.now, result) };
-        let settlement = self.scheduler.settle(outcome, self.at, 0.5).expect("it is in flight");
-        self.outbox.settle(&mut vec![settlement]);
+        let mut settlements = Vec::new();
+        self.scheduler.settle(outcome, self.at, 0.5, &mut settlements);
+        assert_eq!(settlements.len(), members, "all of it is in flight");
+        assert!(settlements.iter().skip(1).all(|settlement| settlement.disable.is_none()), "it is disabled once");
+        self.outbox.settle(&mut settlements);
     }
 
     /// Answers everything that the dispatcher has of a lane.

@@ -6,7 +6,7 @@ use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, DeliveryState, Next, Trigger};
 use postrider_model::endpoint::DisabledBy;
 use postrider_model::id::{AttemptId, EndpointId};
-use postrider_model::job::AttemptResult;
+use postrider_model::job::{AttemptResult, FailureKind, Verdict};
 use postrider_model::lane::{LaneEvent, Settlement};
 use postrider_model::time::UnixMs;
 
@@ -118,9 +118,10 @@ fn outcome_record(id: AttemptId, settlement: &Settlement, flight: InFlight, stal
     let ended = &settlement.outcome;
     let (status, failure, kept) = match &ended.result {
         AttemptResult::Answered(response) => {
-            let success = (200..300).contains(&response.status);
+            let success = ended.result.verdict() == Verdict::Success;
             let limit = if success { SUCCESS_RESPONSE_KEPT_BYTES } else { FAILURE_RESPONSE_KEPT_BYTES };
-            (Some(response.status), None, response.body.slice(..response.body.len().min(limit)))
+            let failure = (!response.failed.is_empty()).then_some(FailureKind::BatchItem);
+            (Some(response.status), failure, response.body.slice(..response.body.len().min(limit)))
         }
         AttemptResult::Failed { kind, detail } => {
             let detail = Bytes::copy_from_slice(detail.as_bytes());

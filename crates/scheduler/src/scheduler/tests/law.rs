@@ -20,7 +20,7 @@ use crate::testing::with_policy;
 
 const APP_RATE: u32 = 4;
 /// What an endpoint may ask for; they begin with the first.
-pub(super) const POLICIES: [&str; 8] = [
+pub(super) const POLICIES: [&str; 11] = [
     r#"{}"#,
     r#"{"rate":{"count":3}}"#,
     r#"{"order":{"by":"fifo"},"finalStatuses":["4xx","500"]}"#,
@@ -29,6 +29,9 @@ pub(super) const POLICIES: [&str; 8] = [
     r#"{"order":{"by":"none"},"maxInFlight":3}"#,
     r#"{"rate":{"count":5,"burst":3},"order":{"by":"fifo"}}"#,
     r#"{"rate":{"count":20,"per":"minute","burst":4},"breaker":{"failures":1,"pauseMinMs":100,"pauseMaxMs":300}}"#,
+    r#"{"batch":{"maxMessages":3,"maxWaitMs":700}}"#,
+    r#"{"batch":{"maxMessages":4,"maxWaitMs":0},"order":{"afterDead":"hold"},"finalStatuses":["4xx","500"],"rate":{"count":3}}"#,
+    r#"{"batch":{"maxMessages":20,"maxWaitMs":3000},"breaker":{"failures":1},"maxInFlight":2}"#,
 ];
 /// Lanes 1 and 2 are of application 1, 3 and 4 of application 2, which is
 /// throttled, 5 is alone.
@@ -36,7 +39,11 @@ const LANES: [(u8, u8); 5] = [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5)];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Accept { lane: Index, order_key: u64, count: u64 },
+    Accept {
+        lane: Index,
+        order_key: u64,
+        count: u64,
+    },
     Cancel(Index),
     Replay(Index),
     Resend(Index),
@@ -44,12 +51,17 @@ enum Step {
     Purge(Index),
     Hold(Index, bool),
     Policy(Index, Index),
-    Standard { rate: Option<u32>, failures: u32 },
+    Standard {
+        rate: Option<u32>,
+        failures: u32,
+    },
     Remove(Index),
     Pick(u8),
     Fetch,
     FailJobs(Index, bool),
     Answer(Index, AttemptResult),
+    /// Of a batch every second one has failed.
+    AnswerHalf(Index),
     HoldBack(bool),
     Pass(u64),
     Leap(i64),
@@ -85,6 +97,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Fetch),
         1 => (any::<Index>(), any::<bool>()).prop_map(|(key, on)| Step::FailJobs(key, on)),
         10 => (any::<Index>(), any_result()).prop_map(|(key, result)| Step::Answer(key, result)),
+        3 => any::<Index>().prop_map(Step::AnswerHalf),
         2 => any::<bool>().prop_map(Step::HoldBack),
         6 => (1u64..3_000).prop_map(Step::Pass),
         1 => (-7_000_000i64..7_000_000).prop_map(Step::Leap),
@@ -135,7 +148,12 @@ impl History {
         let lane = self.world.scheduler.lanes.get(&key.endpoint).expect("it is of a lane");
         assert!(lane.counts().in_flight <= lane.flow(None, self.world.at).allowed_in_flight);
         assert!(lane.counts().settling < MAX_SETTLING);
-        check_order(&self.world, key, &lane.rules().order);
+        let members = self.world.members(key);
+        for member in &members {
+            check_order(&self.world, *member, &lane.rules().order);
+        }
+        let most = lane.rules().batch.map_or(1, |rule| rule.max_messages as usize);
+        assert!(members.len() <= most, "{} go together", members.len());
         check_unrecorded(&self.world, key);
         self.paced.extend(lane.rules().rate.map(|rate| (at, key.endpoint, rate)));
         true
@@ -238,6 +256,15 @@ impl History {
                     self.world.answer(*index.get(&sent), result);
                 }
             }
+            Step::AnswerHalf(index) => {
+                let sent: Vec<_> = self.world.sent.keys().copied().collect();
+                if !sent.is_empty() {
+                    let lead = *index.get(&sent);
+                    let is_batch = self.world.others.contains_key(&lead);
+                    let half = self.world.members(lead).into_iter().step_by(2).filter(|_| is_batch);
+                    self.world.answer(lead, naming(half));
+                }
+            }
             Step::HoldBack(on) => {
                 self.world.outbox.inner.lock().hold_back = on;
                 if !on {
@@ -296,7 +323,7 @@ fn check_order(world: &World, picked: DeliveryKey, rule: &OrderRule) {
     let order = order_of(&picked);
     let others = outbox.deliveries.iter().filter(|(key, _)| key.endpoint == picked.endpoint && **key != picked);
     for (key, (state, _)) in others.filter(|(key, _)| order != 0 && order_of(key) == order) {
-        let in_flight = world.fetching.contains(key) || outbox.handed_out.contains_key(key);
+        let in_flight = world.is_on_its_way(*key) || outbox.handed_out.contains_key(key);
         assert!(!in_flight, "{key:?} is in flight beside {picked:?}");
         let holds = state.waits_for().is_some()
             || rule.after_dead == AfterDead::Hold && matches!(state, DeliveryState::Dead { .. });

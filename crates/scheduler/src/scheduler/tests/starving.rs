@@ -48,7 +48,9 @@ impl Play {
     fn act(&mut self) {
         loop {
             let now = self.world.at.monotonic;
-            for key in self.world.run() {
+            let sent = self.world.run();
+            // Of a batch the lead's request is the one.
+            for key in sent.into_iter().filter(|key| self.world.sent.contains_key(key)).collect::<Vec<_>>() {
                 let manners = self.manners.get_mut(&key.endpoint).expect("each lane has some");
                 let (seconds, result) = manners.first().cloned().expect("there is one");
                 manners.rotate_left(1);

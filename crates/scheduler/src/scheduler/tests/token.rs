@@ -10,11 +10,14 @@ const MS: Duration = Duration::from_millis(1);
 /// The dispatcher had no token for a delivery; true if it was taken back.
 fn no_token(world: &mut World, delivery: DeliveryKey) -> bool {
     let attempt = world.sent[&delivery];
-    let outcome = crate::testing::outcome(delivery, attempt, world.at.now, failed(FailureKind::Token));
-    let taken_back = world.scheduler.take_back(&outcome, world.at).is_some();
+    let mut outcome = crate::testing::outcome(delivery, attempt, world.at.now, failed(FailureKind::Token));
+    let mut back = Vec::new();
+    let taken_back = world.scheduler.take_back(&mut outcome, world.at, &mut back).is_some();
     if taken_back {
+        assert_eq!(back.len(), world.members(delivery).len());
         world.sent.remove(&delivery);
-        world.outbox.hand_back(&mut vec![delivery]);
+        world.others.remove(&delivery);
+        world.outbox.hand_back(&mut back);
     }
     taken_back
 }
@@ -93,4 +96,33 @@ fn what_was_told_meanwhile_counts() {
     world.pass(60 * S);
     assert_eq!(world.run(), []);
     assert_eq!(world.scheduler.why(key(1, 1), world.at), None);
+}
+
+#[test]
+fn a_batch_goes_back_as_a_whole_but_for_those_that_have_waited_for_too_long() {
+    let mut world = World::new(Options { token_wait: 100 * S, ..Options::default() });
+    world.pass(60 * S);
+    world.configure(with_policy(lane(1, 1), r#"{"batch":{"maxMessages":3,"maxWaitMs":0}}"#));
+    world.accept(1, [1]);
+    assert_eq!(world.run(), [key(1, 1)]);
+    assert!(no_token(&mut world, key(1, 1)));
+    world.pass(99 * S);
+    world.accept(1, [2]);
+    assert_eq!(world.run(), [key(1, 1), key(1, 2)]);
+    assert!(no_token(&mut world, key(1, 1)));
+    world.pass(2 * S);
+    assert_eq!(world.run(), [key(1, 1), key(1, 2)]);
+    let mut outcome = crate::testing::outcome(key(1, 1), 1, world.at.now, failed(FailureKind::Token));
+    let (mut back, mut settlements) = (Vec::new(), Vec::new());
+    assert_eq!(world.scheduler.take_back(&mut outcome, world.at, &mut back), None);
+    assert_eq!((outcome.key, back.as_slice()), (key(1, 1), &[key(1, 2)][..]));
+    world.outbox.hand_back(&mut back);
+    world.scheduler.settle(outcome, world.at, 0.5, &mut settlements);
+    assert_eq!(settlements.len(), 1);
+    world.outbox.settle(&mut settlements);
+    world.observe();
+    assert_eq!(
+        (world.outbox.dead(), world.outbox.pending().into_iter().collect::<Vec<_>>()),
+        (vec![key(1, 1)], vec![key(1, 2)])
+    );
 }
