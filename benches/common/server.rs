@@ -130,9 +130,10 @@ impl Server {
         let mut api = Connection::open(self.api, &self.token).await?;
         for uid in (0..applications).map(application) {
             let endpoints = format!("/api/v1/app/{uid}/endpoint");
-            let (_, found) = api.call(http::Method::GET, &format!("{endpoints}?limit=250"), vec![]).await?;
-            let found: serde_json::Value = serde_json::from_slice(&found)?;
-            for endpoint in found["data"].as_array().into_iter().flatten().filter_map(|found| found["id"].as_str()) {
+            let (_, list) = api.call(http::Method::GET, &format!("{endpoints}?limit=250"), vec![]).await?;
+            let list: serde_json::Value = serde_json::from_slice(&list)?;
+            let found = list.get("data").and_then(serde_json::Value::as_array).into_iter().flatten();
+            for endpoint in found.filter_map(|found| found.get("id")?.as_str()) {
                 let path = format!("{endpoints}/{endpoint}");
                 api.change(&path, json!({ "filter": "@.n >= 0 && search(@.text, '^x*$')" })).await?;
             }

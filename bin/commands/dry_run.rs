@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::endpoint::merged;
 use super::send::payload;
 use crate::client::{Client, Path};
 use crate::exit::Failure;
@@ -36,7 +37,7 @@ impl DryRun {
             .map_err(|error| Failure::usage(format!("the payload is not JSON: {error}")))?;
         let mut body = json!({ "eventType": self.event_type, "payload": payload });
         if !self.channels.is_empty() {
-            body["channels"] = self.channels.into();
+            body = merged(body, json!({ "channels": self.channels }));
         }
         let answer = client.post(Path::new(["app", &self.app, "msg", "precheck", "dry-run"])?, &body).await?;
         context.output.answer(&answer, show)

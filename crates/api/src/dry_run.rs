@@ -113,7 +113,7 @@ pub(crate) async fn dry_run(
     let receiver = |endpoint: &std::sync::Arc<Endpoint>| {
         let verdict = endpoint.fields.judge(&event_type, &channels, &payload);
         let matches = verdict == Verdict::Wanted;
-        let hold = endpoint.hold().map(|(hold, _)| hold).or(all_paused.then_some(Hold::AllPaused));
+        let hold = endpoint.hold().map(|(hold, _)| hold).or_else(|| all_paused.then_some(Hold::AllPaused));
         ReceiverOut {
             endpoint_id: endpoint.id,
             endpoint_uid: endpoint.fields.uid.clone(),

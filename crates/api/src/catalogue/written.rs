@@ -8,13 +8,12 @@ use super::{ADDRESS, EXTENSION};
 /// The path item of an event type.
 pub(super) fn webhook(event_type: &EventType) -> Value {
     let fields = &event_type.fields;
-    let mut operation = json!({
-        "operationId": event_type.name,
-        "description": fields.description,
-        "responses": { "2XX": { "description": "The event was taken in" } },
-    });
+    let mut operation = Map::new();
     let mut more = Map::new();
-    let mut put = |name: &str, value: Value| operation[name] = value;
+    let mut put = |name: &str, value: Value| drop(operation.insert(name.to_owned(), value));
+    put("operationId", json!(event_type.name));
+    put("description", json!(fields.description));
+    put("responses", json!({ "2XX": { "description": "The event was taken in" } }));
     if fields.deprecated {
         put("deprecated", json!(true));
     }

@@ -72,7 +72,7 @@ fn a_description_has_a_limit_in_characters() {
     assert!(description(&long).is_err());
     let of_endpoint = EndpointFields { url: "https://a".into(), description: long.clone(), ..Default::default() };
     let of_type = EventTypeFields { description: long, ..Default::default() };
-    for errors in [of_endpoint.validate(), of_type.validate()].map(|checked| checked.unwrap_err().0) {
+    for errors in [of_endpoint.validate(), of_type.validate(None)].map(|checked| checked.unwrap_err().0) {
         assert_eq!(errors.iter().map(|error| error.field).collect::<Vec<_>>(), ["description"]);
     }
 }
