@@ -137,6 +137,7 @@ impl VerificationFailure {
             Self::NoAnswer(FailureKind::Proxy) => "its proxy did not let the request through",
             Self::NoAnswer(FailureKind::Token) => "there is no token to ask it with",
             Self::NoAnswer(FailureKind::Protocol) => "the connection ended before an answer, or broke the protocol",
+            // What asks is no batch.
             Self::NoAnswer(FailureKind::Internal | FailureKind::BatchItem) => "the request could not be made",
         };
         text.to_owned()
