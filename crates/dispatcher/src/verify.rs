@@ -1,6 +1,8 @@
 //! One request by which an endpoint shows that it wants what is sent to it. It has the
 //! guard, the connections, the deadline and the limits of an attempt.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -8,7 +10,6 @@ use http_body_util::Full;
 use postrider_model::message;
 use postrider_model::target::{REQUEST_ORIGIN, Target};
 use postrider_model::verification::{Passed, VerificationFailure};
-use serde::Deserialize;
 
 use crate::attempt::{Dispatcher, read_at_most};
 use crate::failure::Failure;
@@ -44,12 +45,11 @@ pub struct NotPassed {
     pub detail: Option<String>,
 }
 
-/// The answer to a challenge in JSON. With other members it could be the request itself,
-/// given back by something that knows nothing of it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Echo {
-    challenge: String,
+/// Whether an answer in JSON is an object with the challenge and nothing else: with other
+/// members it could be the request itself, given back by something that knows nothing of it.
+fn gives_back(answer: &[u8], challenge: &str) -> bool {
+    let members: Result<BTreeMap<String, serde_json::Value>, _> = serde_json::from_slice(answer);
+    members.is_ok_and(|members| members.len() == 1 && members.get("challenge").is_some_and(|text| text == challenge))
 }
 
 impl Dispatcher {
@@ -132,9 +132,11 @@ impl Check {
         match self {
             Self::Challenge(challenge) => {
                 let is_text = heard.body.trim_ascii() == challenge.as_bytes();
-                let is_json =
-                    || serde_json::from_slice(&heard.body).is_ok_and(|echo: Echo| echo.challenge == *challenge);
-                if is_text || is_json() { Ok(Passed::default()) } else { Err(VerificationFailure::WrongChallenge) }
+                if is_text || gives_back(&heard.body, challenge) {
+                    Ok(Passed::default())
+                } else {
+                    Err(VerificationFailure::WrongChallenge)
+                }
             }
             Self::CloudEvents { origin, rate } => {
                 let text = |name| heard.headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
