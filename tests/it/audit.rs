@@ -58,6 +58,7 @@ fn calls() -> Vec<(&'static str, &'static str, Value)> {
         ("PUT", "/app/{app_id:shop}/endpoint/{endpoint_id:other}/headers", json!({ "headers": { "x-a": "1" } })),
         ("PATCH", "/app/{app_id:shop}/endpoint/{endpoint_id:other}/headers", json!({ "headers": { "x-b": "1" } })),
         ("POST", "/app/{app_id:shop}/endpoint/{endpoint_id:other}/secret/rotate", json!({})),
+        ("POST", "/app/{app_id:shop}/endpoint/{endpoint_id:other}/verify", Value::Null),
         ("DELETE", "/app/{app_id:shop}/endpoint/{endpoint_id:other}", Value::Null),
         ("POST", "/app/{app_id:shop}/endpoint/{endpoint_id:main}/pause", Value::Null),
         ("POST", "/app/{app_id:shop}/msg/{msg_id}/endpoint/{endpoint_id:main}/resend", Value::Null),
