@@ -175,7 +175,12 @@ fn deepest<'a, 's, 'v>(error: &'a ValidationError<'s, 'v>) -> &'a ValidationErro
 }
 
 fn mismatch(error: &ValidationError<'_, '_>) -> Mismatch {
-    let keyword = error.kind.keyword_path().map(|keyword| format!("/{keyword}")).unwrap_or_default();
+    let keyword = error.kind.keyword_path().map(|keyword| match keyword.keyword {
+        // The library calls it by another name than the draft.
+        "additionalProperty" => "/additionalProperties".to_owned(),
+        _ => format!("/{keyword}"),
+    });
+    let keyword = keyword.unwrap_or_default();
     Mismatch {
         pointer: error.instance_location.to_string(),
         rule: format!("{}{keyword}", place(error.schema_url)),
