@@ -30,7 +30,7 @@ pub(crate) struct FailureOut {
     #[schema(format = DateTime)]
     at: String,
     /// `status`, `wrong_challenge`, `origin_not_allowed`, `no_rate`, `no_origin`, `address_refused`, `dns`, `connect`, `tls`,
-    /// `timeout`, `protocol` or `internal`.
+    /// `timeout`, `protocol`, `proxy`, `token` or `internal`.
     reason: &'static str,
     /// The same in a sentence.
     detail: String,

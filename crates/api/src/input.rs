@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use postrider_model::bounds::Whole;
 use postrider_model::validate::{self, ThrottleRate};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{ApiError, Item};
@@ -126,11 +126,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 f.write_str("an object")
             }
 
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<T, E> {
+                // What should be an object with a secret in it may be the secret, which is not told back.
+                Err(E::invalid_type(Unexpected::Other("a text"), &self))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(fields))
             }
         }
-        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+        deserializer.deserialize_any(Fields(PhantomData)).map(Self)
     }
 }
 

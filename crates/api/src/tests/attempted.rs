@@ -133,7 +133,9 @@ async fn stats_count_deliveries_by_their_state() {
     let base = "/api/v1/app/shop/endpoint/main/stats";
     let stats = world.get(base).await.is(StatusCode::OK);
     has_shape(&stats, STATS);
-    assert_eq!(stats, json!({"success": 1, "pending": 2, "sending": 0, "fail": 1, "canceled": 1, "since": null}));
+    let expected =
+        json!({"success": 1, "pending": 2, "sending": 0, "fail": 1, "canceled": 1, "filtered": 0, "since": null});
+    assert_eq!(stats, expected);
     let since = world.get(&format!("{base}?since=2027-01-01T00:00:00Z&until=2027-01-02T00:00:00Z")).await;
     assert_eq!(since.is(StatusCode::OK)["since"], "2027-01-01T00:00:00.000Z");
     for (query, name) in [

@@ -86,6 +86,7 @@ fn posts() -> Vec<(&'static str, Value, u16)> {
         ("/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", json!({}), 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/pause", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/resume", Value::Null, 200),
+        ("/app/{app_id}/endpoint/{endpoint_id}/verify", Value::Null, 200),
         ("/app/{app_id}/endpoint/{endpoint_id}/recover", json!({"since": "2027-01-01T00:00:00Z"}), 202),
         ("/app/{app_id}/endpoint/{endpoint_id}/replay-missing", json!({"since": "2027-01-01T00:00:00Z"}), 202),
         ("/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", json!({"since": "2027-01-01T00:00:00Z"}), 202),
