@@ -150,6 +150,14 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
+/// A message of serde's without the value of the wrong type, which may be a secret.
+fn without_value(msg: &str) -> Option<String> {
+    let found = msg.strip_prefix("invalid type: ")?;
+    let (found, expected) = found.rsplit_once(", expected ")?;
+    let kind = found.split([' ', '"', '`']).next()?;
+    Some(format!("invalid type: {kind}, expected {expected}"))
+}
+
 fn json_problem(path: Vec<String>, error: &serde_json::Error) -> ApiError {
     let kind = match error.classify() {
         Category::Data => "type_error",
@@ -160,6 +168,7 @@ fn json_problem(path: Vec<String>, error: &serde_json::Error) -> ApiError {
         // The path says where.
         let place = format!(" at line {} column {}", error.line(), error.column());
         msg.truncate(msg.strip_suffix(&place).map_or(msg.len(), str::len));
+        msg = without_value(&msg).unwrap_or(msg);
     }
     let loc = std::iter::once("body".to_owned()).chain(path).collect();
     ApiError::Invalid(vec![Item { loc, msg, kind }])

@@ -174,7 +174,8 @@ impl Dispatcher {
         *status = Some(code);
         let read = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
         let batch = Batch::of(job).filter(|_| (200..300).contains(&code));
-        let failed = batch.map_or_else(Vec::new, |batch| batch.failed(&read.bytes, read.broke_off));
+        let is_whole = read.bytes.len() < self.options.response_read_bytes;
+        let failed = batch.map_or_else(Vec::new, |batch| batch.failed(&read.bytes, read.broke_off, is_whole));
         let retry_after = retry_after(answer.response.headers());
         let response = Response { status: code, retry_after, body: read.bytes, failed };
         self.client.finish(answer);

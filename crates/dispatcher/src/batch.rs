@@ -74,8 +74,9 @@ impl<'a> Batch<'a> {
 
     /// The messages that an answer with success names as failed, by their sequences. All of
     /// them if it says that some failed and not which of ours, or broke off before it could.
-    pub(crate) fn failed(&self, answer: &[u8], broke_off: bool) -> Vec<Position> {
-        let named = if broke_off { None } else { named(answer) };
+    /// `is_whole` says that nothing was left unread.
+    pub(crate) fn failed(&self, answer: &[u8], broke_off: bool, is_whole: bool) -> Vec<Position> {
+        let named = if broke_off { None } else { named(answer, is_whole) };
         let failed = named.and_then(|ids| ids.iter().map(|id| self.position(id)).collect::<Option<Vec<_>>>());
         failed.unwrap_or_else(|| self.members.iter().map(|member| member.key.message).collect())
     }
@@ -88,10 +89,12 @@ impl<'a> Batch<'a> {
 
 /// The ids that an answer names; `None` if it is broken or has something else in their place.
 /// An answer that is about something else names none.
-fn named(answer: &[u8]) -> Option<Vec<String>> {
+fn named(answer: &[u8], is_whole: bool) -> Option<Vec<String>> {
     let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
         let speaks_of_it = answer.windows(FAILURES.len()).any(|window| window == FAILURES.as_bytes());
-        return (!speaks_of_it).then(Vec::new);
+        // What was not read of an object may have spoken of it.
+        let may_have = !is_whole && answer.trim_ascii_start().starts_with(b"{");
+        return (!speaks_of_it && !may_have).then(Vec::new);
     };
     match answer.get(FAILURES) {
         None | Some(Value::Null) => Some(Vec::new()),

@@ -109,7 +109,7 @@ fn an_answer_names_the_ones_that_failed() {
     let batch = Batch::of(&job).expect("a batch");
     let ids: Vec<_> = batch.members.iter().map(|member| member.message.to_string()).collect();
     let failed = |answer: &str| {
-        let failed = batch.failed(answer.as_bytes(), false);
+        let failed = batch.failed(answer.as_bytes(), false, true);
         failed.into_iter().map(Position::as_u64).collect::<Vec<_>>()
     };
     let named = |id: &str| format!(r#"{{"itemIdentifier":"{id}"}}"#);
@@ -139,7 +139,9 @@ fn an_answer_names_the_ones_that_failed() {
     ] {
         assert_eq!(failed(&all), [1, 2, 3], "{all}");
     }
-    assert_eq!(batch.failed(b"{}", true).len(), 3, "it broke off, and what it would have said is not known");
+    assert_eq!(batch.failed(b"{}", true, true).len(), 3, "it broke off, and what it would have said is not known");
+    assert_eq!(batch.failed(b" {\"pad\":\"xxx", false, false).len(), 3, "what was not read may have named some");
+    assert!(batch.failed(b"<html>", false, false).is_empty(), "it is about something else");
 }
 
 proptest! {
@@ -177,7 +179,7 @@ proptest! {
         let batch = Batch::of(&job).expect("a batch");
         let tail = format!("{{\"batchItemFailures\":{json}");
         for answer in [&answer[..], tail.as_bytes()] {
-            let failed = batch.failed(answer, false);
+            let failed = batch.failed(answer, false, true);
             prop_assert!(failed.iter().all(|failed| (1..=3).contains(&failed.as_u64())));
         }
     }

@@ -149,10 +149,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether the endpoint confirmed; `None` if the attempt failed on our side
-    /// and says nothing of the endpoint.
+    /// Whether the endpoint confirmed; `None` if the attempt says nothing of the endpoint:
+    /// it failed on our side, or one message of a batch was not taken by an endpoint that works.
     pub(crate) fn succeeded(&self) -> Option<bool> {
-        let says_nothing = matches!(self.failure, Some(FailureKind::Internal | FailureKind::Token));
+        let says_nothing =
+            matches!(self.failure, Some(FailureKind::Internal | FailureKind::Token | FailureKind::BatchItem));
         (!says_nothing).then_some(matches!(self.status, Some(200..=299)) && self.failure.is_none())
     }
 }
