@@ -76,7 +76,9 @@ impl<'a> Batch<'a> {
     /// them if it says that some failed and not which of ours, or broke off before it could.
     /// `is_whole` says that nothing was left unread.
     pub(crate) fn failed(&self, answer: &[u8], broke_off: bool, is_whole: bool) -> Vec<Position> {
-        let named = if broke_off { None } else { named(answer, is_whole) };
+        // Simple servers end an answer by closing, which may look like breaking off: what came may be all.
+        let is_json = || serde_json::from_slice::<Value>(answer).is_ok();
+        let named = if broke_off && !is_json() { None } else { named(answer, is_whole) };
         let failed = named.and_then(|ids| ids.iter().map(|id| self.position(id)).collect::<Option<Vec<_>>>());
         failed.unwrap_or_else(|| self.members.iter().map(|member| member.key.message).collect())
     }

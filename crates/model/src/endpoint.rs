@@ -287,6 +287,11 @@ impl EndpointFields {
         if self.headers.keys().any(|own| own.eq_ignore_ascii_case(name)) {
             errors.check("headers", Err(format!("`{name}` is what `auth` sets; only one of them can count")));
         }
+        let by_format =
+            self.format.is_some_and(Format::sets_ce_headers) && name.to_ascii_lowercase().starts_with("ce-");
+        if by_format || self.signature.sets_header(name) {
+            errors.check("auth.header", Err(format!("`{name}` is what the endpoint's `signature` or `format` sets")));
+        }
         if Url::parse(&self.url).is_ok_and(|url| credentials::has_any(&url)) {
             let problem = "has a user name or a password beside `auth`; only one of them can count";
             errors.check("url", Err(problem.to_owned()));

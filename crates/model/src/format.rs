@@ -28,6 +28,12 @@ impl Format {
     /// The formats in words, for errors and for the documentation.
     pub const WORDS: &str = "`payload`, `standard`, `cloudevents-binary` or `cloudevents-structured`";
 
+    /// Whether requests have headers of CloudEvents, `ce-...`.
+    #[must_use]
+    pub const fn sets_ce_headers(self) -> bool {
+        matches!(self, Self::CloudEventsBinary)
+    }
+
     /// Whether requests say where the event comes from.
     #[must_use]
     pub const fn has_source(self) -> bool {

@@ -16,8 +16,10 @@ use crate::validate::Problem;
 
 /// Bytes of a proxy's URL.
 pub const MAX_PROXY_BYTES: usize = 1_024;
-/// Bytes of a user name and of a password: SOCKS has one byte for their length (RFC 1929).
+/// Bytes of a user name and of a password.
 const MAX_USER_BYTES: usize = 255;
+/// The same of both together, of SOCKS: the library that speaks it has 262 bytes for all that it says.
+const MAX_SOCKS_USER_BYTES: usize = 128;
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,11 @@ impl Proxy {
             ));
         }
         let user = user_of(&url)?;
+        if kind != ProxyKind::Http
+            && user.as_ref().is_some_and(|(name, password)| name.len() + password.len() > MAX_SOCKS_USER_BYTES)
+        {
+            return Err(format!("has more than {MAX_SOCKS_USER_BYTES} bytes in user and password together"));
+        }
         let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_owned();
         Ok(Self { text: text.to_owned(), kind, host, port, user })
     }
@@ -224,6 +231,11 @@ mod tests {
             "http:///a.test:1",
         ] {
             assert!(Proxy::parse(text).is_err(), "{text}");
+        }
+        for (text, is_taken) in
+            [("socks5://{}:p@a.test:1", true), ("socks5h://{}:pp@a.test:1", false), ("http://{}:pp@a.test:1", true)]
+        {
+            assert_eq!(Proxy::parse(&text.replace("{}", &"u".repeat(127))).is_ok(), is_taken, "{text}");
         }
         assert!(Proxy::parse(&format!("http://{}@a.test:1", "u".repeat(256))).is_err());
         assert!(Proxy::parse(&format!("http://a.test:1/{}", "u".repeat(MAX_PROXY_BYTES))).is_err());

@@ -39,6 +39,19 @@ impl Signature {
         }
     }
 
+    /// Whether it sets this header, so that nothing else can. Those of the standard begin with
+    /// `webhook-` and are nobody's.
+    #[must_use]
+    pub fn sets_header(self, name: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Standard => &[],
+            Self::Github => &["x-hub-signature-256"],
+            Self::Stripe => &["stripe-signature"],
+            Self::HttpMessageSignatures => &["signature", "signature-input"],
+        };
+        own.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
     /// Whether it is what an endpoint has that says nothing.
     #[must_use]
     pub const fn is_default(&self) -> bool {
@@ -96,6 +109,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::auth::Auth;
+    use crate::endpoint::EndpointFields;
+    use crate::format::Format;
     use crate::secret::SignatureKind;
 
     const OURS: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -109,6 +125,29 @@ mod tests {
             assert_eq!(serde_json::from_value::<Signature>(scheme.as_str().into()).expect("a scheme"), scheme);
             assert!(Signature::WORDS.contains(&format!("`{}`", scheme.as_str())));
             assert_eq!(scheme.is_default(), scheme == Signature::default());
+        }
+    }
+
+    #[test]
+    fn a_header_of_the_scheme_is_no_place_for_a_key() {
+        assert!(Signature::Github.sets_header("X-Hub-Signature-256") && !Signature::Stripe.sets_header("x-key"));
+        for (signature, format, header, is_fine) in [
+            (Signature::Stripe, None, "Stripe-Signature", false),
+            (Signature::Github, None, "stripe-signature", true),
+            (Signature::HttpMessageSignatures, None, "signature", false),
+            (Signature::Standard, Some(Format::CloudEventsBinary), "ce-id", false),
+            (Signature::Standard, Some(Format::Standard), "ce-id", true),
+        ] {
+            let auth = Some(Auth::ApiKey { header: header.to_owned(), value: "v".to_owned() });
+            let fields = EndpointFields {
+                url: "https://a.test".to_owned(),
+                signature,
+                format,
+                auth,
+                ..EndpointFields::default()
+            };
+            let errors = fields.validate().err().map_or_else(Vec::new, |errors| errors.0);
+            assert_eq!(errors.iter().map(|error| error.field).next(), (!is_fine).then_some("auth.header"), "{header}");
         }
     }
 
