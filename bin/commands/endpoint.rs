@@ -61,7 +61,7 @@ pub(crate) enum EndpointCommand {
         #[arg(long)]
         url: Option<String>,
         #[command(flatten)]
-        fields: Fields,
+        fields: Box<Fields>,
     },
     /// Deletes an endpoint; what waits for it is cancelled
     #[command(after_help = "Example:\n  postrider endpoint delete --app shop main")]

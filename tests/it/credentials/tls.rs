@@ -61,7 +61,9 @@ async fn demanding(servers: &Issuer, clients: &Issuer) -> (String, mpsc::Unbound
                 let mut stream = tls.accept(tcp).await?;
                 let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let peer = peer.map(|certificate| certificate.to_vec()).unwrap_or_default();
-                stream.read(&mut [0; 16 << 10]).await?;
+                if stream.read(&mut [0; 16 << 10]).await? == 0 {
+                    return Ok(());
+                }
                 let _ = say.send(peer);
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
                 stream.shutdown().await
