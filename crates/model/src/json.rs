@@ -12,8 +12,16 @@ pub const MAX_DEPTH: usize = 120;
 /// # Errors
 /// More than [`MAX_DEPTH`] arrays and objects lie within each other.
 pub fn check_depth(json: &[u8]) -> Result<(), Problem> {
+    check_depth_within(json, MAX_DEPTH)
+}
+
+/// As [`check_depth`], with a limit of the caller's.
+///
+/// # Errors
+/// More than `max` arrays and objects lie within each other.
+pub fn check_depth_within(json: &[u8], max: usize) -> Result<(), Problem> {
     // Most texts have fewer brackets in all, and to count them is much quicker.
-    if opening_brackets(json) <= MAX_DEPTH {
+    if opening_brackets(json) <= max {
         return Ok(());
     }
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
@@ -23,8 +31,8 @@ pub fn check_depth(json: &[u8]) -> Result<(), Problem> {
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
             _ if in_string => {}
-            b'[' | b'{' if depth == MAX_DEPTH => {
-                return Err(format!("has more than {MAX_DEPTH} arrays and objects within each other"));
+            b'[' | b'{' if depth == max => {
+                return Err(format!("has more than {max} arrays and objects within each other"));
             }
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),

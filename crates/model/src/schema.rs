@@ -7,12 +7,16 @@ use boon::{CompileError, Compiler, Draft, SchemaIndex, UrlLoader, ValidationErro
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::json;
 use crate::validate::Problem;
 
 /// Bytes of all versions of an event type's schema, written without spaces.
 pub const MAX_BYTES: usize = 256 << 10;
 /// Versions of an event type's schema.
 pub const MAX_VERSIONS: usize = 100;
+/// Arrays and objects of a schema that may lie within each other. A record of it, and an answer with
+/// it, wrap it in more of them, and readers of JSON have a limit, too.
+pub const MAX_DEPTH: usize = 64;
 /// What a schema without an address of its own is called within.
 const ADDRESS: &str = "schema:///payload";
 /// Characters that are told of what is wrong with a payload.
@@ -68,7 +72,8 @@ impl Schemas {
             _ => {}
         }
         self.versions.iter().try_for_each(|(version, schema)| {
-            Schema::compile(schema).map(drop).map_err(|problem| (Some(version.clone()), problem))
+            let checked = check_depth(schema).and_then(|()| Schema::compile(schema).map(drop));
+            checked.map_err(|problem| (Some(version.clone()), problem))
         })
     }
 
@@ -85,6 +90,10 @@ impl Schemas {
             (Err(_), _) => Ok(()),
         }
     }
+}
+
+fn check_depth(schema: &Value) -> Result<(), Problem> {
+    json::check_depth_within(schema.to_string().as_bytes(), MAX_DEPTH)
 }
 
 /// Versions are whole numbers; what is none is older than all that are. Of those that are

@@ -105,6 +105,15 @@ fn schemas_are_written_as_they_came() {
     assert_eq!(serde_json::to_string(&schemas).expect("JSON"), text);
 }
 
+#[test]
+fn a_schema_is_no_deeper_than_its_record_can_be_read() {
+    let nested = |depth| (1..depth).fold(json!({}), |within, _| json!({ "not": within }));
+    assert_eq!(schemas(json!({"1": nested(MAX_DEPTH)})).check(), Ok(()));
+    let (version, problem) = schemas(json!({"1": {}, "2": nested(MAX_DEPTH + 1)})).check().expect_err("it is deeper");
+    assert_eq!(version.as_deref(), Some("2"));
+    assert!(problem.contains("more than 64 arrays and objects"), "{problem}");
+}
+
 proptest! {
     #[test]
     fn every_payload_can_be_compared(
