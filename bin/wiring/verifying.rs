@@ -218,7 +218,7 @@ impl Verifying {
 impl Parts {
     /// Makes the request and puts its result on record.
     async fn verify(&self, endpoint: &Endpoint, by_request: bool) -> Verified {
-        let (id, kind) = (endpoint.id, endpoint.fields.verification);
+        let id = endpoint.id;
         let came = self.ask(endpoint).await;
         counter!(VERIFICATIONS, "result" => came.as_ref().map_or_else(|not| not.why.reason(), |_| "passed"))
             .increment(1);
@@ -229,7 +229,7 @@ impl Parts {
                 tracing::info!(endpoint = %id, reason = why.reason(), detail, "an endpoint is not verified");
             }
         }
-        let tried = Tried { endpoint: id, kind, url: endpoint.fields.url.clone(), by_request };
+        let tried = Tried { endpoint: id, fields: Box::new(endpoint.fields.clone()), by_request };
         let command = Command::SettleVerification { tried, came: came.map_err(|not| not.why) };
         match self.outbox.execute(command).await? {
             Reply::Endpoint { endpoint, .. } => Ok(endpoint),

@@ -163,6 +163,15 @@ fn user_of(url: &Url) -> Result<Option<(String, String)>, Problem> {
     Ok(Some((name, password)))
 }
 
+/// Whether both lead through the same proxy, or through none; whom it lets in does not matter.
+pub(crate) fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
+    if one == other {
+        return true;
+    }
+    let parsed = |text: Option<&str>| text.and_then(|text| Proxy::parse(text).ok());
+    parsed(one).zip(parsed(other)).is_some_and(|(one, other)| one.is_at(&other))
+}
+
 /// A new proxy with the present one's user and password in the place of the mask, if
 /// it is the same.
 #[must_use]

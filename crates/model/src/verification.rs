@@ -19,6 +19,7 @@ use crate::endpoint::{Endpoint, EndpointFields};
 use crate::id::EndpointId;
 use crate::job::FailureKind;
 use crate::ports::{Answer, ControlError};
+use crate::proxy;
 use crate::rate::{Per, Rate};
 use crate::time::UnixMs;
 use crate::validate::FieldErrors;
@@ -159,16 +160,13 @@ pub fn check_origin(text: &str) -> Result<(), String> {
     if is_name { Ok(()) } else { Err("must be a DNS name, such as `events.example.com`".to_owned()) }
 }
 
-/// What was asked: the result counts for an endpoint that is still the same. There may be
-/// credentials in the URL, so it has no `Debug`.
+/// What was asked: the result counts for an endpoint that is still the same.
 #[derive(Clone)]
 pub struct Tried {
     /// The endpoint.
     pub endpoint: EndpointId,
-    /// In which way.
-    pub kind: Verification,
-    /// Where.
-    pub url: String,
+    /// As it was then.
+    pub fields: Box<EndpointFields>,
     /// Somebody asked for it: the schedule goes on as if it had not been.
     pub by_request: bool,
 }
@@ -196,7 +194,7 @@ pub trait Verify: Send + Sync {
 }
 
 /// Where an endpoint's verification stands once its fields are these: as before, unless it is new,
-/// has moved, or asks for another kind.
+/// has moved, is reached in another way, or asks for another kind.
 pub(crate) fn after_write(
     before: Option<&Endpoint>,
     fields: &EndpointFields,
@@ -205,10 +203,7 @@ pub(crate) fn after_write(
     if fields.verification.is_none() {
         return (None, None);
     }
-    let same = before.filter(|before| {
-        before.fields.verification == fields.verification && place(&before.fields.url) == place(&fields.url)
-    });
-    match same {
+    match before.filter(|before| is_same(&before.fields, fields)) {
         Some(before) => (before.unverified.clone(), before.allowed_per_minute),
         None => (Some(Unverified { since: now, tries: 0, next: Some(now), failed: None }), None),
     }
@@ -237,8 +232,8 @@ pub(crate) fn settle(
     came: Result<Passed, VerificationFailure>,
 ) -> Result<Executed, CommandError> {
     let found = config.endpoint(tried.endpoint).ok_or(CommandError::NotFound { kind: "endpoint" })?;
-    let is_same = found.fields.verification == tried.kind && place(&found.fields.url) == place(&tried.url);
-    let Some(unverified) = found.unverified.as_ref().filter(|_| is_same) else {
+    let asked = found.unverified.as_ref().filter(|_| is_same(&found.fields, &tried.fields));
+    let Some(unverified) = asked else {
         return Ok((vec![], Reply::Endpoint { endpoint: Arc::clone(found), created: false }));
     };
     let mut endpoint = Endpoint::clone(found);
@@ -264,6 +259,16 @@ impl Unverified {
     }
 }
 
+/// Whether what one of them has passed counts for the other. A proxy of the endpoint's own, or an
+/// authority of its own for a certificate, can answer for a receiver that knows nothing of it.
+fn is_same(one: &EndpointFields, other: &EndpointFields) -> bool {
+    let ca = |fields: &EndpointFields| fields.tls.as_ref().and_then(|tls| tls.ca.clone());
+    one.verification == other.verification
+        && place(&one.url) == place(&other.url)
+        && proxy::is_same(one.proxy.as_deref(), other.proxy.as_deref())
+        && ca(one) == ca(other)
+}
+
 /// What a receiver has shown that it wants requests at: all of the URL but its query and
 /// credentials. `None` for what is no URL, which no endpoint has.
 fn place(url: &str) -> Option<(String, Option<String>, Option<u16>, String)> {
@@ -275,6 +280,7 @@ fn place(url: &str) -> Option<(String, Option<String>, Option<u16>, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client_tls::ClientTls;
 
     #[test]
     fn a_receiver_has_moved_with_scheme_host_port_or_path() {
@@ -285,6 +291,34 @@ mod tests {
         for other in ["http://a.test/x", "https://b.test/x", "https://a.test:444/x", "https://a.test/x/", "nonsense"] {
             assert_ne!(place(other), at, "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_passed_counts_for_the_same_proxy_and_authorities_only() {
+        let fields = |proxy: Option<&str>, ca: Option<&str>| {
+            let tls = ca.map(|ca| ClientTls { ca: Some(ca.to_owned()), ..ClientTls::default() });
+            EndpointFields {
+                url: "https://a.test/x".to_owned(),
+                proxy: proxy.map(str::to_owned),
+                tls,
+                ..EndpointFields::default()
+            }
+        };
+        let asked = fields(Some("http://u:p@own.test:3128"), Some("own"));
+        assert!(is_same(&asked, &asked));
+        let other_password = fields(Some("http://u:q@Own.test:3128/"), Some("own"));
+        assert!(is_same(&asked, &other_password), "who the proxy lets in does not matter");
+        for other in [
+            fields(None, Some("own")),
+            fields(Some("http://own.test:3129"), Some("own")),
+            fields(Some("socks5://own.test:3128"), Some("own")),
+            fields(Some("http://u:p@own.test:3128"), None),
+            fields(Some("http://u:p@own.test:3128"), Some("another")),
+        ] {
+            assert!(!is_same(&asked, &other) && !is_same(&other, &asked), "{other:?}");
+        }
+        let with_certificate = Some(ClientTls { client_certificate: Some("c".to_owned()), ..ClientTls::default() });
+        assert!(is_same(&fields(None, None), &EndpointFields { tls: with_certificate, ..fields(None, None) }));
     }
 
     #[test]
