@@ -72,7 +72,7 @@ struct ReceiverOut {
     /// Why not, if not: `event_type`, `channels`, or `filter`.
     reason: Option<&'static str>,
     /// Why the delivery would wait, if so: `endpoint_disabled`, `endpoint_disabled_by_410`,
-    /// `endpoint_disabled_by_failures`, `endpoint_paused` or `dispatch_paused`.
+    /// `endpoint_disabled_by_failures`, `endpoint_paused`, `endpoint_unverified` or `dispatch_paused`.
     held: Option<&'static str>,
 }
 
