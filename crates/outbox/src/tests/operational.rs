@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+use postrider_model::expunge::Expunge as _;
+use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, Configure as _};
 use postrider_model::query::{MessageFilter, PageRequest, Query as _};
+use postrider_model::time::UnixMs;
 use serde_json::Value;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
@@ -144,4 +147,24 @@ fn nothing_is_told_of_the_application_itself_nor_without_it() {
     execute(&mut stepper, endpoint("ops", "sink", &TYPES)).expect("the disk works");
     execute(&mut stepper, endpoint("shop", "last", &["x"])).expect("the disk works");
     assert_eq!(told(&stepper)[TYPES[0]].len(), 1, "by its uid it is found again");
+}
+
+#[test]
+fn an_attempt_without_its_payload_any_more_dies_and_that_is_told_and_synced() {
+    let mut world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).expect("it is taken in");
+    let key = first_key(&stepper).expect("it waits");
+    let job = stepper.ask(stepper.outbox.job(key)).expect("it is due");
+    let shop = stepper.app_id("shop").expect("it is there");
+    stepper.ask(stepper.outbox.expunge_payload(shop, job.message)).expect("it is there");
+    stepper.settle(&job, 500, Next::Retry { due: UnixMs(u64::MAX) });
+    world.disk = world.disk.crash(Survival::Nothing);
+    drop(stepper);
+    let stepper = start(&world, options());
+    let told = told(&stepper);
+    assert_eq!(told[TYPES[1]][0]["data"]["reason"], "payload_expunged");
+    let main = stepper.endpoint_id("shop", "main").expect("it is there");
+    assert_eq!(stepper.outbox.shared.state.lock().lanes.get(&main).map(|lane| lane.dead.len()), Some(1));
 }

@@ -166,6 +166,8 @@ impl Telling {
             .or_insert_with(|| state.lanes.get(&endpoint).is_some_and(|lane| lane.failing_since.is_some()));
         let may_tell = match settlement.next {
             Next::Delivered => *failing,
+            // Without its payload it becomes a dead letter.
+            Next::Retry { .. } if state.expunging.contains(settlement.outcome.key.message) => true,
             Next::Retry { .. } => settlement.outcome.attempt >= self.failing_after,
             Next::Dead { .. } | Next::AsBefore => true,
         };
