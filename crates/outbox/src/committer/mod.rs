@@ -190,6 +190,12 @@ impl Committer {
         self.commit()
     }
 
+    /// How much is kept of when events were told last.
+    #[cfg(test)]
+    pub(crate) fn quiet_len(&self) -> usize {
+        self.quiet.len()
+    }
+
     /// One round of work without waiting.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn step(&mut self) -> Result<(), AppendError> {

@@ -198,6 +198,17 @@ impl Quiet {
             self.0.remove(&(endpoint, kind));
         }
     }
+
+    /// There is nobody to tell.
+    pub(super) fn forget_all(&mut self) {
+        self.0.clear();
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
 use super::support::{ORG, message};
+use crate::committer::Committer;
 use crate::disk::sim::Survival;
 use crate::options::OperationalEvents;
 use crate::{MasterKey, Options};
@@ -167,4 +168,33 @@ fn an_attempt_without_its_payload_any_more_dies_and_that_is_told_and_synced() {
     assert_eq!(told[TYPES[1]][0]["data"]["reason"], "payload_expunged");
     let main = stepper.endpoint_id("shop", "main").expect("it is there");
     assert_eq!(stepper.outbox.shared.state.lock().lanes.get(&main).map(|lane| lane.dead.len()), Some(1));
+}
+
+/// How much is kept of when endpoints' events were told.
+fn kept(stepper: &Stepper) -> Option<usize> {
+    stepper.committer.as_ref().map(Committer::quiet_len)
+}
+
+#[test]
+fn nothing_is_kept_of_an_endpoint_that_is_gone_nor_without_the_application() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    let types = [TYPES[0], TYPES[1], "endpoint.deleted"];
+    execute(&mut stepper, endpoint("ops", "sink", &types)).expect("the disk works");
+    stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).expect("it is taken in");
+    let key = first_key(&stepper).expect("it waits");
+    let job = stepper.ask(stepper.outbox.job(key)).expect("it is due");
+    stepper.post(&job, 500, DEAD, false);
+    let delete = Command::DeleteEndpoint { org: ORG, app: "shop".to_owned(), endpoint: "main".to_owned() };
+    execute(&mut stepper, delete).expect("it is there");
+    assert_eq!(told(&stepper)[TYPES[1]].len(), 1, "its last, in the frame in which it went");
+    assert_eq!(kept(&stepper), Some(0));
+
+    execute(&mut stepper, endpoint("shop", "main", &["a"])).expect("the disk works");
+    attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
+    assert_eq!(kept(&stepper), Some(1));
+    execute(&mut stepper, Command::DeleteApplication { org: ORG, app: "ops".to_owned() }).expect("it is there");
+    execute(&mut stepper, app("other")).expect("the disk works");
+    assert_eq!(kept(&stepper), Some(0));
 }

@@ -169,6 +169,12 @@ impl Stepper {
 
     /// The same, where others may wait for it in order.
     pub(crate) fn settle_in_order(&mut self, job: &Job, status: u16, next: Next, ordered: bool) {
+        self.post(job, status, next, ordered);
+        self.step();
+    }
+
+    /// Leaves it for the committer's next step.
+    pub(crate) fn post(&self, job: &Job, status: u16, next: Next, ordered: bool) {
         let key = job.key;
         let response = Response { status, body: Bytes::from_static(b"answer"), ..Response::default() };
         let outcome = Outcome {
@@ -182,7 +188,6 @@ impl Stepper {
         let disable = (status == 410).then_some(DisabledBy::Gone);
         let settlement = Settlement { outcome, trigger: job.scheduled.trigger, next, disable, ordered };
         self.outbox.settle(&mut vec![settlement]);
-        self.step();
     }
 
     /// A clean stop. Nothing waits.

@@ -51,14 +51,18 @@ impl Committer {
     /// Tells of what is in the frame so far.
     pub(in crate::committer) fn stage_operational(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
         let Some(setting) = self.shared.options.operational_events.clone() else { return };
-        let Some((own, events, gone)) = self.events_of(&setting, frame) else { return };
-        for endpoint in gone {
-            self.quiet.forget(endpoint);
-        }
+        let Some((own, events, gone)) = self.events_of(&setting, frame) else {
+            // Whoever is told when it is there again is told at once.
+            return self.quiet.forget_all();
+        };
         for event in events {
             if let Some(count) = self.quiet.turn(&event, frame.now) {
                 self.stage_event(own, event, count, builder, frame);
             }
+        }
+        // Last: the frame may tell of them, too.
+        for endpoint in gone {
+            self.quiet.forget(endpoint);
         }
     }
 
