@@ -64,7 +64,10 @@ pub fn describe_metrics() {
     describe_counter!(SEGMENTS_REMOVED, "Journal segments that retention removed.");
     describe_counter!(DAMAGE, "Damaged parts of the journal found by reading sealed segments again.");
     describe_counter!(LOST, "Deliveries whose messages a damaged part of the journal held.");
-    describe_counter!(EVENTS_DROPPED, "Operational events that could not be taken in, by reason.");
+    describe_counter!(
+        EVENTS_DROPPED,
+        "Operational events that could not be taken in, by reason, each as often as its count."
+    );
     describe_gauge!(DELIVERIES, "Deliveries by state.");
     describe_gauge!(BEHIND_WINDOW, "Deliveries that wait in the journal only, behind their lane's window.");
     describe_gauge!(OLDEST_SECONDS, Unit::Seconds, "Age of the oldest delivery that waits.");

@@ -115,7 +115,7 @@ impl Committer {
             (fan_out, orders)
         };
         if let Some(reason) = self.no_room_for(own, endpoints.len() as u64) {
-            metrics::counter!(EVENTS_DROPPED, "reason" => reason).increment(1);
+            metrics::counter!(EVENTS_DROPPED, "reason" => reason).increment(count);
             return;
         }
         let meta = record::Accepted {
