@@ -109,7 +109,7 @@ pub(crate) async fn dry_run(
     });
     let endpoints: Vec<_> = caller.app(&context, &app, |entry: &AppEntry| entry.endpoints().cloned().collect())?;
     // Outside of the lock: a payload may be long.
-    let payload = Payload::new(&body);
+    let payload = Payload::of_type(&body, None);
     let receiver = |endpoint: &std::sync::Arc<Endpoint>| {
         let verdict = endpoint.fields.judge(&event_type, &channels, &payload);
         let matches = verdict == Verdict::Wanted;

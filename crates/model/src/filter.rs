@@ -17,7 +17,7 @@ use crate::validate::Problem;
 mod limits;
 mod pattern;
 
-pub use limits::{MAX_CHARS, MAX_NESTING, MAX_PATTERN_CHARS, MAX_PATTERNS, MAX_WIDE};
+pub use limits::{MAX_CHARS, MAX_NESTING, MAX_PATTERN_CHARS, MAX_PATTERNS, MAX_TERMS, MAX_WIDE, MAX_WIDE_TERMS};
 
 /// What stands before an expression to make a query of it that selects the payload in a list of one.
 const SELECT: &str = "$[?";
@@ -50,12 +50,15 @@ impl Filter {
         self.compiled.as_ref().as_ref().map(|_| ()).map_err(Clone::clone)
     }
 
-    /// Whether it lets a payload through; none that is not JSON. A filter that this
-    /// version does not understand lets all through, so that no message is lost by it.
+    /// Whether it lets a payload through; none that is not JSON. A filter that this version does
+    /// not understand lets all through, and each lets through what it cannot look into: better
+    /// too much is delivered than too little.
     #[must_use]
     pub fn lets_through(&self, payload: &Payload<'_>) -> bool {
         match &*self.compiled {
-            Ok(path) => payload.listed().is_some_and(|listed| !path.query(listed).is_empty()),
+            Ok(path) => {
+                payload.is_beyond_filters() || payload.listed().is_some_and(|listed| !path.query(listed).is_empty())
+            }
             Err(_) => true,
         }
     }

@@ -16,10 +16,15 @@ pub const MAX_CHARS: usize = 4_096;
 pub const MAX_NESTING: usize = 12;
 /// Selectors of more than one value: `*`, `?`, `..` and slices.
 pub const MAX_WIDE: usize = 4;
+/// Comparisons, calls, `&&` and `||`.
+pub const MAX_TERMS: usize = 64;
+/// Of these, how many there may be within `[?...]`, where they are asked of each value; all
+/// of a filter's together.
+pub const MAX_WIDE_TERMS: usize = 8;
 /// Calls of `match` and `search`.
-pub const MAX_PATTERNS: usize = 8;
+pub const MAX_PATTERNS: usize = 2;
 /// Characters of the pattern of one of them.
-pub const MAX_PATTERN_CHARS: usize = 256;
+pub const MAX_PATTERN_CHARS: usize = 128;
 
 /// A part of the text that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,7 @@ pub(super) fn check(text: &str) -> Result<(), Problem> {
     let tokens = tokens(text)?;
     check_brackets(&tokens)?;
     check_width(&tokens)?;
+    check_terms(&tokens)?;
     check_patterns(&tokens)
 }
 
@@ -128,6 +134,42 @@ fn check_width(tokens: &[Token<'_>]) -> Result<(), Problem> {
     if wide > MAX_WIDE {
         return Err(format!(
             "selects many values (`*`, `?`, `..`, slices) {wide} times, at most {MAX_WIDE} are allowed"
+        ));
+    }
+    Ok(())
+}
+
+/// What is asked of one value, and what is asked of each of many.
+fn check_terms(tokens: &[Token<'_>]) -> Result<(), Problem> {
+    let (mut all, mut within) = (0, 0);
+    // Of each open bracket, whether it is one of `[?...]`.
+    let mut open = vec![];
+    let mut before = None;
+    for (at, token) in tokens.iter().enumerate() {
+        let next = tokens.get(at + 1);
+        match token {
+            Token::Sign('[') => open.push(next == Some(&Token::Sign('?'))),
+            Token::Sign(']') => drop(open.pop()),
+            _ => {}
+        }
+        let begins = match token {
+            Token::Word(_) => next == Some(&Token::Sign('(')),
+            // The second of two; of a comparison either may stand alone.
+            Token::Sign(sign @ ('&' | '|')) => before == Some(&Token::Sign(*sign)),
+            Token::Sign('<' | '>') => true,
+            Token::Sign('=') => matches!(before, Some(Token::Sign('=' | '!'))),
+            _ => false,
+        };
+        all += usize::from(begins);
+        within += usize::from(begins && open.contains(&true));
+        before = Some(token);
+    }
+    if all > MAX_TERMS {
+        return Err(format!("has {all} comparisons, calls, `&&` and `||`, at most {MAX_TERMS} are allowed"));
+    }
+    if within > MAX_WIDE_TERMS {
+        return Err(format!(
+            "has {within} comparisons, calls, `&&` and `||` within `[?...]`, at most {MAX_WIDE_TERMS} are allowed"
         ));
     }
     Ok(())

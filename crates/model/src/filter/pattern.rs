@@ -13,8 +13,10 @@ use serde_json_path::functions::{LogicalType, ValueType};
 
 use crate::validate::Problem;
 
-/// Bytes of a pattern that is read.
-const MAX_BYTES: usize = 1 << 18;
+/// Bytes of a pattern that is read: what is compared one state after the other if it comes to that.
+const MAX_BYTES: usize = 1 << 16;
+/// Bytes of what it has come across so far, which makes it fast.
+const MAX_DFA_BYTES: usize = 1 << 18;
 /// Patterns that a thread keeps; when there are more it begins anew.
 const KEPT: usize = 512;
 
@@ -47,7 +49,7 @@ fn read(extent: Extent, pattern: &str) -> Result<Regex, regex::Error> {
         Extent::Part => format!("(?:{pattern})"),
     };
     // A dot is any character but a line feed and a carriage return (RFC 9485, section 5.2).
-    RegexBuilder::new(&pattern).crlf(true).size_limit(MAX_BYTES).dfa_size_limit(MAX_BYTES).build()
+    RegexBuilder::new(&pattern).crlf(true).size_limit(MAX_BYTES).dfa_size_limit(MAX_DFA_BYTES).build()
 }
 
 fn matches(extent: Extent, value: &ValueType<'_>, pattern: &ValueType<'_>) -> bool {

@@ -76,7 +76,10 @@ impl<'a> Wanted<'a> {
             && wanted_by.as_ref().is_none_or(|endpoint| {
                 let channels = meta.channels.iter().cloned().collect();
                 // Nobody can tell any more whether a payload that is gone would pass a filter.
-                let payload = Payload::new(found.body.as_deref().unwrap_or_default());
+                let payload = match &found.body {
+                    Some(body) => Payload::of_type(body, meta.content_type.as_deref()),
+                    None => Payload::default(),
+                };
                 endpoint.fields.judge(&meta.event_type, &channels, &payload) == Verdict::Wanted
             })
     }
