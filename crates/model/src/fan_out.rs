@@ -88,12 +88,35 @@ impl Candidates {
         &self.endpoints
     }
 
+    /// Which filters there are to ask, for [`Self::judge_again`].
+    #[must_use]
+    pub fn filters(&self) -> Vec<(EndpointId, Filter)> {
+        let of = |(place, filter): &(usize, Filter)| Some((*self.endpoints.get(*place)?, filter.clone()));
+        self.filters.iter().filter_map(of).collect()
+    }
+
     /// Asks their filters. The payload is parsed only if there is one.
     #[must_use]
     pub fn judge(self, payload: &Payload<'_>) -> FanOut {
+        self.judge_again(payload, &[], &[])
+    }
+
+    /// Asks their filters, but for those that were `asked` of the same payload before: they say
+    /// what they said, which is that these were `held_back` and no other.
+    #[must_use]
+    pub fn judge_again(
+        self,
+        payload: &Payload<'_>,
+        asked: &[(EndpointId, Filter)],
+        held_back: &[EndpointId],
+    ) -> FanOut {
         let Self { mut endpoints, filters } = self;
+        let refuses = |place: usize, filter: &Filter| match endpoints.get(place) {
+            Some(id) if asked.iter().any(|(before, same)| before == id && same == filter) => held_back.contains(id),
+            _ => !filter.lets_through(payload),
+        };
         let refusing: Vec<usize> =
-            filters.iter().filter(|(_, filter)| !filter.lets_through(payload)).map(|(place, _)| *place).collect();
+            filters.iter().filter(|(place, filter)| refuses(*place, filter)).map(|(place, _)| *place).collect();
         let held_back: Vec<_> = refusing.iter().filter_map(|place| endpoints.get(*place).copied()).collect();
         if !held_back.is_empty() {
             let mut refusing = refusing.into_iter().peekable();
@@ -154,5 +177,21 @@ mod tests {
         }
         let fan_out = candidates.judge(&Payload::new(br#"{"a": 1}"#));
         assert_eq!(fan_out, FanOut { endpoints: vec![ids[1], ids[2]], held_back: vec![ids[0], ids[3]] });
+    }
+
+    #[test]
+    fn only_what_was_not_asked_yet_is_asked_again() {
+        let ids: Vec<_> = (1..=3).map(|n| EndpointId(RawId::from_bytes([n; 20]))).collect();
+        let candidates = |last: &str| {
+            let mut candidates = Candidates::default();
+            for (id, filter) in ids.iter().zip(["@.a", "@.b", last]) {
+                candidates.push(*id, Some(&Filter::new(filter)));
+            }
+            candidates
+        };
+        let asked = candidates("@.c").filters();
+        // The payload would say otherwise of each of them: what is not asked cannot tell.
+        let again = candidates("@.d").judge_again(&Payload::new(br#"{"b": 1, "c": 1}"#), &asked, &ids[1..2]);
+        assert_eq!(again, FanOut { endpoints: vec![ids[0]], held_back: vec![ids[1], ids[2]] });
     }
 }

@@ -10,6 +10,7 @@ use postrider_model::audit::{Call, Entry, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::event_type::Validation;
+use postrider_model::filter::Filter;
 use postrider_model::id::{AppId, EndpointId, MessageId, OrgId, TaskId};
 use postrider_model::job::AttemptResult;
 use postrider_model::lane::Settlement;
@@ -30,6 +31,8 @@ pub(crate) struct Ingest {
     pub(crate) only: Option<EndpointId>,
     /// The id is set by the committer.
     pub(crate) meta: record::Accepted,
+    /// The filters that were asked, and of which endpoints.
+    pub(crate) asked: Vec<(EndpointId, Filter)>,
     /// The endpoints whose filters did not let it through.
     pub(crate) held_back: Vec<EndpointId>,
     /// How its payload differs from the schema of its type, and what follows.

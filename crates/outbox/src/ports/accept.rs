@@ -144,7 +144,8 @@ impl Outbox {
             let described = described.map(|(event_type, validation)| (Arc::clone(event_type), validation));
             (entry.app.id, entry.version, candidates, pointers, described)
         };
-        let payload = Payload::new(&message.body);
+        let payload = Payload::of_type(&message.body, message.content_type.as_deref());
+        let asked = candidates.filters();
         let FanOut { endpoints, held_back } = candidates.judge(&payload);
         let mismatch = described.and_then(|(event_type, validation)| {
             let schemas = event_type.fields.schemas.as_ref()?;
@@ -177,8 +178,19 @@ impl Outbox {
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
         let NewMessage { org, body, only, payload_retention, .. } = message;
-        let ingest =
-            Ingest { org, only, meta, held_back, mismatch, event_key, body, payload_retention, reply, room: None };
+        let ingest = Ingest {
+            org,
+            only,
+            meta,
+            asked,
+            held_back,
+            mismatch,
+            event_key,
+            body,
+            payload_retention,
+            reply,
+            room: None,
+        };
         debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
         Ok(ingest)
     }

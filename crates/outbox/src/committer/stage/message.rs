@@ -98,8 +98,10 @@ impl Committer {
             let candidates = entry.candidates(&message.meta.event_type, &channels, message.only);
             let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
             let pointers = Pointers::of(entry, candidates.endpoints());
-            let payload = Payload::new(&message.body);
-            let FanOut { endpoints, held_back } = candidates.judge(&payload);
+            let payload = Payload::of_type(&message.body, message.meta.content_type.as_deref());
+            // Others wait for this thread: only what has changed since is asked here.
+            let fan_out = candidates.judge_again(&payload, &message.asked, &message.held_back);
+            let FanOut { endpoints, held_back } = fan_out;
             message.meta.orders = pointers.read(&payload, message.meta.order_key, &endpoints);
             (message.meta.endpoints, message.held_back) = (endpoints, held_back);
             message.meta.config_version = entry.version;

@@ -109,7 +109,7 @@ impl Committer {
         };
         let Some((org, config_version, candidates, pointers)) = prepared else { return };
         let (FanOut { endpoints, held_back }, orders) = {
-            let payload = Payload::new(&body);
+            let payload = Payload::of_type(&body, None);
             let fan_out = candidates.judge(&payload);
             let orders = pointers.read(&payload, 0, &fan_out.endpoints);
             (fan_out, orders)
@@ -139,6 +139,7 @@ impl Committer {
             org,
             only: None,
             meta,
+            asked: vec![],
             held_back,
             mismatch: None,
             event_key: None,
