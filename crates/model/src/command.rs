@@ -21,6 +21,9 @@ use crate::time::UnixMs;
 use crate::validate::{self, FieldErrors};
 use crate::verification::{self, Passed, Tried, VerificationFailure, VerificationSetting};
 
+/// Endpoints of one application that may have a filter.
+pub const MAX_FILTERS: usize = 100;
+
 /// A change of an object's fields: it gets the present ones, or the defaults
 /// for a new object, and leaves the new ones. They are validated afterwards.
 pub type Edit<T> = Box<dyn FnOnce(&mut T) + Send>;
@@ -338,6 +341,7 @@ fn write_endpoint(
     let mut fields = named.map_or_else(new, |found| found.fields.clone());
     edit(&mut fields);
     fields.validate()?;
+    check_filters(entry, named.map(|found| &**found), &fields)?;
     verification::check(named.map(|found| &**found), &fields, env.verification())?;
     let taken = fields.uid.as_deref().and_then(|uid| entry.find_endpoint(uid));
     if taken.is_some_and(|other| named.is_none_or(|found| found.id != other.id)) {
@@ -377,6 +381,19 @@ fn write_endpoint(
         updated: now,
     };
     Ok(changed_endpoint(endpoint, true))
+}
+
+/// All filters of an application are asked of each of its messages, so there may not be many.
+fn check_filters(entry: &AppEntry, present: Option<&Endpoint>, fields: &EndpointFields) -> Result<(), FieldErrors> {
+    if fields.filter.is_none() || present.is_some_and(|found| found.fields.filter.is_some()) {
+        return Ok(());
+    }
+    let mut errors = FieldErrors::default();
+    if entry.endpoints().filter(|other| other.fields.filter.is_some()).count() >= MAX_FILTERS {
+        let problem = format!("at most {MAX_FILTERS} endpoints of one application may have a filter");
+        errors.check("filter", Err(problem));
+    }
+    errors.finish()
 }
 
 pub(crate) fn changed_endpoint(endpoint: Endpoint, created: bool) -> Executed {
