@@ -1,7 +1,8 @@
 //! JSON Schemas of payloads (draft 2020-12), by version.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use boon::{CompileError, Compiler, Draft, SchemaIndex, UrlLoader, ValidationError};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,19 @@ pub const MAX_VERSIONS: usize = 100;
 pub const MAX_DEPTH: usize = 64;
 /// What a schema without an address of its own is called within.
 const ADDRESS: &str = "schema:///payload";
+/// The same schema within two `not`, by which the validator notes no differences.
+const WHETHER_ADDRESS: &str = "schema:///whether";
+/// Values of a payload up to which it is told where the payload differs: the validator gathers all
+/// differences.
+const MAX_TOLD_VALUES: usize = 4096;
+/// Steps at one value up to which the stack of every thread is enough for a payload as deep as is
+/// allowed; a step takes 1.6 KB.
+const FEW_STEPS: usize = 4;
+/// Of a thread that compares where it is not: [`steps::MAX_STEPS`] at each level of a payload.
+const STACK_BYTES: usize = 64 << 20;
+/// Only one large payload is compared at a time, since what is noted meanwhile takes much more memory
+/// than it has.
+static LARGE: Mutex<()> = Mutex::new(());
 /// Characters that are told of what is wrong with a payload.
 const MAX_SAID_CHARS: usize = 300;
 
@@ -130,7 +144,11 @@ pub struct Mismatch {
 
 impl Mismatch {
     fn not_json() -> Self {
-        Self { pointer: String::new(), rule: String::new(), said: "it is no JSON".into() }
+        Self::nowhere("it is no JSON".into())
+    }
+
+    fn nowhere(said: String) -> Self {
+        Self { pointer: String::new(), rule: String::new(), said }
     }
 }
 
@@ -145,6 +163,10 @@ impl fmt::Display for Mismatch {
 struct Schema {
     all: boon::Schemas,
     index: SchemaIndex,
+    /// Says only whether a payload passes.
+    whether: SchemaIndex,
+    /// The most at one value.
+    steps: usize,
 }
 
 /// Nothing is fetched: whoever sets a schema does not choose what the server asks for or reads.
@@ -163,6 +185,7 @@ impl Schema {
         {
             return Err(format!("at \"/$schema\": `{other}` is not draft 2020-12, the only one that is supported"));
         }
+        let steps = steps::check(schema)?;
         let mut compiler = Compiler::new();
         compiler.use_loader(Box::new(NoLoader));
         compiler.set_default_draft(Draft::V2020_12);
@@ -170,11 +193,45 @@ impl Schema {
         let said = |error: &CompileError| shortened(&problem(error));
         compiler.add_resource(ADDRESS, schema.clone()).map_err(|error| said(&error))?;
         let index = compiler.compile(ADDRESS, &mut all).map_err(|error| said(&error))?;
-        Ok(Self { all, index })
+        let whether = serde_json::json!({ "not": { "not": { "$ref": ADDRESS } } });
+        compiler.add_resource(WHETHER_ADDRESS, whether).map_err(|error| said(&error))?;
+        let whether = compiler.compile(WHETHER_ADDRESS, &mut all).map_err(|error| said(&error))?;
+        Ok(Self { all, index, whether, steps })
     }
 
     fn compare(&self, payload: &Value) -> Result<(), Mismatch> {
-        self.all.validate(payload, self.index).map_err(|error| mismatch(deepest(&error)))
+        if self.steps <= FEW_STEPS {
+            return self.compare_here(payload);
+        }
+        thread::scope(|scope| {
+            let comparing = thread::Builder::new().stack_size(STACK_BYTES);
+            match comparing.spawn_scoped(scope, || self.compare_here(payload)).map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(compared)) => compared,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(error) => Err(Mismatch::nowhere(format!("it cannot be compared at the moment: {error}"))),
+            }
+        })
+    }
+
+    fn compare_here(&self, payload: &Value) -> Result<(), Mismatch> {
+        if has_at_most(payload, &mut { MAX_TOLD_VALUES }) {
+            return self.all.validate(payload, self.index).map_err(|error| mismatch(deepest(&error)));
+        }
+        let _one = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+        self.all.validate(payload, self.whether).map_err(|_| {
+            Mismatch::nowhere(format!("it differs; where is not told of more than {MAX_TOLD_VALUES} values"))
+        })
+    }
+}
+
+/// Whether a value has at most as many values as are `left`, itself counted.
+fn has_at_most(value: &Value, left: &mut usize) -> bool {
+    let Some(fewer) = left.checked_sub(1) else { return false };
+    *left = fewer;
+    match value {
+        Value::Array(members) => members.iter().all(|member| has_at_most(member, left)),
+        Value::Object(members) => members.values().all(|member| has_at_most(member, left)),
+        _ => true,
     }
 }
 
@@ -228,5 +285,6 @@ fn shortened(text: &str) -> String {
     }
 }
 
+mod steps;
 #[cfg(test)]
 mod tests;

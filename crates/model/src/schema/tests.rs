@@ -107,11 +107,67 @@ fn schemas_are_written_as_they_came() {
 
 #[test]
 fn a_schema_is_no_deeper_than_its_record_can_be_read() {
-    let nested = |depth| (1..depth).fold(json!({}), |within, _| json!({ "not": within }));
+    let nested = |depth| (1..depth).fold(json!({}), |within, _| json!({ "items": within }));
     assert_eq!(schemas(json!({"1": nested(MAX_DEPTH)})).check(), Ok(()));
     let (version, problem) = schemas(json!({"1": {}, "2": nested(MAX_DEPTH + 1)})).check().expect_err("it is deeper");
     assert_eq!(version.as_deref(), Some("2"));
     assert!(problem.contains("more than 64 arrays and objects"), "{problem}");
+}
+
+#[test]
+fn steps_at_one_value_have_a_limit_and_a_stack() {
+    let chain = |links: usize| {
+        let link = |n: usize| (format!("a{n}"), json!({"$ref": format!("#/$defs/a{}", n + 1)}));
+        let mut links: Map<String, Value> = (0..links).map(link).collect();
+        let last = json!({"items": {"$ref": "#/$defs/a0"}, "type": "array"});
+        links.insert(format!("a{}", links.len()), last);
+        json!({"$ref": "#/$defs/a0", "$defs": links})
+    };
+    for bad in [
+        chain(1_500),
+        chain(steps::MAX_STEPS),
+        json!({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [true, {"$ref": "#"}]}}}),
+        json!({"$dynamicRef": "#a", "$defs": {"a": {"$dynamicAnchor": "a", "not": {"$ref": "#"}}}}),
+        json!({"properties": {"a": {"$id": "b", "$ref": "c"}}, "$defs": {"c": {"$id": "c", "$ref": "b"}}}),
+    ] {
+        let (_, problem) = schemas(json!({ "1": bad })).check().expect_err("it has no end");
+        assert!(problem.contains("follow each other"), "{problem}");
+    }
+    // As deep as a payload may be, at the most steps for each level, on a thread like any other.
+    let payload = (1..json::MAX_DEPTH).fold(json!([]), |within, _| json!([within]));
+    for links in [1, FEW_STEPS - 2, FEW_STEPS - 1, steps::MAX_STEPS - 2] {
+        let schemas = schemas(json!({ "1": chain(links) }));
+        assert_eq!(schemas.check(), Ok(()), "{links}");
+        assert_eq!(schemas.compare(Some(&payload)), Ok(()), "{links}");
+        assert!(schemas.compare(Some(&json!([[1]]))).is_err(), "{links}");
+    }
+}
+
+#[test]
+fn patterns_are_few_and_small() {
+    let (_, problem) = schemas(json!({"1": {"items": {"pattern": "\\pL{300}"}}})).check().expect_err("it is large");
+    assert!(problem.contains("too large a pattern"), "{problem}");
+    let named = json!({"1": {"patternProperties": {"\\pL{300}": {}}}});
+    assert!(schemas(named).check().is_err());
+    let many = |n: usize| (0..n).map(|n| json!({"pattern": format!("^a{n}$")})).collect::<Vec<_>>();
+    assert_eq!(schemas(json!({"1": {"allOf": many(steps::MAX_PATTERNS)}})).check(), Ok(()));
+    let (_, problem) = schemas(json!({"1": {"allOf": many(65)}})).check().expect_err("they are many");
+    assert!(problem.contains("more than 64 patterns"), "{problem}");
+    for usual in [r"^\w{1,64}$", r"^[\w.-]+@[\w-]+\.[a-z]{2,}$", r"^\d{4}-\d\d$", r"^\cA\\w?$"] {
+        assert_eq!(schemas(json!({"1": {"pattern": usual}})).check(), Ok(()), "{usual}");
+    }
+}
+
+#[test]
+fn a_large_payload_passes_or_not_and_no_more_is_told() {
+    let schemas = schemas(json!({"1": {"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}));
+    let many = |n: usize, of: Value| Value::Array(vec![of; n]);
+    let told = schemas.compare(Some(&many(MAX_TOLD_VALUES - 1, json!(1)))).expect_err("it differs");
+    assert_eq!(told.pointer, "/0");
+    let untold = schemas.compare(Some(&many(MAX_TOLD_VALUES, json!(1)))).expect_err("it differs");
+    assert_eq!((untold.pointer.as_str(), untold.rule.as_str()), ("", ""));
+    assert!(untold.said.contains("4096 values"), "{untold}");
+    assert_eq!(schemas.compare(Some(&many(MAX_TOLD_VALUES, json!("a")))), Ok(()));
 }
 
 proptest! {
