@@ -2,5 +2,6 @@
 
 mod auth;
 mod oauth;
+mod places;
 mod proxy;
 mod tls;

@@ -35,7 +35,7 @@ use crate::{UrlGuard, time};
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct EndpointIn {
     /// Where to deliver: `https` or `http`, without a fragment. User name and password are sent as `authorization:
-    /// Basic`; `***` in their place keeps those that are there, as long as scheme, host and port stay.
+    /// Basic`; `***` in their place keeps those that are there, as long as scheme, host and port, `proxy` and `tls.ca` stay.
     #[schema(value_type = String, required, format = "uri", min_length = 1, max_length = 8_000, example = "https://example.com/hook")]
     url: Field<String>,
     /// Your own name for it, by which paths find it, too. Must not begin with `ep_`.
@@ -82,7 +82,7 @@ pub(crate) struct EndpointIn {
     #[serde(deserialize_with = "format")]
     format: Field<Format>,
     /// What its requests get in with, beside their signature; `null` for nothing. `***` in the place of a secret keeps the
-    /// one that is there, as long as scheme, host and port of `url` stay.
+    /// one that is there, as long as scheme, host and port of `url`, `proxy` and `tls.ca` stay.
     #[schema(value_type = Option<AuthIn>)]
     auth: Field<Object<AuthIn>>,
     /// By which scheme requests are signed: `standard`, Standard Webhooks; `github`, `x-hub-signature-256`; `stripe`,
@@ -172,12 +172,12 @@ impl EndpointIn {
         let throttle_per_second = throttle(self.throttle_rate, self.rate_limit, &mut problems).nullable();
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
-            let url = credentials::kept(url, &fields.url);
-            credentials::leave_behind(&mut fields.headers, &fields.url, &url);
-            let same_place = credentials::is_same_place(&fields.url, &url);
+            let proxy = changed_proxy(fields.proxy.clone(), proxy);
+            let same_place = credentials::stay(fields, &url, proxy.as_deref(), tls.as_ref());
+            let url = credentials::kept(Some(url), &fields.url, same_place);
+            credentials::leave_behind(&mut fields.headers, same_place);
             let auth = auth::changed(fields.auth.take(), auth, same_place);
             let tls = client_tls::changed(fields.tls.take(), tls, same_place);
-            let proxy = changed_proxy(fields.proxy.take(), proxy);
             let headers = headers.map_or_else(|| std::mem::take(&mut fields.headers), Option::unwrap_or_default);
             let timeout_ms = timeout_ms.unwrap_or(fields.timeout_ms);
             let filter = filter.unwrap_or_else(|| fields.filter.take());
@@ -236,12 +236,14 @@ impl EndpointIn {
         let verification = self.verification.given("verification", &mut problems).map(|Kind(kind)| kind);
         problems.finish()?;
         let edit = Box::new(move |fields: &mut EndpointFields| {
-            let url = url.map_or_else(|| fields.url.clone(), |url| credentials::kept(url, &fields.url));
-            credentials::leave_behind(&mut fields.headers, &fields.url, &url);
-            let same_place = credentials::is_same_place(&fields.url, &url);
+            let proxy = changed_proxy(fields.proxy.clone(), proxy);
+            let place = url.as_ref().unwrap_or(&fields.url);
+            let same_place = credentials::stay(fields, place, proxy.as_deref(), tls.as_ref());
+            let url = credentials::kept(url, &fields.url, same_place);
+            credentials::leave_behind(&mut fields.headers, same_place);
             fields.auth = auth::changed(fields.auth.take(), auth, same_place);
             fields.tls = client_tls::changed(fields.tls.take(), tls, same_place);
-            fields.proxy = changed_proxy(fields.proxy.take(), proxy);
+            fields.proxy = proxy;
             fields.url = url;
             set(&mut fields.description, description);
             set(&mut fields.metadata, metadata);

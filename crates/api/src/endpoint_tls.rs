@@ -22,7 +22,7 @@ pub(crate) struct TlsIn {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 32_768)]
     client_certificate: Field<String>,
     /// The first certificate's key: RSA, ECDSA on P-256 or P-384, or Ed25519, not encrypted. `***` keeps the one that is
-    /// there, as long as the certificate and scheme, host and port of `url` stay.
+    /// there, as long as the certificate, scheme, host and port of `url`, `proxy` and `ca` stay.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 32_768)]
     client_key: Field<String>,
     /// Certificates of the authorities that the endpoint's own certificate may be of, in the place of the system's and of

@@ -2,7 +2,7 @@
 //! that is made of it, or of a token that is asked for with it.
 //!
 //! As everything in [`credentials`](crate::credentials), it is never shown, a mask
-//! that comes back keeps it, and it stays with scheme, host and port.
+//! that comes back keeps it, and it stays with its place.
 
 use std::fmt;
 
@@ -125,8 +125,8 @@ impl Auth {
         let (field, secret) = look.secret_mut();
         if secret == MASK {
             let problem = format!(
-                "is `{MASK}`, which stands for what is not shown and goes to no other scheme, host or port by itself: \
-                 give it anew"
+                "is `{MASK}`, which stands for what is not shown and goes to no other scheme, host or port, by no \
+                 other proxy and under no other `tls.ca` by itself: give it anew"
             );
             errors.check(field, Err(problem));
             return;
@@ -191,7 +191,7 @@ fn header_value(value: &str) -> Result<(), Problem> {
 }
 
 /// What an endpoint authenticates with after a change: `given` is what was asked
-/// for, if anything was; the present one stays with the place that its URL names.
+/// for, if anything was; the present one stays with the place of its requests.
 #[must_use]
 pub fn changed(present: Option<Auth>, given: Option<Option<Auth>>, same_place: bool) -> Option<Auth> {
     match given {

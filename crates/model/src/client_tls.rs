@@ -68,8 +68,8 @@ impl ClientTls {
             [None, Some(_), _] => errors.check("tls.clientCertificate", missing("clientKey")),
             _ if self.is_masked() => {
                 let problem = format!(
-                    "is `{MASK}`, which stands for the key that is not shown; it stays with its certificate and with \
-                     scheme, host and port: give it anew"
+                    "is `{MASK}`, which stands for the key that is not shown; it stays with its certificate, with \
+                     scheme, host and port, the proxy and `ca`: give it anew"
                 );
                 errors.check("tls.clientKey", Err(problem));
             }
@@ -79,7 +79,7 @@ impl ClientTls {
 }
 
 /// What an endpoint says after a change: `given` is what was asked for, if anything
-/// was; the present key stays with its certificate and the place that the URL names.
+/// was; the present key stays with its certificate and the place of its requests.
 #[must_use]
 pub fn changed(present: Option<ClientTls>, given: Option<Option<ClientTls>>, same_place: bool) -> Option<ClientTls> {
     match given {

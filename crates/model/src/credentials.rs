@@ -1,7 +1,8 @@
 //! What an endpoint's requests get in with: user name and password in its URL,
-//! and headers. They are never shown, and they stay with scheme, host and port:
-//! for another place they must be given anew, or whoever may change a URL could
-//! have them sent to himself.
+//! and headers. They are never shown, and they stay with their place, which is scheme,
+//! host and port, the proxy on the way there, and the authorities that say who is
+//! there: for another place they must be given anew, or whoever may change an
+//! endpoint could have them sent to himself.
 //!
 //! User name and password are sent as a header. Where a URL is shown a mask
 //! stands in their place, and a URL that comes back with the mask keeps them.
@@ -9,6 +10,10 @@
 use std::collections::BTreeMap;
 
 use url::Url;
+
+use crate::client_tls::ClientTls;
+use crate::endpoint::EndpointFields;
+use crate::proxy;
 
 /// What stands in the place of a credential.
 pub const MASK: &str = "***";
@@ -23,16 +28,28 @@ pub fn is_in_header(name: &str) -> bool {
     HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header))
 }
 
-/// Puts the mask in the place of credentials in headers that were set for the
-/// URL before, if the new one leads to another scheme, host or port. Headers
-/// with the mask are not valid, so they must be given anew or removed.
-pub fn leave_behind(headers: &mut BTreeMap<String, String>, before: &str, after: &str) {
-    if is_same_place(before, after) {
+/// Puts the mask in the place of credentials in headers that were set for another
+/// place. Headers with the mask are not valid, so they must be given anew or removed.
+pub fn leave_behind(headers: &mut BTreeMap<String, String>, same_place: bool) {
+    if same_place {
         return;
     }
     for (_, value) in headers.iter_mut().filter(|(name, _)| is_in_header(name)) {
         MASK.clone_into(value);
     }
+}
+
+/// Whether an endpoint's requests stay at their place with a change to this URL and this
+/// proxy, and what was asked for of `tls`, if anything was. To go without a proxy, or
+/// without authorities of its own, gives nobody anything to read.
+#[must_use]
+pub fn stay(present: &EndpointFields, url: &str, proxy: Option<&str>, tls: Option<&Option<ClientTls>>) -> bool {
+    let ca_of = |tls: Option<&ClientTls>| tls.and_then(|tls| tls.ca.clone());
+    let before = ca_of(present.tls.as_ref());
+    let after = tls.map_or_else(|| before.clone(), |tls| ca_of(tls.as_ref()));
+    is_same_place(&present.url, url)
+        && proxy::is_same_way(present.proxy.as_deref(), proxy)
+        && (after.is_none() || after == before)
 }
 
 /// Whether two URLs have the same scheme, host and port. What is no URL is no other
@@ -68,12 +85,14 @@ pub fn masked(text: &str) -> String {
     }
 }
 
-/// The text of a new URL with the present one's user name and password in the
-/// place of the mask, if it leads to the same scheme, host and port.
+/// The text of a URL after a change, `given` if it was: with the present one's user name
+/// and password in the place of the mask as long as it is the same place, and for
+/// another with the mask, which is not valid, unless they were given anew.
 #[must_use]
-pub fn kept(new: String, present: &str) -> String {
+pub fn kept(given: Option<String>, present: &str, same_place: bool) -> String {
+    let Some(new) = given else { return if same_place { present.to_owned() } else { masked(present) } };
     let (Ok(mut url), Ok(present)) = (Url::parse(&new), Url::parse(present)) else { return new };
-    if !is_masked(&url) || !has_any(&present) || url.origin() != present.origin() {
+    if !same_place || !is_masked(&url) || !has_any(&present) {
         return new;
     }
     // They are percent-encoded already, which these leave as it is.
@@ -128,10 +147,57 @@ mod tests {
             ("https://example.com/hook", "https://example.com/hook"),
             ("https://new:er@example.com/hook", "https://new:er@example.com/hook"),
         ] {
-            assert_eq!(kept(new.to_owned(), present), kept_as, "{new}");
+            assert_eq!(kept(Some(new.to_owned()), present, is_same_place(present, new)), kept_as, "{new}");
         }
-        assert_eq!(kept("https://***@a/".to_owned(), "https://a/"), "https://***@a/");
-        assert_eq!(kept("https://***@a/".to_owned(), ""), "https://***@a/");
+        let masked = "https://***@a/";
+        assert_eq!(kept(Some(masked.to_owned()), "https://a/", true), masked);
+        assert_eq!(kept(Some(masked.to_owned()), "", true), masked);
+        let shown = "https://***@example.com/hook";
+        assert_eq!(kept(Some(shown.to_owned()), present, false), shown, "by another proxy");
+        assert_eq!(kept(None, present, false), shown, "by another proxy");
+        assert_eq!(kept(None, present, true), present);
+        assert_eq!(kept(None, masked.trim_end_matches('/'), false), masked);
+        assert_eq!(kept(None, "https://a", false), "https://a", "it has none");
+    }
+
+    #[test]
+    fn a_place_is_a_url_a_proxy_and_authorities() {
+        let fields = |proxy: Option<&str>, ca: Option<&str>| EndpointFields {
+            url: "https://example.com/hook".to_owned(),
+            proxy: proxy.map(str::to_owned),
+            tls: authorities(ca),
+            ..EndpointFields::default()
+        };
+        fn authorities(ca: Option<&str>) -> Option<ClientTls> {
+            ca.map(|ca| ClientTls { ca: Some(ca.to_owned()), ..ClientTls::default() })
+        }
+        let (url, own, other) = ("https://example.com/x", Some("http://a:b@p.test:1"), Some("http://q.test:1"));
+        for (before, after, same) in [
+            (None, None, true),
+            (None, own, false),
+            (own, own, true),
+            (own, Some("http://new:er@P.test:1"), true),
+            (own, Some("http://p.test:1/"), true),
+            (own, other, false),
+            (own, Some("socks5://p.test:1"), false),
+            (own, Some("http://p.test:2"), false),
+            (own, None, true),
+            (own, Some("nonsense"), true),
+        ] {
+            assert_eq!(stay(&fields(before, None), url, after, None), same, "{before:?} {after:?}");
+        }
+        for (before, after, same) in [
+            (None, None, true),
+            (None, Some("c"), false),
+            (Some("c"), Some("c"), true),
+            (Some("c"), Some("d"), false),
+            (Some("c"), None, true),
+        ] {
+            let present = fields(own, before);
+            assert_eq!(stay(&present, url, own, Some(&authorities(after))), same, "{before:?} {after:?}");
+            assert!(stay(&present, url, own, None), "it was not asked for");
+            assert!(!stay(&present, "https://evil.example/", own, None));
+        }
     }
 
     #[test]
@@ -145,17 +211,17 @@ mod tests {
         let before = "https://example.com/hook";
         for same in [before, "https://example.com:443/other?x=1", "https://user:pass@EXAMPLE.com/", "", "nonsense"] {
             let mut headers = own();
-            leave_behind(&mut headers, before, same);
+            leave_behind(&mut headers, is_same_place(before, same));
             assert_eq!(headers, own(), "{same}");
         }
         for other in ["http://example.com/hook", "https://example.com:8443/hook", "https://evil.example/hook"] {
             let mut headers = own();
-            leave_behind(&mut headers, before, other);
+            leave_behind(&mut headers, is_same_place(before, other));
             let values: Vec<_> = headers.values().map(String::as_str).collect();
             assert_eq!(values, [MASK, MASK, "17"], "{other}");
         }
         let mut headers = own();
-        leave_behind(&mut headers, "", before);
+        leave_behind(&mut headers, is_same_place("", before));
         assert_eq!(headers, own(), "a new endpoint had no place before");
     }
 
@@ -169,7 +235,7 @@ mod tests {
             url.set_username(&user).expect("it has a host");
             url.set_password(password.as_deref()).expect("it has a host");
             let text = url.to_string();
-            prop_assert_eq!(kept(masked(&text), &text), text);
+            prop_assert_eq!(kept(Some(masked(&text)), &text, true), text);
         }
     }
 }

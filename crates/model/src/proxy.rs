@@ -183,6 +183,14 @@ pub fn kept(new: String, present: Option<&str>) -> String {
     if bare.is_some_and(|bare| bare.is_at(&present)) { present.text } else { new }
 }
 
+/// Whether nobody comes to see requests who did not before: the proxy is the same, by
+/// whatever user, or there is none any more. What is no proxy is refused anyway.
+#[must_use]
+pub(crate) fn is_same_way(before: Option<&str>, after: Option<&str>) -> bool {
+    let Some(Ok(after)) = after.map(Proxy::parse) else { return true };
+    before.and_then(|before| Proxy::parse(before).ok()).is_some_and(|before| before.is_at(&after))
+}
+
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({:?}, {}:{})", self.kind, self.host, self.port)

@@ -335,8 +335,8 @@ pub fn endpoint_url(text: &str) -> Result<Url, Problem> {
     }
     if credentials::is_masked(&url) {
         return Err(format!(
-            "has `{}` in the place of user name and password, which are not shown: for another scheme, host or port \
-             give them anew",
+            "has `{}` in the place of user name and password, which are not shown: for another scheme, host or port, \
+             proxy or `tls.ca` give them anew",
             credentials::MASK
         ));
     }
@@ -396,8 +396,8 @@ fn header(name: &str, value: &str) -> Result<(), Problem> {
     header_name(name)?;
     if value == credentials::MASK && credentials::is_in_header(name) {
         return Err(format!(
-            "the value of `{name}` is not shown and goes to no other scheme, host or port by itself: give `headers` \
-             anew, or remove it before the URL changes"
+            "the value of `{name}` is not shown and goes to no other scheme, host or port, by no other proxy and \
+             under no other `tls.ca` by itself: give `headers` anew, or remove it before"
         ));
     }
     if value.len() > MAX_HEADER_VALUE_BYTES {
