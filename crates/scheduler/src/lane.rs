@@ -71,6 +71,8 @@ pub(crate) struct End {
     pub(crate) pause: Option<Duration>,
     /// When it ended, as its record has it.
     pub(crate) at: UnixMs,
+    /// It was not made, because there was no token for it.
+    pub(crate) no_token: bool,
     /// Its record disables the endpoint.
     pub(crate) disables: bool,
 }
@@ -342,6 +344,9 @@ impl Lane {
         let Some(flight) = self.flights.enter(message, phase) else { return };
         let probe = flight.probe;
         self.pace.ended(at.monotonic, probe, end.signal, end.pause, random);
+        if end.no_token {
+            self.pace.missed_token(at.monotonic);
+        }
         if gone {
             self.land(message, at);
         }
@@ -358,6 +363,11 @@ impl Lane {
         let is_first = self.pace.missed_token(at.monotonic);
         self.land(message, at);
         is_first
+    }
+
+    /// Whether a token that is missing now has been missing through the longest pause.
+    pub(crate) fn misses_token_for_long(&self, at: Moment) -> bool {
+        self.pace.misses_token_for_long(at.monotonic)
     }
 
     fn fetching(&self, message: Position) -> Option<&Flight> {

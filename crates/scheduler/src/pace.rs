@@ -20,6 +20,8 @@ use crate::throttle::Throttle;
 /// The first and the longest pause after no token could be had.
 const TOKEN_PAUSE_MIN: Duration = Duration::from_secs(1);
 const TOKEN_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How many of them there are until the longest is over: 1, 2, 4, 8, 16, 32 and 60 s.
+const TOKEN_PAUSES: u32 = 7;
 
 /// An answer that takes longer is no reason to ask for more at once.
 const FAST: Duration = Duration::from_secs(5);
@@ -121,9 +123,10 @@ impl Pace {
         self.throttle.set_rate(rules.rate, monotonic);
     }
 
-    /// Begins at one in flight again, with a closed breaker. What the endpoint
-    /// asked for and its rate stay.
+    /// Begins at one in flight again, with a closed breaker, and asks for a token
+    /// again. What the endpoint asked for and its rate stay.
     pub(crate) fn restart(&mut self) {
+        self.expect_token();
         (self.allowed, self.successes) = (1, 0);
         self.breaker = Breaker::CLOSED;
     }
@@ -181,6 +184,11 @@ impl Pace {
         self.token_until = monotonic + pause;
         self.tokens_missed = self.tokens_missed.saturating_add(1);
         self.tokens_missed == 1
+    }
+
+    /// Whether a token that is missing now has been missing through the longest pause.
+    pub(crate) fn misses_token_for_long(&self, monotonic: Duration) -> bool {
+        self.tokens_missed >= TOKEN_PAUSES && self.token_until <= monotonic
     }
 
     /// A token may be had now.

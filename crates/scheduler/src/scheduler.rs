@@ -277,6 +277,7 @@ impl Scheduler {
         let asked = Asked::of(&outcome.result, at.now, self.options.retry_after_max);
         let ended = outcome.started + Duration::from_millis(outcome.duration.as_millis() as u64);
         let signal = Signal::of(&outcome, riders.len() + 1);
+        let no_token = outcome.result.has_no_token();
         self.fair.ended(app, key.endpoint, flown.price, outcome.duration);
         self.ramp.ended(key, flown.sent);
         let others = riders.iter().filter_map(|rider| Some((*rider, lane.sent(*rider)?)));
@@ -289,7 +290,7 @@ impl Scheduler {
             into.extend(settle::each(&outcome, members).map(|(outcome, flown)| one(outcome, &flown)));
         }
         let disables = settle::disable_once(into.get_mut(from..).unwrap_or_default());
-        let end = End { signal, pause: asked.pause, at: ended, disables };
+        let end = End { signal, pause: asked.pause, at: ended, no_token, disables };
         self.change(key.endpoint, at, |lane| {
             lane.ended(key.message, &end, at, random);
             riders.iter().for_each(|rider| lane.rider_ended(*rider, at));
@@ -305,11 +306,15 @@ impl Scheduler {
             return None;
         }
         let key = outcome.key;
+        // A leap of the wall clock since it was picked is seen by that.
+        self.change(key.endpoint, at, |_| ())?;
         let lane = self.lanes.get(&key.endpoint)?;
         let (flown, app, riders) = (lane.sent(key.message)?, lane.app(), lane.riders(key.message));
+        let long = lane.misses_token_for_long(at);
         let waits = |message: &Position| {
+            let (rules, wait) = (lane.rules(), self.options.token_wait);
             let flown = lane.sent(*message);
-            flown.is_some_and(|flown| !settle::is_for_the_record(&flown, lane.rules(), self.options.token_wait, at.now))
+            flown.is_some_and(|flown| !settle::is_for_the_record(&flown, rules, wait, long, at.now))
         };
         let (waiting, recorded): (Vec<_>, Vec<_>) = std::iter::once(key.message).chain(riders).partition(waits);
         let lead = recorded.first().and_then(|lead| Some((*lead, lane.sent(*lead)?.scheduled.attempt)));

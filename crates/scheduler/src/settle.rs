@@ -74,11 +74,14 @@ pub(crate) fn settle(
 }
 
 /// Whether an attempt that was not made, because there was no token for it, is one for the
-/// record all the same: a person asked for it, or the delivery has waited for too long.
-pub(crate) fn is_for_the_record(flown: &Flown, rules: &Rules, token_wait: Duration, now: UnixMs) -> bool {
+/// record all the same: a person asked for it, or the delivery has waited for too long. Age alone is
+/// not enough, only with a token that is missing for `long` already.
+pub(crate) fn is_for_the_record(flown: &Flown, rules: &Rules, token_wait: Duration, long: bool, now: UnixMs) -> bool {
     let Flown { scheduled, accepted, .. } = *flown;
     let limit = rules.max_age.filter(|_| scheduled.trigger == Trigger::Scheduled).map(|age| accepted + age);
-    scheduled.trigger == Trigger::Resent || scheduled.due + token_wait <= now || limit.is_some_and(|limit| limit <= now)
+    scheduled.trigger == Trigger::Resent
+        || scheduled.due + token_wait <= now
+        || (long && limit.is_some_and(|limit| limit <= now))
 }
 
 /// The outcomes of a batch's members, those that failed first: so the last word that is

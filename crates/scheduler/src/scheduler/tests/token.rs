@@ -6,6 +6,8 @@ use super::*;
 use crate::testing::with_policy;
 
 const MS: Duration = Duration::from_millis(1);
+/// The pauses through which a token is missing until age counts, in seconds.
+const LONG: [u32; 7] = [1, 2, 4, 8, 16, 32, 60];
 
 /// The dispatcher had no token for a delivery; true if it was taken back.
 fn no_token(world: &mut World, delivery: DeliveryKey) -> bool {
@@ -68,9 +70,11 @@ fn an_age_limit_and_the_longest_wait_end_it() {
     world.accept(1, [1]);
     world.accept(2, [1]);
     world.run();
-    assert!(no_token(&mut world, key(1, 1)) && no_token(&mut world, key(2, 1)));
-    world.pass(60 * S);
-    world.run();
+    for pause in LONG {
+        assert!(no_token(&mut world, key(1, 1)) && no_token(&mut world, key(2, 1)));
+        world.pass(pause * S);
+        world.run();
+    }
     assert!(no_token(&mut world, key(1, 1)) && !no_token(&mut world, key(2, 1)));
     world.answer(key(2, 1), failed(FailureKind::Token));
     let dead = |world: &World, delivery| match world.outbox.state(delivery) {
@@ -83,6 +87,63 @@ fn an_age_limit_and_the_longest_wait_end_it() {
     assert!(!no_token(&mut world, key(1, 1)));
     world.answer(key(1, 1), failed(FailureKind::Token));
     assert_eq!(dead(&world, key(1, 1)), Some(DeadReason::HeldTooLong));
+}
+
+/// Three deliveries that are past their age limit, and that there is no token for.
+fn aged() -> World {
+    let mut world = World::with(&[]);
+    world.configure(with_policy(lane(1, 1), r#"{"maxAgeS":60}"#));
+    world.accepted = world.at.now;
+    world.accept(1, [1, 2, 3]);
+    world.pass(3_600 * S);
+    world
+}
+
+#[test]
+fn age_ends_one_at_a_time_and_none_before_a_token_is_missing_for_long() {
+    let mut world = aged();
+    for pause in LONG {
+        let [sent] = world.run()[..] else { panic!("one may be in flight") };
+        assert!(no_token(&mut world, sent));
+        world.pass(pause * S);
+    }
+    for dead in 1..=3 {
+        let [sent] = world.run()[..] else { panic!("one may be in flight") };
+        assert!(!no_token(&mut world, sent));
+        world.answer(sent, failed(FailureKind::Token));
+        assert_eq!((world.run(), world.outbox.dead().len()), (vec![], dead));
+        world.pass(60 * S - MS);
+        assert_eq!(world.run(), []);
+        world.pass(MS);
+    }
+}
+
+#[test]
+fn after_a_leap_of_the_wall_clock_a_token_is_not_missing_for_long() {
+    let mut world = aged();
+    for pause in LONG {
+        let [sent] = world.run()[..] else { panic!("one may be in flight") };
+        assert!(no_token(&mut world, sent));
+        world.pass(pause * S);
+    }
+    let [sent] = world.run()[..] else { panic!("one may be in flight") };
+    world.leap(2 * 3_600 * S);
+    assert!(no_token(&mut world, sent));
+    world.pass(S);
+    assert_eq!(world.run().len(), 1, "it begins at a second again");
+    assert_eq!(world.outbox.dead(), []);
+}
+
+#[test]
+fn a_resend_without_a_token_lets_the_lane_pause_too() {
+    let mut world = World::with(&[(1, 1)]);
+    world.outbox.put(key(1, 1), 0, Scheduled { trigger: Trigger::Resent, ..Scheduled::first(world.at.now) });
+    world.accept(1, [2]);
+    let [sent] = world.run()[..] else { panic!("one may be in flight") };
+    assert_eq!((sent, no_token(&mut world, sent)), (key(1, 1), false));
+    world.answer(sent, failed(FailureKind::Token));
+    assert_eq!(world.run(), []);
+    assert!(matches!(world.scheduler.why(key(1, 2), world.at), Some(Wait::NoToken { .. })));
 }
 
 #[test]
