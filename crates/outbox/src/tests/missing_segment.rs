@@ -85,7 +85,7 @@ fn it_stops_the_start_where_deliveries_wait_for_what_it_held() {
 fn it_stops_the_start_where_a_lane_has_not_read_it_yet() {
     let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
     let narrow = || Options { lane_window: 4, ..small(dir.path()) };
-    let mut running = Running::start(narrow(), &clock).expect("an empty directory opens");
+    let running = Running::start(narrow(), &clock).expect("an empty directory opens");
     running.app("shop");
     running.endpoint("shop", &[PAID]);
     for n in 0..MESSAGES {
