@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use postrider_model::event_type::{EventTypeFields, Validation};
-use postrider_model::schema::Schemas;
+use postrider_model::schema::{self, Schemas};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::references::Budget;
 use super::{EXTENSION, MAX_WEBHOOKS, references};
 use crate::input::Problems;
 
@@ -76,7 +77,8 @@ pub(super) fn all(document: &Map<String, Value>, problems: &mut Problems) -> Vec
         problems.note(&["spec", "webhooks"], what, "value_error");
         return vec![];
     }
-    let described = webhooks.iter().filter_map(|(name, item)| match one(document, name, item) {
+    let mut budget = Budget::default();
+    let described = webhooks.iter().filter_map(|(name, item)| match one(document, name, item, &mut budget) {
         Ok(described) => Some(described),
         Err((place, what)) => {
             let mut names = vec!["spec", "webhooks", name.as_str()];
@@ -91,7 +93,7 @@ pub(super) fn all(document: &Map<String, Value>, problems: &mut Problems) -> Vec
 /// Where in a webhook something is wrong, and what.
 type Wrong = (Vec<&'static str>, String);
 
-fn one(document: &Map<String, Value>, name: &str, item: &Value) -> Result<Described, Wrong> {
+fn one(document: &Map<String, Value>, name: &str, item: &Value, budget: &mut Budget) -> Result<Described, Wrong> {
     let wrong = |place: &[&'static str]| {
         let place = place.to_vec();
         move |what: String| (place, what)
@@ -109,9 +111,13 @@ fn one(document: &Map<String, Value>, name: &str, item: &Value) -> Result<Descri
     };
     let schema = body.and_then(|body| body.get("content")?.get("application/json")?.get("schema"));
     let place = ["post", "requestBody", "content", "application/json", "schema"];
-    let schema = schema.map(|schema| references::gathered(document, schema)).transpose().map_err(wrong(&place))?;
+    let schema = schema.map(|schema| references::gathered(document, schema, budget)).transpose();
+    let schema = schema.map_err(wrong(&place))?;
     let more = match operation.get(EXTENSION) {
-        Some(more) => More::deserialize(more).map_err(|error| (vec!["post", EXTENSION], error.to_string()))?,
+        Some(more) => budget
+            .take(more, &mut { schema::MAX_BYTES })
+            .map_err(wrong(&["post", EXTENSION]))
+            .and_then(|()| More::deserialize(more).map_err(|error| (vec!["post", EXTENSION], error.to_string())))?,
         None => More::default(),
     };
     Ok(Described {

@@ -1,7 +1,9 @@
 //! References of a document: followed, or brought along, so that a schema stands alone.
 
 use std::collections::BTreeSet;
+use std::io;
 
+use postrider_model::schema;
 use serde_json::{Map, Value};
 
 use super::ADDRESS;
@@ -15,6 +17,53 @@ const NAMED: [&str; 5] = ["properties", "patternProperties", "$defs", "definitio
 /// Members of a schema that hold values.
 const VALUES: [&str; 5] = ["enum", "const", "default", "example", "examples"];
 
+/// Bytes of all that is taken out of one document, where what several webhooks have in common counts
+/// for each of them.
+const MAX_TAKEN_BYTES: usize = 16 << 20;
+
+/// What may still be taken out of a document.
+pub(super) struct Budget {
+    bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: MAX_TAKEN_BYTES }
+    }
+}
+
+impl Budget {
+    /// Counts a part before it is copied, which is one of what may have `left` bytes.
+    pub(super) fn take(&mut self, part: &Value, left: &mut usize) -> Result<(), String> {
+        let before = *left;
+        serde_json::to_writer(Counted { left }, part)
+            .map_err(|_| format!("has more than {} bytes with all that it refers to", schema::MAX_BYTES))?;
+        let rest = self.bytes.checked_sub(before - *left);
+        self.bytes = rest.ok_or_else(|| {
+            format!(
+                "is where the schemas of this document, with all that they refer to, exceed {MAX_TAKEN_BYTES} bytes"
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// Takes bytes as long as some are left, and keeps none.
+struct Counted<'a> {
+    left: &'a mut usize,
+}
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        *self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a part of a document means, if it refers to another part.
 pub(super) fn followed<'a>(document: &'a Map<String, Value>, part: &'a Value) -> Result<&'a Value, String> {
     let mut part = part;
@@ -26,8 +75,10 @@ pub(super) fn followed<'a>(document: &'a Map<String, Value>, part: &'a Value) ->
 }
 
 /// A schema that stands alone: the components that it refers to are its `$defs`.
-pub(super) fn gathered(document: &Map<String, Value>, schema: &Value) -> Result<Value, String> {
+pub(super) fn gathered(document: &Map<String, Value>, schema: &Value, budget: &mut Budget) -> Result<Value, String> {
+    let mut left = schema::MAX_BYTES;
     if let Some(address) = schema.get("$id").and_then(Value::as_str) {
+        budget.take(schema, &mut left)?;
         // It has an address, so that its references do not lead into the document.
         let mut schema = schema.clone();
         if address.starts_with(ADDRESS)
@@ -38,7 +89,9 @@ pub(super) fn gathered(document: &Map<String, Value>, schema: &Value) -> Result<
         return Ok(schema);
     }
     let is_reference = schema.as_object().is_some_and(|members| members.len() == 1 && members.contains_key("$ref"));
-    let mut root = if is_reference { followed(document, schema)?.clone() } else { schema.clone() };
+    let root = if is_reference { followed(document, schema)? } else { schema };
+    budget.take(root, &mut left)?;
+    let mut root = root.clone();
     let mut wanted = BTreeSet::new();
     point_inward(&mut root, false, &mut wanted)?;
     let mut definitions = Map::new();
@@ -47,7 +100,9 @@ pub(super) fn gathered(document: &Map<String, Value>, schema: &Value) -> Result<
             continue;
         }
         let reference = format!("{COMPONENTS}{name}");
-        let mut definition = target(document, &reference).ok_or_else(|| leads_nowhere(&reference))?.clone();
+        let definition = target(document, &reference).ok_or_else(|| leads_nowhere(&reference))?;
+        budget.take(definition, &mut left)?;
+        let mut definition = definition.clone();
         point_inward(&mut definition, false, &mut wanted)?;
         definitions.insert(name, definition);
     }
@@ -95,4 +150,27 @@ fn target<'a>(document: &'a Map<String, Value>, reference: &str) -> Option<&'a V
 
 fn leads_nowhere(reference: &str) -> String {
     format!("refers to `{reference}`, which is no component of this document")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_has_a_limit_for_each_schema_and_for_all() {
+        let schema = json!({ "properties": { "a": { "$ref": "#/components/schemas/big" } } });
+        let document = |bytes: usize| {
+            let document = json!({ "components": { "schemas": { "big": { "enum": ["x".repeat(bytes)] } } } });
+            document.as_object().cloned().unwrap_or_default()
+        };
+        let problem = gathered(&document(schema::MAX_BYTES), &schema, &mut Budget::default()).expect_err("it is large");
+        assert!(problem.contains("more than 262144 bytes"), "{problem}");
+        let (document, mut budget) = (document(schema::MAX_BYTES / 2), Budget::default());
+        let taken = (0..200).map_while(|_| gathered(&document, &schema, &mut budget).ok()).count();
+        assert_eq!(taken, 127, "16 MiB by somewhat more than 128 KiB");
+        let problem = gathered(&document, &schema, &mut budget).expect_err("all of it is large");
+        assert!(problem.contains("exceed 16777216 bytes"), "{problem}");
+    }
 }
