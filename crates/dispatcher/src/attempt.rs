@@ -130,7 +130,7 @@ impl Dispatcher {
         let begun = self.clock.monotonic();
         let result = self.exchange_in_time(job, Some(&token), job.target.timeout).await;
         match result.status() {
-            Some(UNAUTHORIZED) if self.tokens.is_worth_another(grant, &token, &*self.clock).await => {}
+            Some(UNAUTHORIZED) if self.tokens.is_worth_another(&job.target, grant, &token, &*self.clock).await => {}
             Some(UNAUTHORIZED) | None => return result,
             Some(_) => {
                 token.was_accepted();

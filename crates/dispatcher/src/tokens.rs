@@ -50,6 +50,8 @@ const MAX_MARGIN: Duration = Duration::from_secs(60);
 /// The first and the longest pause after a failure, and the longest that a server can ask for.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// The same after an endpoint's own short time was over, for those that have no more.
+const SHORT_PAUSE: Duration = Duration::from_secs(10);
 const MAX_ASKED_PAUSE: Duration = Duration::from_secs(3_600);
 /// A token that nobody has accepted yet is given up on a 401 only after this time, so that an
 /// endpoint which always says 401 does not have tokens fetched for each attempt.
@@ -57,7 +59,11 @@ const UNPROVED: Duration = Duration::from_secs(60);
 
 /// The tokens of all dispatchers beside each other.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<[u8; 32], Arc<Entry>>>);
+pub(crate) struct Tokens(Mutex<HashMap<Key, Arc<Entry>>>);
+
+/// What is asked for, and the proxy that it is asked for through: one that does not work keeps
+/// tokens from nobody else.
+type Key = ([u8; 32], Option<[u8; 32]>);
 
 /// Held while a token is asked for.
 type Entry = tokio::sync::Mutex<State>;
@@ -69,6 +75,9 @@ struct State {
     failures: u32,
     not_before: Duration,
     why: String,
+    /// A time, shorter than the usual one, within which there was no answer, and until when nobody
+    /// who has no more asks.
+    too_short: Option<(Duration, Duration)>,
 }
 
 /// A token as it is sent.
@@ -101,17 +110,24 @@ impl Refused {
 }
 
 impl Tokens {
-    fn entry(&self, grant: &Grant) -> Arc<Entry> {
+    fn entry(&self, target: &Target, grant: &Grant) -> Arc<Entry> {
+        let key = (*grant.id(), way(target).map(|via| *via.id()));
         let mut all = self.0.lock();
-        if all.len() >= MAX_TOKENS && !all.contains_key(grant.id()) {
+        if all.len() >= MAX_TOKENS && !all.contains_key(&key) {
             all.retain(|_, entry| Arc::strong_count(entry) > 1);
         }
-        Arc::clone(all.entry(*grant.id()).or_default())
+        Arc::clone(all.entry(key).or_default())
     }
 
     /// An endpoint said 401: true if another token may help.
-    pub(crate) async fn is_worth_another(&self, grant: &Grant, token: &Token, clock: &dyn Clock) -> bool {
-        let entry = self.entry(grant);
+    pub(crate) async fn is_worth_another(
+        &self,
+        target: &Target,
+        grant: &Grant,
+        token: &Token,
+        clock: &dyn Clock,
+    ) -> bool {
+        let entry = self.entry(target, grant);
         let mut state = entry.lock().await;
         match &state.token {
             Some(known) if known.value == token.value => {
@@ -129,9 +145,12 @@ impl Tokens {
 }
 
 impl State {
-    fn known(&self, now: Duration) -> Option<Result<Token, Failure>> {
+    fn known(&self, now: Duration, limit: Duration) -> Option<Result<Token, Failure>> {
         if let Some(token) = self.token.as_ref().filter(|token| token.until > now) {
             return Some(Ok(token.clone()));
+        }
+        if self.too_short.is_some_and(|(tried, until)| limit <= tried && until > now) {
+            return Some(Err(no_token(format!("no answer within {limit:?} is expected; it is asked again later"))));
         }
         (self.not_before > now).then(|| Err(no_token(format!("{}; it is asked again later", self.why))))
     }
@@ -155,17 +174,24 @@ impl Dispatcher {
     /// A token that counts, an earlier one or a new one, within `limit`.
     pub(crate) async fn token(&self, target: &Target, grant: &Grant, limit: Duration) -> Result<Token, Failure> {
         let limit = limit.min(TIMEOUT);
-        let entry = self.tokens.entry(grant);
+        let entry = self.tokens.entry(target, grant);
         let Ok(mut state) = tokio::time::timeout(limit, entry.lock()).await else {
             return Err(no_token(format!("{} did not answer within {limit:?}", place(grant))));
         };
-        if let Some(known) = state.known(self.clock.monotonic()) {
+        if let Some(known) = state.known(self.clock.monotonic(), limit) {
             return known;
         }
         state.token = None;
         let asked = tokio::time::timeout(limit, self.ask(target, grant)).await;
-        let asked =
-            asked.unwrap_or_else(|_| Err(Refused::new(format!("{} did not answer within {limit:?}", place(grant)))));
+        let Ok(asked) = asked else {
+            let refused = Refused::new(format!("{} did not answer within {limit:?}", place(grant)));
+            if limit < TIMEOUT {
+                // Whoever has more time may have a token.
+                state.too_short = Some((limit, self.clock.monotonic() + SHORT_PAUSE));
+                return Err(no_token(refused.detail));
+            }
+            return Err(state.failed(refused, &*self.clock));
+        };
         match asked {
             Ok((value, life)) => {
                 let (now, accepted) = (self.clock.monotonic(), Arc::default());
@@ -181,7 +207,7 @@ impl Dispatcher {
     /// Asks for one. Over the endpoint's proxy, but without its certificate and its authorities, which
     /// are those of another place.
     async fn ask(&self, target: &Target, grant: &Grant) -> Result<(HeaderValue, Duration), Refused> {
-        let via = target.via.as_ref().and_then(|via| Via::new(None, via.proxy().cloned()));
+        let via = way(target);
         let sent = self.client.send(&grant.uri, via.as_ref(), || Ok(request(grant))).await;
         let at = place(grant);
         let mut answer = sent.map_err(|failure| Refused::new(format!("{at} gave no answer: {}", failure.detail)))?;
@@ -195,6 +221,11 @@ impl Dispatcher {
         }
         read(&body).map_err(|problem| Refused::new(format!("the answer of {at} {problem}")))
     }
+}
+
+/// What a token is asked for over: the endpoint's proxy.
+fn way(target: &Target) -> Option<Arc<Via>> {
+    target.via.as_ref().and_then(|via| Via::new(None, via.proxy().cloned()))
 }
 
 /// Where tokens come from, for the operator.
@@ -268,7 +299,7 @@ mod tests {
 
     use super::*;
 
-    fn grant(number: usize) -> Arc<Grant> {
+    fn target(number: usize) -> Target {
         let oauth = OAuth2 {
             token_url: "https://id.test/token".to_owned(),
             client_id: number.to_string(),
@@ -279,18 +310,22 @@ mod tests {
         };
         let url = "https://a.test/".parse().expect("a URL");
         let target = Target::new(&url, &BTreeMap::new(), vec![], TIMEOUT).expect("it can be asked for");
-        target.with_auth(Some(&Auth::OAuth2(oauth))).expect("it is valid").grant.expect("it asks for a token")
+        target.with_auth(Some(&Auth::OAuth2(oauth))).expect("it is valid")
     }
 
     #[test]
     fn those_that_nobody_waits_for_are_forgotten_when_there_are_very_many() {
         let tokens = Tokens::default();
-        let waited_for = tokens.entry(&grant(0));
+        let entry = |number| {
+            let target = target(number);
+            tokens.entry(&target, target.grant.as_ref().expect("it asks for a token"))
+        };
+        let waited_for = entry(0);
         for number in 1..=2 * MAX_TOKENS {
-            tokens.entry(&grant(number));
+            entry(number);
         }
         assert!(tokens.0.lock().len() <= MAX_TOKENS);
-        assert!(Arc::ptr_eq(&waited_for, &tokens.entry(&grant(0))));
+        assert!(Arc::ptr_eq(&waited_for, &entry(0)));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use postrider_dispatcher::Dispatcher;
 use postrider_model::auth::Auth;
 use postrider_model::job::{AttemptResult, FailureKind, Outcome};
 use postrider_model::oauth::{ClientAuth, OAuth2};
+use postrider_model::proxy::Proxy;
 use postrider_model::target::Target;
+use postrider_model::via::Via;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::*;
 
@@ -179,6 +182,43 @@ async fn a_token_endpoint_that_hangs_ends_in_time_and_is_no_fault_of_the_endpoin
     let target = Target { timeout: SHORT, ..with_token(&receiver.url(), oauth) };
     let outcome = loopback().attempt(job(target)).await;
     assert!(detail(&outcome).contains("did not answer within"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn one_that_has_little_time_or_a_bad_proxy_keeps_no_token_from_others() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let slow_once = raw(move |mut tcp| {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut asked_for = Vec::new();
+            if number == 0 {
+                std::future::pending::<()>().await;
+            }
+            while !asked_for.ends_with(b"grant_type=client_credentials&scope=events") {
+                asked_for.push(tcp.read_u8().await?);
+            }
+            let body = r#"{"access_token":"t"}"#;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            tcp.write_all(format!("{head}{body}").as_bytes()).await
+        }
+    })
+    .await;
+    let mut receiver = Receiver::start(ok).await;
+    let oauth = OAuth2 { token_url: format!("http://{slow_once}/"), ..oauth(&receiver) };
+    let dispatcher = loopback();
+    let target = || with_token(&receiver.url(), oauth.clone());
+    // Nothing listens there.
+    let proxy = Proxy::parse("http://127.0.0.1:1").expect("a proxy");
+    let proxied = Target { via: Via::new(None, Some(proxy)), ..target() };
+    assert!(detail(&dispatcher.attempt(job(proxied)).await).contains("gave no answer"));
+    let hurried = || Target { timeout: SHORT, ..target() };
+    assert!(detail(&dispatcher.attempt(job(hurried())).await).contains("did not answer within"));
+    assert!(detail(&dispatcher.attempt(job(hurried())).await).contains("asked again later"));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(answer(&dispatcher.attempt(job(target())).await).status, 200);
+    assert_eq!(answer(&dispatcher.attempt(job(hurried())).await).status, 200);
+    assert_eq!(got(&mut receiver), ["Bearer t"; 2]);
 }
 
 #[tokio::test]
