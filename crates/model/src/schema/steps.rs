@@ -18,7 +18,7 @@ const MAX_FOLLOWED: usize = 1 << 18;
 /// Patterns of a schema.
 pub(super) const MAX_PATTERNS: usize = 64;
 /// Bytes that a compiled pattern may take.
-const MAX_PATTERN_BYTES: usize = 256 << 10;
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// Keywords whose schemas, or lists or objects of schemas, are for the same value.
 const SCHEMAS_IN_PLACE: [&str; 4] = ["not", "if", "then", "else"];
