@@ -117,7 +117,7 @@ fn what_could_cost_too_much_is_refused() {
     assert!(says(&calls).contains("has 3 patterns, at most 2"));
     assert!(says(&format!("search(@.a, '{}')", "x".repeat(MAX_PATTERN_CHARS + 1))).contains("129 characters"));
     let any = |terms: usize| vec!["@"; terms + 1].join("||");
-    assert!(says(&format!("@.a[?{}]", vec!["@==9"; 580].join("||"))).contains("at most 64"));
+    assert!(says(&format!("@.a[?{}]", ["@==9"; 580].join("||"))).contains("at most 64"));
     assert!(says(&any(MAX_TERMS + 1)).contains("has 65 comparisons"));
     assert!(says(&format!("@.a[?{}]", any(9))).contains("has 9 comparisons, calls, `&&` and `||` within"));
     assert!(says("@.a[?@<1&&@<=2&&@!=3] || @.b[?length(@)==1&&@>3]").contains("9 comparisons"));
