@@ -177,6 +177,8 @@ async fn what_is_no_filter_is_refused_and_changes_nothing() {
         (json!("match(@.a, @.b)"), "the pattern must be a text"),
         (json!("search(@.a, '(')"), "is no pattern"),
         (json!("x".repeat(5_000)), "at most 4096"),
+        (json!(format!("@.a[?{}]", ["@==9"; 60].join("||"))), "at most 64"),
+        (json!("@.a[?@==1||@==2||@==3||@==4||@==5]"), "within `[?...]`, at most 8"),
     ] {
         let answer = api.call("PATCH", &path, &json!({ "filter": filter, "description": "new" })).await;
         let problem = &answer.json()["detail"][0];
@@ -213,4 +215,32 @@ async fn a_filter_comes_along_in_an_export() {
     assert_eq!((&shown["filter"], &shown["eventTypes"]), (&json!("@.a == 'x'"), &json!(["a.*"])));
     let again = to.run(&["import", &path.display().to_string()]).json();
     assert_eq!((&again["created"], &again["same"]), (&json!(0), &json!(2)), "{again}");
+}
+
+#[tokio::test]
+async fn json_that_cannot_be_held_passes_and_a_hundred_endpoints_may_have_a_filter() {
+    let (server, receiver) = (Server::start().await, Receiver::start().await);
+    let api = server.api();
+    api.app("shop").await;
+    for n in 0..100 {
+        api.endpoint("shop", &receiver, json!({ "uid": format!("e{n}"), "filter": "@.gone" })).await;
+    }
+    let more = json!({ "url": receiver.url(), "filter": "@.a" });
+    let answer = api.call("POST", "/app/shop/endpoint", &more).await;
+    assert_eq!((answer.status, &answer.json()["detail"][0]["loc"]), (422, &json!(["body", "filter"])), "{answer:?}");
+    api.patch("/app/shop/endpoint/e0", json!({ "filter": "@.b" })).await;
+    let headers = [("content-type", "application/json")];
+    for (payload, passes) in [
+        (r#"{"x":"\ud800"}"#.to_owned(), true),
+        (r#"{"x":1e400}"#.to_owned(), true),
+        (format!(r#"{{"x":"{}"}}"#, "x".repeat(65_536)), true),
+        (r#"{"x":1}"#.to_owned(), false),
+    ] {
+        let body = format!(r#"{{"eventType":"a.b","payload":{payload}}}"#);
+        let dry = api.ask("POST", "/api/v1/app/shop/msg/precheck/dry-run", &headers, body.clone()).await;
+        assert!(reasons(&dry.json()).iter().all(|(_, matches, _, _)| *matches == passes), "{body}: {dry:?}");
+        let sent = api.ask("POST", "/api/v1/app/shop/msg", &headers, body).await;
+        assert_eq!(sent.status, 202, "{sent:?}");
+    }
+    assert_eq!(api.get("/app/shop/endpoint/e1/stats").await["filtered"], 1, "only the last was held back");
 }
