@@ -1,7 +1,7 @@
 //! What an endpoint's requests get in with, beside their signature: one header
 //! that is made of it, or of a token that is asked for with it.
 //!
-//! As everything in [`credentials`](crate::credentials), it is never shown, a mask
+//! As everything in [`credentials`], it is never shown, a mask
 //! that comes back keeps it, and it stays with its place.
 
 use std::fmt;

@@ -2,7 +2,7 @@
 //! in which `@` is the payload.
 //!
 //! Tenants' customers write filters, and each is evaluated for each message. So what
-//! it may cost is bounded when it is set, by [`limits`]: it looks at each value of a
+//! it may cost is bounded when it is set, by what it may have: it looks at each value of a
 //! payload a fixed number of times.
 
 use std::fmt;
