@@ -122,9 +122,10 @@ impl Stepper {
         panic!("there is no answer after {STEPS} steps");
     }
 
-    /// Whether something waits for the committer.
+    /// Whether something waits for the committer. What lies there for one that has ended waits for nobody.
     fn has_work(&self) -> bool {
-        let taken = self.committer.as_ref().is_some_and(|committer| !committer.is_idle());
+        let Some(committer) = &self.committer else { return false };
+        let taken = !committer.is_idle();
         let asked = !self.outbox.errands.is_empty() || !self.outbox.urgent.is_empty() || !self.outbox.ingest.is_empty();
         taken || asked || !self.outbox.shared.outcomes.is_empty()
     }
