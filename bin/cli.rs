@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
@@ -111,9 +111,9 @@ impl Cli {
     /// Reads the arguments, the program's name first.
     ///
     /// # Errors
-    /// They are wrong, or ask for help.
+    /// They are wrong, or ask for help. The error repeats nothing that may be a secret.
     pub(crate) fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut cli = Self::try_parse_from(&arguments)?;
+        let mut cli = Self::try_parse_from(&arguments).map_err(|error| without_values(error, &arguments))?;
         cli.global.set = every_set(&arguments)?;
         Ok(cli)
     }
@@ -143,6 +143,40 @@ impl Global {
     }
 }
 
+/// The error without the value that is wrong, and without what is left of one that was not quoted. What is compared with
+/// a list of words or has the form of a flag stays: it helps who mistypes.
+fn without_values(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let place = match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::TooManyValues => ContextKind::InvalidValue,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => return error,
+    };
+    let is_harmless = match (place, error.get(place)) {
+        (ContextKind::InvalidArg, Some(ContextValue::String(word))) => is_flag(word),
+        // The first words, before which there is no value, are commands.
+        (ContextKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
+            let mut before = arguments.iter().take_while(|argument| *argument != word.as_str());
+            before.all(|argument| !argument.as_encoded_bytes().starts_with(b"-"))
+        }
+        _ => false,
+    };
+    if !is_harmless {
+        error.insert(place, ContextValue::String("***".to_owned()));
+        // A hint that the same word could be a value.
+        error.remove(ContextKind::Suggested);
+    }
+    error
+}
+
+/// Whether a word has the form of a flag. A key in PEM form begins with hyphens, too.
+fn is_flag(word: &str) -> bool {
+    match word.strip_prefix("--") {
+        Some(name) => !name.starts_with('-') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+        None => word.starts_with('-') && word.chars().count() == 2,
+    }
+}
+
 /// Every `--set`, before and after the command's name: of those that stand at
 /// different levels the parser would keep the last level's and forget the others.
 /// No value of a flag begins with two hyphens, so each of these words is one.
@@ -163,11 +197,11 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.to_owned()))
 }
 
-/// Reads an object in JSON.
+/// Reads an object in JSON. The error repeats nothing of it.
 pub(crate) fn object(text: &str) -> Result<serde_json::Value, String> {
-    let members: serde_json::Map<_, _> =
+    let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("is no object in JSON: {error}"))?;
-    Ok(members.into())
+    if value.is_object() { Ok(value) } else { Err("is no object in JSON: it is another value".to_owned()) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -13,6 +14,7 @@ use tokio::net::UnixStream;
 use url::Url;
 
 use crate::exit::{DISK_FULL_HINT, Failure};
+use crate::loose;
 
 /// The longest wait for an answer. The slowest honest one reads a page of a long list.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,20 +67,21 @@ impl Path {
 pub(crate) struct Answer {
     /// As it came: numbers keep their spelling, members their order.
     pub(crate) text: String,
-    value: Value,
+    /// Made when it is first looked into: of payloads most commands want the bytes only.
+    value: OnceLock<Value>,
 }
 
 impl Deref for Answer {
     type Target = Value;
 
     fn deref(&self) -> &Value {
-        &self.value
+        self.value.get_or_init(|| loose::value(&self.text))
     }
 }
 
 impl From<Value> for Answer {
     fn from(value: Value) -> Self {
-        Self { text: value.to_string(), value }
+        Self { text: value.to_string(), value: value.into() }
     }
 }
 
@@ -89,8 +92,8 @@ impl Answer {
         }
         let unreadable = |error: String| ClientError::Unreadable { error };
         let text = std::str::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?.to_owned();
-        let value = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
-        Ok(Self { text, value })
+        loose::check(&text).map_err(unreadable)?;
+        Ok(Self { text, value: OnceLock::new() })
     }
 }
 
@@ -129,6 +132,11 @@ impl Client {
     /// Creates, or does something.
     pub(crate) async fn post(&self, path: Path, body: &Value) -> Result<Answer, ClientError> {
         self.call(Method::POST, path, Some(body.to_string()), None).await
+    }
+
+    /// The same with a body that is JSON already: its bytes stay as they are.
+    pub(crate) async fn post_text(&self, path: Path, body: String) -> Result<Answer, ClientError> {
+        self.call(Method::POST, path, Some(body), None).await
     }
 
     /// Does something once, however often it is asked with this key: within 24 hours, with the same bytes.

@@ -1,5 +1,6 @@
 //! How the process ends: documented exit codes, and the error that a person reads.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -9,6 +10,8 @@ use rustix::io::Errno;
 /// What helps against a full disk, at a start and while the server runs.
 pub(crate) const DISK_FULL_HINT: &str =
     "free room on the disk of the data directory; `retention.max_bytes` bounds the store before the disk is full";
+/// The same of whatever else is written.
+const OTHER_DISK_FULL_HINT: &str = "free room on the disk that this is written to, or write to another one";
 
 /// The exit codes. Scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +43,14 @@ pub(crate) struct Failure {
     pub(crate) error: String,
     /// What the person may do about it.
     pub(crate) hints: Vec<String>,
+    /// The hints are of the kind of error only: one that knows more takes their place.
+    pub(crate) is_general: bool,
 }
 
 impl Failure {
     /// A failure with its own exit code.
     pub(crate) fn new(exit: Exit, error: impl Display) -> Self {
-        Self { exit, error: error.to_string(), hints: vec![] }
+        Self { exit, error: error.to_string(), hints: vec![], is_general: false }
     }
 
     /// The command or the configuration is wrong.
@@ -58,10 +63,38 @@ impl Failure {
         Self::new(Exit::Failure, error)
     }
 
-    /// The system failed at `what`.
+    /// The system failed at `what`, which is no part of the store's work.
     pub(crate) fn system(what: impl Display, error: &io::Error) -> Self {
-        let failure = Self::runtime(format!("{what}: {error}"));
-        Self { hints: system_hint(error).into_iter().collect(), ..failure }
+        Self::runtime(format!("{what}: {error}")).of_system(error, OTHER_DISK_FULL_HINT)
+    }
+
+    /// It failed where something is written that is not in the data directory.
+    pub(crate) fn elsewhere(error: &(dyn Error + 'static)) -> Self {
+        Self::of_causes(error, OTHER_DISK_FULL_HINT)
+    }
+
+    fn of_causes(error: &(dyn Error + 'static), disk_full: &str) -> Self {
+        let mut text = error.to_string();
+        for cause in causes(error) {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+        }
+        let failure = Self::runtime(text);
+        match causes(error).find_map(|cause| cause.downcast_ref()) {
+            Some(error) => failure.of_system(error, disk_full),
+            None => failure,
+        }
+    }
+
+    /// Adds what helps against an error of the system, where that is known.
+    fn of_system(self, error: &io::Error, disk_full: &str) -> Self {
+        match (system_hint(error, disk_full), general_hint(error)) {
+            (Some(hint), _) => self.hint(hint),
+            (None, Some(hint)) => Self { is_general: true, ..self.hint(hint) },
+            (None, None) => self,
+        }
     }
 
     /// Whoever read the output has seen enough: end without a word.
@@ -71,6 +104,9 @@ impl Failure {
 
     /// Adds what the person may do about it.
     pub(crate) fn hint(mut self, hint: impl Display) -> Self {
+        if std::mem::take(&mut self.is_general) {
+            self.hints.clear();
+        }
         self.hints.push(hint.to_string());
         self
     }
@@ -85,33 +121,47 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error + 'static> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut hint = None;
-        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text = format!("{text}: {cause_text}");
-            }
-            hint = hint.or_else(|| cause.downcast_ref().and_then(system_hint));
-            next = cause.source();
-        }
-        Self { hints: hint.into_iter().collect(), ..Self::runtime(text) }
+        Self::of_causes(&error, DISK_FULL_HINT)
     }
 }
 
+/// Whether a write has found no room.
+pub(crate) fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(is_full))
+}
+
+/// The error, what has caused it, and so on.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// What the person may do about an error of the system, where that is known.
-fn system_hint(error: &io::Error) -> Option<String> {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        return Some(DISK_FULL_HINT.to_owned());
+fn system_hint<'a>(error: &io::Error, disk_full: &'a str) -> Option<&'a str> {
+    if is_full(error) {
+        return Some(disk_full);
     }
     let too_many = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
     error
         .raw_os_error()
         .filter(|number| too_many.contains(number))
-        .map(|_| "raise the limit of open files: `ulimit -n`, or `LimitNOFILE` of a systemd unit".to_owned())
+        .map(|_| "raise the limit of open files: `ulimit -n`, or `LimitNOFILE` of a systemd unit")
+}
+
+/// What mostly helps against errors of this kind.
+fn general_hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(
+            "run it as a user that may, such as the one that owns the data directory: `sudo -u postrider postrider ...`",
+        ),
+        io::ErrorKind::NotFound => Some("check the path; `--data-dir DIR` names the data directory"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -136,5 +186,26 @@ mod tests {
         let full = Failure::from(Outer(Errno::NOSPC.into()));
         assert_eq!(full.hints, [DISK_FULL_HINT]);
         assert!(Failure::system("x", &Errno::MFILE.into()).report().contains("ulimit -n"));
+    }
+
+    #[test]
+    fn a_full_disk_is_the_one_that_is_written_to() {
+        let full = || std::io::Error::from(Errno::NOSPC);
+        assert_eq!(Failure::from(full()).hints, [DISK_FULL_HINT]);
+        assert_eq!(Failure::system("failed to write x", &full()).hints, [OTHER_DISK_FULL_HINT]);
+        assert_eq!(Failure::elsewhere(&full()).hints, [OTHER_DISK_FULL_HINT]);
+        assert!(is_disk_full(&full()) && !is_disk_full(&std::io::Error::from(Errno::ACCESS)));
+    }
+
+    #[test]
+    fn what_helps_in_general_gives_way_to_what_is_known_better() {
+        for (errno, helps) in [(Errno::ACCESS, "sudo -u postrider"), (Errno::NOENT, "--data-dir DIR")] {
+            for failure in [Failure::system("x", &errno.into()), Failure::from(std::io::Error::from(errno))] {
+                assert!(failure.hints.len() == 1 && failure.hints[0].contains(helps), "{failure:?}");
+                assert_eq!(failure.hint("this").hint("that").hints, ["this", "that"]);
+            }
+        }
+        assert_eq!(Failure::system("x", &Errno::NOSPC.into()).hint("this").hints, [OTHER_DISK_FULL_HINT, "this"]);
+        assert!(Failure::system("x", &Errno::IO.into()).hints.is_empty());
     }
 }

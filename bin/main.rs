@@ -13,6 +13,7 @@ mod config;
 mod exchange;
 mod exit;
 mod logging;
+mod loose;
 mod open_files;
 mod output;
 mod progress;
@@ -23,10 +24,14 @@ mod wiring;
 
 use std::process::ExitCode;
 
+use rustix::fs::Mode;
+
 use crate::cli::Cli;
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    // Whatever is made is its owner's alone, also by libraries that name no mode. A socket's mode is set by its path.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let cli = match Cli::read(std::env::args_os().collect()) {
         Ok(cli) => cli,
         Err(error) => {

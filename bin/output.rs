@@ -34,6 +34,12 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// Something was done of which there is nothing to show: a line for the person, and an object for a program.
+    pub(crate) fn done(self, told: &Value, note: impl Display) -> Result<(), Failure> {
+        self.note(note);
+        if self.json { self.line(told) } else { Ok(()) }
+    }
+
     /// An answer: as the server gave it, on a line of its own, or as `human` makes it.
     pub(crate) fn answer(self, answer: &Answer, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         if self.json { self.line(&answer.text) } else { self.text(human(answer)) }
@@ -43,7 +49,7 @@ impl Output {
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::quiet()),
-        other => other.map_err(|error| Failure::runtime(format!("failed to write to standard output: {error}"))),
+        other => other.map_err(|error| Failure::system("failed to write to standard output", &error)),
     }
 }
 

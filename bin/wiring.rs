@@ -24,7 +24,9 @@ mod doors;
 mod group;
 mod health;
 pub(crate) mod meters;
+mod open_data;
 mod options;
+mod pause;
 mod reload;
 mod renewal;
 mod salvage;
@@ -40,7 +42,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use postrider_api::Api;
 use postrider_dispatcher::Dispatcher;
 use postrider_dispatcher::guard::Guard;
-use postrider_model::audit::{Actor, Audit as _, Call, Origin, Target, Told};
 use postrider_model::command::{Command, Reply};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Configure as _, ControlError, Ports, Unavailable};
@@ -51,9 +52,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use self::certificate::Files;
+pub(crate) use self::certificate::certificate_warning;
 use self::dispatch::Dispatch;
 use self::doors::{Doors, Listeners, Rooms};
 use self::health::Checks;
+pub(crate) use self::open_data::open_places;
 pub(crate) use self::reload::reload;
 use self::renewal::Renewal;
 pub(crate) use self::salvage::LIST as SALVAGE_LIST;
@@ -95,7 +98,7 @@ impl Server {
         let lock = store::lock(&config.data_dir)?;
         // One that cannot be used is told of before anything is changed.
         secrets::find_token_secret(config)?;
-        let renewal = match Files::of(config) {
+        let renewal = match Files::of_door(config) {
             Some(files) => Some(Renewal::begin(files, Arc::clone(&clock)).await?),
             None => None,
         };
@@ -113,9 +116,9 @@ impl Server {
         let org = default_org(config, &outbox).await?;
         warn_without_application(config, &outbox, org);
         if paused {
-            let ports = outbox.bind(&Arc::new(Told::not_yet(started_paused(org))));
-            ports.configure.execute(Command::PauseDispatch { paused: true }).await?;
+            pause::pause(&outbox, org).await?;
         }
+        pause::tell(&outbox);
         let dispatch = Dispatch::start(config, &outbox, &dispatcher)?;
 
         let checks = Arc::new(Checks::new(outbox.clone()));
@@ -125,6 +128,7 @@ impl Server {
             ports: ports.clone(),
             token_secret,
             url_guard: Arc::new(move |url| guard.refuses_url(url).map(|refusal| refusal.to_string())),
+            signature: config.dispatch.signature,
             clock,
             limits: options::api_limits(config),
         };
@@ -204,8 +208,9 @@ impl Server {
 /// names something that this machine does not have.
 pub(crate) fn problems(config: &Config) -> Vec<Failure> {
     let [api_group, ingest_group] = doors::groups(config);
-    let certificate = Files::of(config).and_then(|files| files.read().err()).map(|unfit| unfit.failure);
-    let found = [options::dispatcher(config).err(), certificate, api_group.err(), ingest_group.err()];
+    let certificate = Files::of_door(config).and_then(|files| files.read().err()).map(|unfit| unfit.failure);
+    let (roots, identity) = (options::extra_roots(config).err(), options::identity(config).err());
+    let found = [roots, identity, certificate, api_group.err(), ingest_group.err()];
     found.into_iter().flatten().collect()
 }
 
@@ -352,20 +357,6 @@ fn warn_without_application(config: &Config, outbox: &Outbox, org: OrgId) {
     }
 }
 
-/// What a start with `--paused` does, for the audit log.
-fn started_paused(org: OrgId) -> Call {
-    Call {
-        operation: "v1.dispatch.pause".to_owned(),
-        org,
-        actor: Actor::Server,
-        from: Origin::Start,
-        request_id: None,
-        target: Target::default(),
-        status: 204,
-        status_if_created: 204,
-    }
-}
-
 fn ports(outbox: &Outbox, dispatch: &Dispatch, checks: &Arc<Checks>) -> Ports {
     let outbox = Arc::new(outbox.clone());
     Ports {
@@ -401,10 +392,16 @@ mod tests {
         config.api_tls.cert = Some("/nonexistent".into());
         config.api_tls.key = Some("/nonexistent".into());
         config.dispatch.ca_file = Some("/nonexistent".into());
+        config.dispatch.client_cert = Some("/nonexistent".into());
+        config.dispatch.client_key = Some("/nonexistent".into());
         config.api.socket_group = Some("no such group".into());
         config.ingest.socket_group = Some("nor this".into());
         let found = problems(&config);
         let keys = found.iter().filter_map(|problem| problem.error.split(':').next()).collect::<Vec<_>>();
-        assert_eq!(keys, ["dispatch.ca_file", "api.tls.cert", "api.socket_group", "ingest.socket_group"], "{found:?}");
+        assert_eq!(
+            keys,
+            ["dispatch.ca_file", "dispatch.client_cert", "api.tls.cert", "api.socket_group", "ingest.socket_group"],
+            "{found:?}"
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::common::case::Target;
 use crate::common::event::Events;
 use crate::common::protocol::Protocol;
+use crate::common::server::Checks;
 use crate::options::Options;
 
 /// Connections of the bare loop and of the bare relay.
@@ -56,6 +57,17 @@ pub(crate) enum Door {
     Batch,
 }
 
+impl Checks {
+    fn name(self) -> &'static str {
+        match (self.filter, self.schema) {
+            (false, false) => "unchecked",
+            (true, false) => "filter",
+            (false, true) => "schema",
+            (true, true) => "filter and schema",
+        }
+    }
+}
+
 /// One line of the result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
@@ -73,8 +85,8 @@ pub(crate) struct Scenario {
     pub(crate) rate: Option<u32>,
     /// Whether nothing is delivered.
     pub(crate) paused: bool,
-    /// Whether the endpoints have a filter, and the event type a schema.
-    pub(crate) checked: bool,
+    /// What looks into the payloads.
+    pub(crate) checks: Checks,
     /// The key of what it is compared with.
     pub(crate) limit: Option<&'static str>,
     /// What the ratio should reach.
@@ -109,7 +121,7 @@ impl Scenario {
             protocol: Protocol::Http,
             rate: None,
             paused: false,
-            checked: false,
+            checks: Checks::default(),
             limit: None,
             target: None,
         };
@@ -120,6 +132,7 @@ impl Scenario {
         };
         let accepted = options.accepted();
         let accept = |key, door, limit, least| Self { events: accepted, paused: true, ..case(key, door, limit, least) };
+        let checked = |key, checks| Self { checks, target: None, ..accept(key, Door::Socket, "accept-socket", 0.0) };
         let append = |key, of| Self { events: accepted, paused: true, ..plain(key, Subject::Append(of)) };
         // As many deliveries as elsewhere.
         let tenth = (options.events() / MANY).max(1);
@@ -132,7 +145,9 @@ impl Scenario {
         vec![
             accept("accept-socket", Door::Socket, "append-socket", 0.5),
             append("append-socket", "accept-socket"),
-            Self { checked: true, target: None, ..accept("accept-checked", Door::Socket, "accept-socket", 0.0) },
+            checked("accept-filter", Checks { filter: true, schema: false }),
+            checked("accept-schema", Checks { filter: false, schema: true }),
+            checked("accept-checked", Checks { filter: true, schema: true }),
             Self { paused: true, ..plain("constant", Subject::Constant) },
             Self { events: options.events(), ..accept("accept-http", Door::Http, "constant", 0.6) },
             accept("accept-batch", Door::Batch, "append-batch", 0.5),
@@ -156,7 +171,11 @@ impl Scenario {
 
     /// By what it can be asked for: the keys of its cases, or its own.
     fn keys(&self) -> Vec<&'static str> {
-        if self.key == "latency" { vec!["latency-p50", "latency-p99"] } else { vec![self.key] }
+        match self.key {
+            "latency" => vec!["latency-p50", "latency-p99"],
+            key if self.checks != Checks::default() => vec![key, "checks"],
+            key => vec![key],
+        }
     }
 
     /// What it is, for a person.
@@ -177,7 +196,7 @@ impl Scenario {
         };
         match (self.rate, self.applications, self.endpoints) {
             (Some(rate), ..) => format!("{door}, {rate} events/s"),
-            _ if self.checked => format!("accept, {door}, filter and schema"),
+            _ if self.checks != Checks::default() => format!("accept, {door}, {}", self.checks.name()),
             _ if self.paused => format!("accept, {door}"),
             (None, 1, 1) => format!("{door}, 1 endpoint{over}"),
             (None, 1, endpoints) => format!("{door}, {endpoints} endpoints an event"),

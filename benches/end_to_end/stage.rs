@@ -59,7 +59,7 @@ pub(crate) async fn measure(scenario: &Scenario, setting: &Setting) -> Result<Fi
 
 impl Stage {
     async fn set(scenario: &Scenario, setting: &Setting) -> Result<Self, Failure> {
-        let Scenario { applications, endpoints, paused, checked, protocol, .. } = *scenario;
+        let Scenario { applications, endpoints, paused, checks, protocol, .. } = *scenario;
         let (_, measured) = scenario.numbers();
         let identity = (protocol != protocol::Protocol::Http).then(|| setting.identity.clone());
         let certificate = identity.as_ref().map(|identity| identity.certificate.clone());
@@ -74,9 +74,7 @@ impl Stage {
                     Some(certificate) => Server::trusting(&setting.dir, certificate)?,
                 };
                 server.register(applications, endpoints, &receiver.origin).await?;
-                if checked {
-                    server.check_payloads(applications).await?;
-                }
+                server.check_payloads(checks, applications).await?;
                 if paused {
                     server.pause().await?;
                 }

@@ -94,7 +94,7 @@ fn none() -> String {
 fn costs(figures: &Figures) -> String {
     let load = figures.load_cpu_us_per_event.map_or_else(none, |load| format!("{load:.0}"));
     let machine = format!(
-        "{:>7.0} {load:>6} {:>9.0} {:>5.0} %",
+        "{:>7.1} {load:>6} {:>9.0} {:>5.0} %",
         figures.cpu_us_per_event,
         figures.receiver_cpu_us_per_event,
         figures.others_cpu_share * 100.0

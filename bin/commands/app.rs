@@ -76,8 +76,7 @@ impl App {
             Self::Get { app } => context.output.answer(&client.get(Path::new(["app", &app])?).await?, show),
             Self::Delete { app } => {
                 client.delete(Path::new(["app", &app])?).await?;
-                context.output.note(format!("deleted application {app}"));
-                Ok(())
+                context.output.done(&json!({ "app": app, "deleted": true }), format!("deleted application {app}"))
             }
         }
     }

@@ -61,6 +61,9 @@ impl Backup {
         let found = secrets::find_store_key(config).ok().flatten();
         let sealing = found.as_ref().and_then(|found| found.ring().keys.first().map(|key| key.number));
         context.output.answer(&told(&target, &taken, sealing).into(), show)?;
+        for lost in &taken.copied_again {
+            context.output.note(format!("the backup had lost a file, which was copied again: {}", printable(lost)));
+        }
         for damage in &taken.damage {
             context.output.note(format!("damaged in the store: {}", printable(damage)));
         }
@@ -128,6 +131,7 @@ fn told(target: &str, taken: &BackedUp, sealing: Option<u32>) -> Value {
         "bytes": taken.bytes,
         "key": taken.key,
         "sealingKey": sealing,
+        "copiedAgain": taken.copied_again,
         "damage": taken.damage,
     })
 }

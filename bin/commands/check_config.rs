@@ -1,8 +1,10 @@
 //! `postrider check-config`.
 
 use clap::Args;
+use postrider_model::time::Clock as _;
 
 use super::Context;
+use crate::clock::SystemClock;
 use crate::config::{self, Problems};
 use crate::exit::Failure;
 use crate::wiring;
@@ -29,7 +31,8 @@ impl CheckConfig {
             true => context.output.line(config::effective_json(&loaded))?,
             false => context.output.text(config::effective(&loaded))?,
         }
-        for warning in wiring::warnings(&loaded.config) {
+        let certificate = wiring::certificate_warning(&loaded.config, SystemClock::new().now());
+        for warning in wiring::warnings(&loaded.config).into_iter().chain(certificate) {
             context.output.note(format!("warning: {warning}"));
         }
         context.output.note("the configuration is fine");

@@ -76,14 +76,14 @@ impl DeadLetter {
             }
             Self::Purge(Which { app, message, endpoint }) => {
                 client.delete(Path::new(["app", &app, "dead-letter", &message, &endpoint])?).await?;
-                context.output.note(format!("purged the dead letter of {message} to {endpoint}"));
-                Ok(())
+                let told = json!({ "app": app, "message": message, "endpoint": endpoint, "purged": true });
+                context.output.done(&told, format!("purged the dead letter of {message} to {endpoint}"))
             }
             Self::Replay { message: Some(message), to: Some(to), filter, .. } => {
                 let path = Path::new(["app", &filter.app, "msg", &message, "delivery", &to, "replay"])?;
                 client.post(path, &json!({})).await?;
-                context.output.note(format!("{message} goes out to {to} again"));
-                Ok(())
+                let told = json!({ "app": filter.app, "message": message, "endpoint": to, "replayed": true });
+                context.output.done(&told, format!("{message} goes out to {to} again"))
             }
             Self::Replay { all: false, .. } => Err(one_or_all()),
             Self::Replay { filter, no_wait, .. } => {

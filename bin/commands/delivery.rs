@@ -171,8 +171,9 @@ impl Delivery {
                         _ => failure,
                     });
                 }
-                context.output.note(format!("cancelled the delivery of {message} to {to}"));
-                Ok(())
+                // As where all that match are cancelled, it says how many were.
+                let told = json!({ "app": filter.app, "message": message, "endpoint": to, "cancelled": 1 });
+                context.output.done(&told, format!("cancelled the delivery of {message} to {to}"))
             }
             Self::Cancel { all: false, .. } => Err(one_or_all()),
             Self::Cancel { filter, due: Due { due_before, due_after }, .. } => {

@@ -1,8 +1,8 @@
 //! `postrider doctor`: looks at a data directory and says in words what is wrong.
 
+mod permissions;
 mod salvage;
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -110,7 +110,7 @@ impl Doctor {
                 "a server works on the directory: this is what a start would find if it were killed now",
             ),
         }];
-        findings.extend(permissions(&config.data_dir));
+        findings.extend(permissions::permissions(&config));
         findings.extend(room(&config));
         findings.extend(leftovers(&config.data_dir));
         findings.extend(store(&config, live, context.output));
@@ -128,24 +128,6 @@ fn repair_index(config: &Config, output: Output) -> Result<(), Failure> {
         Err(error) => return Err(Failure::system(format_args!("failed to remove {}", index.display()), &error)),
     }
     if output.json { output.line(json!({ "indexRemoved": index.display().to_string() })) } else { Ok(()) }
-}
-
-/// Whether others can read the events, or the keys that lie beside them.
-fn permissions(data_dir: &Path) -> Vec<Finding> {
-    let open = |path: &Path, forbidden: u32| {
-        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
-        (mode & forbidden != 0).then(|| {
-            Finding::new(
-                Level::Problem,
-                format!("{} can be read or written by others (mode {mode:03o})", path.display()),
-            )
-            .help(format!("chmod {} {}", if path.is_dir() { "go-rw" } else { "600" }, path.display()))
-        })
-    };
-    // Others may go through the directory to a socket in it.
-    let directory = open(data_dir, 0o066);
-    let keys = ["store.key", "jwt-secret"].map(|name| open(&data_dir.join(name), secrets::FORBIDDEN_MODE));
-    directory.into_iter().chain(keys.into_iter().flatten()).collect()
 }
 
 /// Whether the next segments of the journal find room.
@@ -275,26 +257,5 @@ mod tests {
         ]});
         let expected = "fine     all is well\nproblem  it is open\n         -> close it\n         -> lock it\n";
         assert_eq!(show(&told), expected);
-    }
-
-    #[test]
-    fn what_others_can_open_is_named_with_the_command_that_closes_it() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let key = dir.path().join("store.key");
-        std::fs::write(&key, "key").expect("it can be written");
-        let set = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
-        };
-        set(dir.path(), 0o700);
-        set(&key, 0o600);
-        assert!(permissions(dir.path()).is_empty());
-        set(&key, 0o640);
-        assert!(permissions(dir.path()).is_empty(), "its group may read it, as a start allows");
-        set(dir.path(), 0o711);
-        assert!(permissions(dir.path()).is_empty(), "a socket in it may be reached");
-        set(&key, 0o644);
-        let found = permissions(dir.path());
-        let [finding] = &found[..] else { panic!("{found:?}") };
-        assert!(finding.says.contains("mode 644") && finding.help[0].contains("store.key"), "{finding:?}");
     }
 }

@@ -1,10 +1,11 @@
 //! `postrider message dry-run`: whom a message would go to.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Context;
-use super::endpoint::merged;
 use super::send::payload;
 use crate::client::{Client, Path};
 use crate::exit::Failure;
@@ -33,15 +34,27 @@ impl DryRun {
     /// # Errors
     /// The payload is not JSON; the server is not there, or refuses.
     pub(super) async fn run(self, context: &Context, client: &Client) -> Result<(), Failure> {
-        let payload: Value = serde_json::from_slice(&payload(&self.payload)?)
-            .map_err(|error| Failure::usage(format!("the payload is not JSON: {error}")))?;
-        let mut body = json!({ "eventType": self.event_type, "payload": payload });
-        if !self.channels.is_empty() {
-            body = merged(body, json!({ "channels": self.channels }));
-        }
-        let answer = client.post(Path::new(["app", &self.app, "msg", "precheck", "dry-run"])?, &body).await?;
+        let payload = payload(&self.payload)?;
+        let body = serde_json::to_string(&self.body(&payload)?)?;
+        let answer = client.post_text(Path::new(["app", &self.app, "msg", "precheck", "dry-run"])?, body).await?;
         context.output.answer(&answer, show)
     }
+
+    fn body<'a>(&'a self, payload: &'a [u8]) -> Result<Body<'a>, Failure> {
+        let payload = serde_json::from_slice(payload);
+        let payload = payload.map_err(|error| Failure::usage(format!("the payload is not JSON: {error}")))?;
+        Ok(Body { event_type: &self.event_type, payload, channels: &self.channels })
+    }
+}
+
+/// As the API takes it, with the payload as it was given.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    event_type: &'a str,
+    payload: &'a RawValue,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    channels: &'a [String],
 }
 
 fn show(answer: &Value) -> String {
@@ -67,6 +80,8 @@ fn show(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

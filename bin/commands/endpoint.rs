@@ -1,18 +1,15 @@
 //! `postrider endpoint`: where an application's webhooks go.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use postrider_model::secret::{Secret, SignatureKind};
 use serde_json::{Value, json};
 
 use super::app::without_nulls;
-use super::endpoint_auth::Credentials;
+use super::endpoint_fields::Fields;
 use super::message::{newest, outcome};
 use super::{
     Context, PageArgs, endpoint_auth, endpoint_example, endpoint_flow, endpoint_replay, endpoint_stats, endpoint_verify,
 };
-use crate::cli::{object, pair};
 use crate::client::{Answer, Client, Path};
 use crate::config::duration;
 use crate::exit::Failure;
@@ -53,7 +50,8 @@ pub(crate) enum EndpointCommand {
     #[command(after_help = "Example:\n  postrider endpoint get --app shop main")]
     Get(Which),
     /// Changes what is given, leaves the rest
-    #[command(after_help = "Example:\n  postrider endpoint update --app shop main --url https://example.com/new")]
+    #[command(after_help = "Examples:\n  postrider endpoint update --app shop main --url https://example.com/new\n  \
+                            postrider endpoint update --app shop main --event-type '' --format '' --no-throttle")]
     Update {
         #[command(flatten)]
         which: Which,
@@ -147,81 +145,6 @@ impl NewSecret {
     }
 }
 
-/// What an endpoint's owner may choose.
-#[derive(Args, Default)]
-pub(crate) struct Fields {
-    /// Your own id for it
-    #[arg(long)]
-    uid: Option<String>,
-    /// For people
-    #[arg(long)]
-    description: Option<String>,
-    /// Gets only this event type, `order.*` for all below it; may be given many times
-    #[arg(long = "event-type", value_name = "TYPE")]
-    event_types: Vec<String>,
-    /// Gets only messages of this channel; may be given many times
-    #[arg(long = "channel", value_name = "CHANNEL")]
-    channels: Vec<String>,
-    /// Gets only messages whose payload this lets through, such as '@.amount > 100'; an empty one takes it away
-    #[arg(long, value_name = "EXPRESSION")]
-    filter: Option<String>,
-    /// Messages per second at most
-    #[arg(long, value_name = "PER_SECOND")]
-    throttle: Option<u32>,
-    /// Sent with each request; may be given many times
-    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
-    headers: Vec<(String, String)>,
-    /// Free for you; may be given many times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
-    metadata: Vec<(String, String)>,
-    /// The deadline of an attempt in milliseconds, 1000 to 30000
-    #[arg(long, value_name = "MS")]
-    timeout_ms: Option<u32>,
-    /// Its own rules of delivery, such as '{"maxInFlight": 2, "retrySchedule": [0, 5, 60]}'; `null` for a member leaves
-    /// that to the server
-    #[arg(long, value_name = "JSON", value_parser = object)]
-    policy: Option<Value>,
-    /// What requests carry: `payload`, `standard`, `cloudevents-binary` or `cloudevents-structured`
-    #[arg(long)]
-    format: Option<String>,
-    #[command(flatten)]
-    credentials: Credentials,
-    /// By which scheme requests are signed: `standard`, `github`, `stripe` or `http-message-signatures`
-    #[arg(long)]
-    signature: Option<String>,
-    /// How it shows that it wants what is sent to it: `none`, `challenge` or `cloudevents`
-    #[arg(long, value_name = "KIND")]
-    verification: Option<String>,
-}
-
-impl Fields {
-    fn body(self) -> Value {
-        fn given<T>(members: Vec<T>) -> Option<Vec<T>> {
-            Some(members).filter(|members| !members.is_empty())
-        }
-        let map = |pairs| given(pairs).map(|pairs| pairs.into_iter().collect::<BTreeMap<String, String>>());
-        let mut body = without_nulls(json!({
-            "uid": self.uid,
-            "description": self.description,
-            "eventTypes": given(self.event_types),
-            "channels": given(self.channels),
-            "throttleRate": self.throttle,
-            "headers": map(self.headers),
-            "metadata": map(self.metadata),
-            "timeoutMs": self.timeout_ms,
-            "policy": self.policy,
-            "format": self.format,
-            "signature": self.signature,
-            "verification": self.verification,
-        }));
-        if let Some(filter) = self.filter {
-            let filter = Some(filter).filter(|filter| !filter.is_empty());
-            body = merged(body, json!({ "filter": filter }));
-        }
-        self.credentials.onto(body)
-    }
-}
-
 impl Which {
     pub(super) fn path(&self, rest: &[&'static str]) -> Result<Path, Failure> {
         let base: [&str; 4] = ["app", &self.app, "endpoint", &self.endpoint];
@@ -266,8 +189,8 @@ impl EndpointCommand {
             }
             Self::Delete(which) => {
                 client.delete(which.path(&[])?).await?;
-                context.output.note(format!("deleted endpoint {}", which.endpoint));
-                Ok(())
+                let told = json!({ "app": which.app, "endpoint": which.endpoint, "deleted": true });
+                context.output.done(&told, format!("deleted endpoint {}", which.endpoint))
             }
             Self::Secret(which) => {
                 let answer = client.get(which.path(&["secret"])?).await?;
@@ -397,14 +320,6 @@ fn list(answer: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_was_given_is_changed() {
-        let fields = Fields { event_types: vec!["a.b".into()], timeout_ms: Some(2_000), ..Fields::default() };
-        let body = merged(fields.body(), json!({ "url": "https://a" }));
-        assert_eq!(body, json!({ "eventTypes": ["a.b"], "timeoutMs": 2000, "url": "https://a" }));
-        assert_eq!(Fields::default().body(), json!({}));
-    }
 
     #[test]
     fn a_disabled_endpoint_shows_what_it_answered_last() {

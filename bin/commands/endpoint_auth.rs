@@ -22,7 +22,7 @@ pub(crate) struct Credentials {
     #[arg(long, value_name = "FILE", value_parser = file, requires = "tls_key")]
     tls_cert: Option<String>,
     /// A file with that certificate's key
-    #[arg(long, value_name = "FILE", value_parser = file, requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", value_parser = secret_file, requires = "tls_cert")]
     tls_key: Option<String>,
     /// A file with the authorities that its certificate may be of, in the place of the system's. Given alone, it takes
     /// away a client certificate that was there
@@ -66,9 +66,19 @@ fn object_or_file(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Reads a file.
+/// Reads a file. The error names the path, and does not repeat content that was given in its place.
 fn file(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("failed to read {path}: {error}"))
+    let is_content = path.contains(['{', '"', '\n', '\r']) || path.starts_with("-----");
+    read(path, if is_content { "the file" } else { path })
+}
+
+/// Reads a file with a secret. The error names no path: it may be the secret itself.
+fn secret_file(path: &str) -> Result<String, String> {
+    read(path, "the file")
+}
+
+fn read(path: &str, name: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("failed to read {name}: {error}"))
 }
 
 /// What requests get in with, and the certificates, for people.

@@ -3,14 +3,15 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use postrider_model::schema::Schemas;
 use serde_json::{Map, Value, json};
 
-use super::app::without_nulls;
 use super::endpoint::merged;
+use super::given::{self, or_taken_away};
 use super::{Context, PageArgs};
 use crate::client::{Client, Path};
 use crate::exit::Failure;
-use crate::output::{Table, card, data, field, more, time};
+use crate::output::{Table, card, data, field, more, printable, time};
 
 /// Event types: the catalogue of what can happen, for people and tools
 #[derive(Debug, Subcommand)]
@@ -25,7 +26,11 @@ pub(crate) enum EventType {
         fields: Fields,
     },
     /// Changes what is given, leaves the rest
-    #[command(after_help = "Example:\n  postrider event-type update order.paid --schema order.json --validation warn")]
+    #[command(
+        after_help = "Examples:\n  postrider event-type update order.paid --schema order.json --validation warn\n  \
+                            postrider event-type update order.paid --deprecated true --group orders\n  \
+                            postrider event-type update order.paid --no-schema --group '' --feature-flag ''"
+    )]
     Update {
         /// Its name
         name: String,
@@ -77,9 +82,25 @@ pub(crate) struct Fields {
     /// A file with the JSON Schema of its payloads, which is added as the newest version; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// Removes all versions of it
+    #[arg(long, conflicts_with = "schema")]
+    no_schema: bool,
     /// What becomes of messages whose payload differs from the newest schema
     #[arg(long, value_enum)]
     validation: Option<Validation>,
+    /// A heading to show it under, such as `orders`; an empty one takes it away
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Whether it is on its way out; shown, and without effect
+    #[arg(long, value_name = "true|false")]
+    deprecated: Option<bool>,
+    /// Whether it is listed no more; messages of it pass as before
+    #[arg(long, value_name = "true|false")]
+    archived: Option<bool>,
+    /// A flag of yours, shown and without effect, in the place of all that were; may be given many times. An empty one alone
+    /// takes them away
+    #[arg(long = "feature-flag", value_name = "FLAG")]
+    feature_flags: Vec<String>,
 }
 
 /// What becomes of payloads that differ.
@@ -98,28 +119,34 @@ enum Validation {
 impl Fields {
     /// As the API takes them. `present` are the versions of the schema that there are.
     fn body(self, present: Map<String, Value>) -> Result<Value, Failure> {
-        let mut body = without_nulls(json!({ "description": self.description }));
-        if let Some(file) = self.schema {
-            body = merged(body, json!({ "schemas": with_schema(present, read(&file)?) }));
-        }
-        if let Some(validation) = self.validation {
-            let word = match validation {
-                Validation::Off => Some("off"),
-                Validation::Warn => Some("warn"),
-                Validation::Refuse => Some("refuse"),
-                Validation::Default => None,
-            };
-            body = merged(body, json!({ "validation": word }));
-        }
-        Ok(body)
+        let schemas = match self.schema {
+            Some(file) => Some(with_schema(present, read(&file)?).into()),
+            None => None,
+        };
+        let validation = self.validation.map(|validation| match validation {
+            Validation::Off => "off".into(),
+            Validation::Warn => "warn".into(),
+            Validation::Refuse => "refuse".into(),
+            Validation::Default => Value::Null,
+        });
+        Ok(given::body([
+            ("description", self.description.map(Value::from)),
+            ("schemas", or_taken_away(schemas, self.no_schema, Value::Null)),
+            ("validation", validation),
+            ("groupName", given::text(self.group)),
+            ("deprecated", self.deprecated.map(Value::from)),
+            ("archived", self.archived.map(Value::from)),
+            ("featureFlags", given::texts(self.feature_flags)),
+        ]))
     }
 }
 
 /// The versions with one more, unless the newest is the same.
-fn with_schema(mut versions: Map<String, Value>, schema: Value) -> Map<String, Value> {
-    let newest = versions.keys().filter_map(|version| version.parse::<u64>().ok()).max();
-    if newest.and_then(|newest| versions.get(&newest.to_string())) != Some(&schema) {
-        versions.insert(newest.unwrap_or_default().saturating_add(1).to_string(), schema);
+fn with_schema(versions: Map<String, Value>, schema: Value) -> Map<String, Value> {
+    let present = Schemas::new(versions);
+    let mut versions = present.versions().clone();
+    if present.newest().map(|(_, newest)| newest) != Some(&schema) {
+        versions.insert(present.next_version(), schema);
     }
     versions
 }
@@ -149,8 +176,9 @@ impl EventType {
                 let present = if fields.schema.is_some() { versions(&client, &name).await? } else { Map::new() };
                 let body = fields.body(present)?;
                 if body.as_object().is_none_or(Map::is_empty) {
-                    return Err(Failure::usage("nothing to change")
-                        .hint("name what changes: `--description`, `--schema` or `--validation`"));
+                    return Err(Failure::usage("nothing to change").hint(
+                        "name what changes, such as `--schema`; `postrider event-type update --help` lists all",
+                    ));
                 }
                 context.output.answer(&client.patch(Path::new(["event-type", &name])?, &body).await?, show)
             }
@@ -163,8 +191,7 @@ impl EventType {
             Self::Get { name } => context.output.answer(&client.get(Path::new(["event-type", &name])?).await?, show),
             Self::Delete { name } => {
                 client.delete(Path::new(["event-type", &name])?).await?;
-                context.output.note(format!("archived event type {name}"));
-                Ok(())
+                context.output.done(&json!({ "name": name, "archived": true }), format!("archived event type {name}"))
             }
             Self::Import { file, dry_run, replace_all } => {
                 let body = json!({ "spec": read(&file)?, "dryRun": dry_run, "replaceAll": replace_all });
@@ -191,6 +218,9 @@ fn show(event_type: &Value) -> String {
         ("description", field(event_type, "description")),
         ("schema versions", schema_versions(event_type)),
         ("validation", field(event_type, "validation")),
+        ("group", field(event_type, "groupName")),
+        ("feature flags", field(event_type, "featureFlags")),
+        ("deprecated", field(event_type, "deprecated")),
         ("archived", field(event_type, "archived")),
         ("created", time(event_type, "createdAt")),
     ])
@@ -199,7 +229,7 @@ fn show(event_type: &Value) -> String {
 fn schema_versions(event_type: &Value) -> String {
     let versions =
         event_type.get("schemas").and_then(Value::as_object).into_iter().flat_map(|versions| versions.keys());
-    versions.cloned().collect::<Vec<_>>().join(", ")
+    versions.map(|version| printable(version)).collect::<Vec<_>>().join(", ")
 }
 
 fn list(answer: &Value) -> String {
@@ -216,12 +246,23 @@ fn list(answer: &Value) -> String {
 }
 
 fn imported(answer: &Value, dry_run: bool) -> String {
-    let modified = answer.pointer("/data/modified").and_then(Value::as_array).into_iter().flatten();
-    let names: Vec<_> = modified.filter_map(Value::as_str).map(|name| format!("  {name}\n")).collect();
-    match (names.is_empty(), dry_run) {
+    let mut table = Table::new(["name", if dry_run { "would be" } else { "was" }]);
+    let mut is_same = true;
+    for (member, what) in [("created", "made"), ("changed", "changed"), ("archived", "archived")] {
+        let names = answer.pointer(&format!("/data/{member}")).and_then(Value::as_array).into_iter().flatten();
+        for name in names.filter_map(Value::as_str) {
+            table.row([printable(name), what.to_owned()]);
+            is_same = false;
+        }
+    }
+    let done = match (is_same, dry_run) {
         (true, _) => "nothing differs\n".to_owned(),
-        (false, true) => format!("nothing was done; this would be made, changed or archived:\n{}", names.concat()),
-        (false, false) => format!("made, changed or archived:\n{}", names.concat()),
+        (false, true) => format!("nothing was done\n{table}"),
+        (false, false) => table.to_string(),
+    };
+    match answer.get("data").map(|data| field(data, "without_schema")).filter(|names| !names.is_empty()) {
+        Some(names) => format!("{done}the document has no schema in JSON for the bodies of: {names}\n"),
+        None => done,
     }
 }
 
@@ -239,13 +280,39 @@ mod tests {
         assert_eq!(second, versions(json!({"1": {"type": "object"}, "2": true})));
         let old = versions(json!({"draft": {}, "9": {}, "10": {"type": "null"}}));
         assert_eq!(with_schema(old.clone(), json!({"type": "null"})), old);
+        let dated = with_schema(versions(json!({"1": {}, "20261130141744123456": {}})), json!(true));
+        assert_eq!(dated.get("20261130141744123457"), Some(&json!(true)));
+    }
+
+    #[test]
+    fn names_of_versions_and_types_cannot_move_the_cursor() {
+        let wild = json!({ "name": "a.b", "schemas": { "\u{1b}[2Jx": {}, "2": {} } });
+        let shown = [show(&wild), list(&json!({ "data": [wild], "done": true }))];
+        let done = imported(&json!({ "data": { "created": ["\u{1b}[2Jx"] } }), false);
+        for text in shown.iter().chain([&done]) {
+            assert!(text.contains("\\u{1b}[2Jx") && !text.contains('\u{1b}'), "{text:?}");
+        }
     }
 
     #[test]
     fn an_import_says_what_it_did() {
-        let answer = json!({ "data": { "modified": ["a.b"], "to_modify": null } });
-        assert_eq!(imported(&answer, false), "made, changed or archived:\n  a.b\n");
-        assert!(imported(&answer, true).starts_with("nothing was done"));
-        assert_eq!(imported(&json!({ "data": { "modified": [] } }), true), "nothing differs\n");
+        let data = json!({
+            "modified": ["a.b", "new.one", "old", "a.c"], "created": ["new.one"], "changed": ["a.b", "a.c"],
+            "archived": ["old"], "to_modify": null,
+        });
+        let answer = json!({ "data": data });
+        let expected = "\
+            NAME     WAS\n\
+            new.one  made\n\
+            a.b      changed\n\
+            a.c      changed\n\
+            old      archived\n";
+        assert_eq!(imported(&answer, false), expected);
+        let planned = imported(&answer, true);
+        assert!(planned.starts_with("nothing was done\nNAME     WOULD BE\nnew.one  made\n"), "{planned}");
+        assert_eq!(imported(&json!({ "data": { "modified": [], "created": [] } }), true), "nothing differs\n");
+        let lacking = json!({ "data": { "modified": [], "without_schema": ["a.b", "c"] } });
+        let said = "nothing differs\nthe document has no schema in JSON for the bodies of: a.b,c\n";
+        assert_eq!(imported(&lacking, false), said);
     }
 }

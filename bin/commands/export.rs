@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Stdout, Write as _};
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -290,8 +291,12 @@ fn raw(value: &Value) -> Result<Box<RawValue>, Failure> {
 }
 
 fn id_of(object: &RawValue) -> Result<String, Failure> {
-    let shown: Value = serde_json::from_str(object.get())?;
-    Ok(field(&shown, "id"))
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let Named { id } = serde_json::from_str(object.get())?;
+    Ok(id)
 }
 
 /// A message as one line. A payload that has line breaks between its parts goes encoded, so

@@ -9,6 +9,7 @@
 //! messages go through line by line.
 
 mod deliveries;
+mod masked;
 mod objects;
 mod spec;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
+use self::masked::Masked;
 use super::Context;
 use crate::client::Client;
 use crate::exchange::{BadLine, FORMAT, Line, Lines};
@@ -80,6 +82,7 @@ struct Importer<'a> {
     endpoints: HashMap<String, Place>,
     /// Hashes of the deliveries that were met and had not ended.
     met: HashSet<u128>,
+    masked: Masked,
     tally: Tally,
 }
 
@@ -116,18 +119,20 @@ impl Import {
     async fn pass(&self, client: &Client, lines: &mut Lines, is_plan: bool, output: Output) -> Result<Tally, Failure> {
         let mut progress = Progress::bytes(output, if is_plan { "looking at" } else { "importing" });
         let (apps, endpoints) = (HashMap::new(), HashMap::new());
-        let (met, tally) = (HashSet::new(), Tally::default());
-        let mut importer = Importer { client, wanted: self, is_plan, apps, endpoints, met, tally };
+        let (met, masked, tally) = (HashSet::new(), Masked::default(), Tally::default());
+        let mut importer = Importer { client, wanted: self, is_plan, apps, endpoints, met, masked, tally };
         let done = importer.read(lines, &mut progress).await;
         progress.end();
-        done.map(|()| importer.tally)
+        done?;
+        importer.masked.finish().map(|()| importer.tally)
     }
 }
 
 impl Importer<'_> {
     async fn read(&mut self, lines: &mut Lines, progress: &mut Progress) -> Result<(), Failure> {
         check_header(lines)?;
-        loop {
+        // The header is one of them.
+        for before in 1.. {
             let (done, of) = lines.progress();
             progress.set(done, of);
             let Some((number, text)) = lines.next()? else {
@@ -140,7 +145,10 @@ impl Importer<'_> {
                 "endpoint" => self.endpoint(&line).await?,
                 "message" => self.message(&line).await?,
                 "deadLetter" => self.dead_letter(&line).await?,
-                "end" => break,
+                "end" => {
+                    check_end(&line, before)?;
+                    break;
+                }
                 other => return Err(line.bad("kind", format_args!("`{other}` is not known")).into()),
             }
         }
@@ -169,6 +177,18 @@ fn check_header(lines: &mut Lines) -> Result<(), Failure> {
             Err(Failure::from(line.bad("format", format_args!("is {format}, {FORMAT} is the highest that is known")))
                 .hint("a newer postrider has written the file: import it with that version"))
         }
+    }
+}
+
+/// A line that was lost or doubled would not be missed otherwise. `before` lines stand before the end.
+fn check_end(line: &Line<'_>, before: u64) -> Result<(), Failure> {
+    match line.get::<u64>("lines")? {
+        Some(lines) if lines != before => {
+            let what = format_args!("is {lines}, and {before} stand before it");
+            Err(Failure::from(line.bad("lines", what)).hint("lines are missing, doubled or added: export again"))
+        }
+        // Written by hand.
+        None | Some(_) => Ok(()),
     }
 }
 

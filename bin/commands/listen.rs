@@ -15,13 +15,15 @@ use super::Context;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
 use crate::output::{Output, printable};
-use crate::receiver::{self, Arrival, Key};
+use crate::receiver::{self, Arrival, Key, Question};
 use crate::signals::{self, Asked};
 
 /// Characters of a body that are shown.
 const SHOWN_CHARS: usize = 2_000;
 
 /// Receives webhooks, verifies their signatures, and prints what arrives
+///
+/// Answers those as well who ask whether webhooks are wanted: by a challenge, or by the handshake of CloudEvents.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  postrider listen --port 9000 --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n  \
                         postrider listen --port 9000 --fail-first 2")]
@@ -32,7 +34,7 @@ pub(crate) struct Listen {
     /// The endpoint's secret, `whsec_...` or any text, or public key, `whpk_...`; without it nothing is verified
     #[arg(long)]
     secret: Option<String>,
-    /// Answers the first N requests with 500, the rest with 200
+    /// Answers the first N webhooks with 500, the rest with 200
     #[arg(long, value_name = "N", default_value_t = 0)]
     fail_first: u64,
     /// Answers every request with this status
@@ -64,10 +66,11 @@ impl Listen {
         let output = context.output;
         output.note(format!("listening on http://{}; Ctrl-C ends", listener.local_addr()?));
         output.note("hint: the server reaches this machine only with `--set dispatch.allow_networks=127.0.0.0/8`");
-        let counted = AtomicU64::new(0);
+        let (counted, webhooks) = (AtomicU64::new(0), AtomicU64::new(0));
         let handler = move |arrival: &Arrival| {
             let number = 1 + counted.fetch_add(1, Ordering::Relaxed);
-            let status = self.answer_to(number, arrival);
+            let webhook = 1 + webhooks.fetch_add(u64::from(arrival.question.is_none()), Ordering::Relaxed);
+            let status = self.answer_to(webhook, arrival);
             // When nobody reads the output any more, receiving goes on.
             let _ = print(output, number, arrival, status);
             status
@@ -84,7 +87,7 @@ impl Listen {
     fn answer_to(&self, number: u64, arrival: &Arrival) -> StatusCode {
         match &arrival.verified {
             Some(Err(_)) => StatusCode::UNAUTHORIZED,
-            _ if number <= self.fail_first => StatusCode::INTERNAL_SERVER_ERROR,
+            _ if number <= self.fail_first && arrival.question.is_none() => StatusCode::INTERNAL_SERVER_ERROR,
             _ => self.status.unwrap_or(StatusCode::OK),
         }
     }
@@ -115,12 +118,14 @@ fn as_json(number: u64, arrival: &Arrival, status: StatusCode, at: jiff::Timesta
         "body": String::from_utf8_lossy(&arrival.body),
         "signature": arrival.scheme().map(Signature::as_str),
         "verified": arrival.verified.as_ref().map(Result::is_ok),
+        "asks": arrival.question.as_ref().map(Question::kind),
         "answered": status.as_u16(),
     })
 }
 
 fn as_text(number: u64, arrival: &Arrival, status: StatusCode, at: jiff::Timestamp) -> String {
     let verdict = match &arrival.verified {
+        None if matches!(arrival.question, Some(Question::Handshake(_))) => "none, a handshake has none".to_owned(),
         None => "not checked, no --secret".to_owned(),
         Some(Ok(())) => "right".to_owned(),
         Some(Err(error)) => format!("WRONG: {error}"),
@@ -129,11 +134,15 @@ fn as_text(number: u64, arrival: &Arrival, status: StatusCode, at: jiff::Timesta
         None | Some(Signature::Standard) => verdict,
         Some(scheme) => format!("{verdict} ({})", scheme.as_str()),
     };
+    let question = match &arrival.question {
+        Some(question) => format!("    asks       whether webhooks are wanted ({})\n", question.kind()),
+        None => String::new(),
+    };
     let body = String::from_utf8_lossy(&arrival.body);
     let shown: String = body.chars().take(SHOWN_CHARS).collect();
     let rest = if shown.len() < body.len() { format!(" ... ({} bytes)", arrival.body.len()) } else { String::new() };
     format!(
-        "#{number}  {}  {} {}\n    id         {}\n    signature  {signature}\n    body       {}{rest}\n    answered   {status}\n",
+        "#{number}  {}  {} {}\n{question}    id         {}\n    signature  {signature}\n    body       {}{rest}\n    answered   {status}\n",
         at.strftime("%H:%M:%S%.3fZ"),
         arrival.method,
         printable(&arrival.path),
@@ -157,6 +166,7 @@ mod tests {
             )]),
             body: hyper::body::Bytes::from_static(b"{\"a\":\n1}"),
             verified,
+            question: None,
         }
     }
 
@@ -178,6 +188,9 @@ mod tests {
         assert_eq!(listen.answer_to(2, &arrival(None)), StatusCode::OK);
         let wrong = arrival(Some(Err(NotVerified::Signature)));
         assert_eq!(listen.answer_to(2, &wrong), StatusCode::UNAUTHORIZED);
+        let question = |verified| Arrival { question: Some(Question::Challenge("x".into())), ..arrival(verified) };
+        assert_eq!(listen.answer_to(1, &question(None)), StatusCode::OK, "it is no webhook");
+        assert_eq!(listen.answer_to(1, &question(Some(Err(NotVerified::Signature)))), StatusCode::UNAUTHORIZED);
         let always = Listen { status: Some(StatusCode::GONE), fail_first: 0, ..listen };
         assert_eq!(always.answer_to(9, &arrival(None)), StatusCode::GONE);
     }

@@ -152,8 +152,9 @@ impl Message {
                     None => (vec!["app", &app, "msg", &message, "content"], "the payload"),
                 };
                 client.delete(Path::new(path)?).await?;
-                context.output.note(format!("expunged {what}; it is gone from disk after `retention.expunge`"));
-                Ok(())
+                let told = json!({ "app": app, "message": message, "attempt": attempt, "expunged": true });
+                let note = format!("expunged {what}; it is gone from disk after `retention.expunge`");
+                context.output.done(&told, note)
             }
             Self::Attempts { which: Which { app, message }, page } => {
                 let path = page.onto(Path::new(["app", &app, "attempt", "msg", &message])?);

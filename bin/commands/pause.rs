@@ -1,7 +1,7 @@
 //! `postrider pause` and `postrider resume`.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::client::Path;
@@ -41,8 +41,7 @@ impl Pause {
     /// The server is not there, or refuses.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let whom = self.whom.set(context, "pause").await?;
-        context.output.note(format!("paused {whom}; events are accepted and wait"));
-        Ok(())
+        context.output.done(&self.whom.told(true), format!("paused {whom}; events are accepted and wait"))
     }
 }
 
@@ -53,13 +52,12 @@ impl Resume {
     /// The server is not there, or refuses.
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let whom = self.whom.set(context, "resume").await?;
-        context.output.note(format!("resumed {whom}"));
-        Ok(())
+        context.output.done(&self.whom.told(false), format!("resumed {whom}"))
     }
 }
 
 impl Whom {
-    async fn set(self, context: &Context, what: &'static str) -> Result<String, Failure> {
+    async fn set(&self, context: &Context, what: &'static str) -> Result<String, Failure> {
         let client = context.client()?;
         let (path, whom) = match (&self.app, &self.endpoint) {
             (Some(app), Some(endpoint)) => {
@@ -69,5 +67,10 @@ impl Whom {
         };
         client.post(path, &json!({})).await?;
         Ok(whom)
+    }
+
+    /// For programs; no endpoint means all dispatch.
+    fn told(&self, paused: bool) -> Value {
+        json!({ "app": self.app, "endpoint": self.endpoint, "paused": paused })
     }
 }

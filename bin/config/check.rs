@@ -55,9 +55,12 @@ pub(super) fn check(config: &Config) -> Vec<(&'static str, String)> {
         "metrics.listen",
         format!("is {}, the same as `api.listen`", config.metrics.listen),
     );
+    let (door, sent) = (&config.api_tls, &config.dispatch);
     for (key, file, other, other_file) in [
-        ("api.tls.key", &config.api_tls.key, "api.tls.cert", &config.api_tls.cert),
-        ("api.tls.cert", &config.api_tls.cert, "api.tls.key", &config.api_tls.key),
+        ("api.tls.key", &door.key, "api.tls.cert", &door.cert),
+        ("api.tls.cert", &door.cert, "api.tls.key", &door.key),
+        ("dispatch.client_key", &sent.client_key, "dispatch.client_cert", &sent.client_cert),
+        ("dispatch.client_cert", &sent.client_cert, "dispatch.client_key", &sent.client_key),
     ] {
         rule(file.is_some() || other_file.is_none(), key, format!("is not set, but `{other}` is"));
     }

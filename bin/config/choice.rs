@@ -6,6 +6,7 @@ use postrider_model::format::Format;
 use postrider_model::order::{AfterDead, OrderBy};
 use postrider_model::rate::Per;
 use postrider_model::secret::SignatureKind;
+use postrider_model::signature::Signature;
 use postrider_model::verification::Verification;
 
 use super::value::{Raw, Value, quoted};
@@ -73,6 +74,16 @@ impl Choice for Validation {
 impl Choice for SignatureKind {
     const CHOICES: &'static [(&'static str, Self)] = &[("hmac-sha256", Self::HmacSha256), ("ed25519", Self::Ed25519)];
     const WORDS: &'static str = "`hmac-sha256` or `ed25519`";
+}
+
+impl Choice for Signature {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("standard", Self::Standard),
+        ("github", Self::Github),
+        ("stripe", Self::Stripe),
+        ("http-message-signatures", Self::HttpMessageSignatures),
+    ];
+    const WORDS: &'static str = Self::WORDS;
 }
 
 impl Choice for SignatureHeaders {

@@ -16,6 +16,7 @@ use postrider_model::policy::{BreakerFailures, BreakerPauseMs, DisableAfterS, Ji
 use postrider_model::rate::{Per, RateBurst, RateCount};
 use postrider_model::retry::RetrySchedule;
 use postrider_model::secret::SignatureKind;
+use postrider_model::signature::Signature;
 use postrider_model::status_pattern::StatusPattern;
 use postrider_model::validate::TimeoutMs;
 use postrider_model::verification;
@@ -151,9 +152,19 @@ settings! {
         threads: Option<u64> = None, in 1..=256;
         /// A file of certificates in PEM form that are trusted besides the system's.
         ca_file: Option<PathBuf> = None;
+        /// A file with the client certificate that requests come with whose endpoint has none of its own (`tls`), in PEM
+        /// form, and after it those that lead from it to an authority. Every server that asks gets to see it, so it should
+        /// open nothing that customers must not reach. It is read at the start.
+        client_cert: Option<PathBuf> = None;
+        /// A file with the certificate's private key in PEM form, not encrypted, that users outside of its group cannot
+        /// read. It is read at the start.
+        client_key: Option<PathBuf> = None;
         /// The proxy that requests go through unless their endpoint names another: `http://` (`CONNECT`), `socks5://` or
         /// `socks5h://`, then host and port, with user and password before them or without. It may be at any address.
         proxy: Option<ProxySetting> = None;
+        /// By which scheme requests to a new endpoint are signed that names none: as Standard Webhooks has it, as
+        /// GitHub, as Stripe, or by RFC 9421. What an endpoint has stays when this changes, for its receiver verifies by it.
+        signature: Signature = Signature::Standard;
         /// What the headers of the signature are called: `webhook-id`, `webhook-timestamp` and `webhook-signature` as
         /// Standard Webhooks has it, `svix-id` and so on for receivers that were written for Svix, or both.
         signature_headers: SignatureHeaders = SignatureHeaders::Webhook;

@@ -276,6 +276,8 @@ fn keys_that_contradict_each_other_are_refused() {
         ("metrics.listen = \"127.0.0.1:8071\"".into(), "metrics.listen"),
         ("[api.tls]\ncert = \"c.pem\"".into(), "api.tls.key"),
         ("[api.tls]\nkey = \"k.pem\"".into(), "api.tls.cert"),
+        ("[dispatch]\nclient_cert = \"c.pem\"".into(), "dispatch.client_key"),
+        ("[dispatch]\nclient_key = \"k.pem\"".into(), "dispatch.client_cert"),
         ("api.request_burst_per_token = 5".into(), "api.request_burst_per_token"),
         ("api.request_burst_per_address = 5".into(), "api.request_burst_per_address"),
         ("api.trusted_proxies = [\"10.0.0.1\", \"0.0.0.0/0\"]".into(), "api.trusted_proxies"),

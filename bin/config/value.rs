@@ -285,10 +285,10 @@ impl Span {
 
 /// Reads a length of time such as `30d`, `12h` or `1h 30m`; a day has 24 hours.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = |_| format!("`{text}` is no length of time such as `30d`, `12h` or `90s`");
+    let wrong = |_: jiff::Error| "is no length of time such as `30d`, `12h` or `90s`".to_owned();
     let span: jiff::Span = text.parse().map_err(wrong)?;
     let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
-    Duration::try_from(length).map_err(|_| format!("`{text}` is negative"))
+    Duration::try_from(length).map_err(|_| "is negative".to_owned())
 }
 
 impl Value for Span {

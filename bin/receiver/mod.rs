@@ -1,7 +1,8 @@
-//! A receiver of webhooks, for `listen` and `demo`: verifies and answers.
+//! A receiver of webhooks, for `listen` and `demo`: verifies and answers, also whoever asks whether webhooks are wanted.
 
 mod http_message;
 mod key;
+mod question;
 mod scheme;
 pub(crate) mod verify;
 
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub(crate) use self::key::Key;
+pub(crate) use self::question::Question;
 use self::verify::{NotVerified, Signed};
 
 /// Bytes of a body at most.
@@ -35,8 +37,10 @@ pub(crate) struct Arrival {
     pub(crate) headers: HeaderMap,
     /// The request's body.
     pub(crate) body: Bytes,
-    /// Whether its signature is right; `None` if no key is known.
+    /// Whether its signature is right; `None` if no key is known, or it is a question that has none.
     pub(crate) verified: Option<Result<(), NotVerified>>,
+    /// It is no webhook, but asks for consent.
+    pub(crate) question: Option<Question>,
 }
 
 impl Arrival {
@@ -51,7 +55,8 @@ impl Arrival {
     }
 }
 
-/// Says with which status to answer what arrived.
+/// Says with which status to answer what arrived. A question that is answered with 200 gets the consent that it
+/// asks for.
 pub(crate) type Handler = Arc<dyn Fn(&Arrival) -> StatusCode + Send + Sync>;
 
 /// Serves until it is dropped.
@@ -90,17 +95,25 @@ async fn answer(
     handler: Handler,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let status = match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
-        Err(_) => StatusCode::BAD_REQUEST,
-        Ok(body) => {
-            let body = body.to_bytes();
-            let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-            let signed = Signed { method: head.method.as_str(), target: &path, headers: &head.headers, body: &body };
-            let verified = key.map(|key| verify::verify(&key, &signed, clock.now()));
-            handler(&Arrival { method: head.method, path, headers: head.headers, body, verified })
-        }
+    let Ok(body) = Limited::new(body, BODY_LIMIT_BYTES).collect().await else {
+        return Ok(bare(StatusCode::BAD_REQUEST));
     };
+    let body = body.to_bytes();
+    let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let question = Question::of(&head.method, &head.headers, &body);
+    let signed = Signed { method: head.method.as_str(), target: &path, headers: &head.headers, body: &body };
+    let key = key.filter(|_| !matches!(question, Some(Question::Handshake(_))));
+    let verified = key.map(|key| verify::verify(&key, &signed, clock.now()));
+    let arrival = Arrival { method: head.method, path, headers: head.headers, body, verified, question };
+    let status = handler(&arrival);
+    Ok(match arrival.question {
+        Some(question) if status == StatusCode::OK => question.consent(),
+        _ => bare(status),
+    })
+}
+
+fn bare(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
-    Ok(response)
+    response
 }

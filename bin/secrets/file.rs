@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, Failure> {
         Ok((_, bytes)) => match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(Some(Zeroizing::new(text.trim_end().to_owned()))),
             Err(_) => Err(Failure::new(Exit::Damaged, format!("{} is damaged: it is not UTF-8", path.display()))
-                .hint(format!("restore {} from a backup", path.display()))),
+                .hint(format!("bring back a copy of {}; backups do not hold it", path.display()))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::system(format_args!("failed to read {}", path.display()), &error)),

@@ -97,7 +97,7 @@ pub(crate) fn find_store_key(config: &Config) -> Result<Option<StoreKey>, Failur
             Some(found) => Ok(Some(found)),
             // None is made in its place: it could be a disk that is not mounted yet.
             None => Err(Failure::new(Exit::Damaged, format!("store.key_file: {} is not there", path.display()))
-                .hint(restore(&path.display().to_string()))
+                .hint(bring_back(&path.display().to_string()))
                 .hint(format!("for a new store: `(umask 077; openssl rand -base64 32 > {})`", path.display()))),
         };
     }
@@ -126,7 +126,7 @@ pub(crate) fn find_or_make_store_key(config: &Config, is_new: bool) -> Result<St
     let origin = path.display().to_string();
     if !is_new {
         return Err(Failure::new(Exit::Damaged, format!("{origin} is missing beside a store that needs it"))
-            .hint(restore(&origin))
+            .hint(bring_back(&origin))
             .hint("if it is kept elsewhere: `store.key_file`, POSTRIDER_STORE__KEY, or a credential of systemd"));
     }
     let key = random_key()?;
@@ -141,12 +141,15 @@ fn read_key(path: &Path) -> Result<Option<StoreKey>, Failure> {
     match parse_keys(&text) {
         Some(keys) => Ok(Some(StoreKey { keys, origin, file: Some(path.to_owned()) })),
         None => Err(Failure::new(Exit::Damaged, format!("{origin} holds no key of {KEY_BYTES} bytes in base64"))
-            .hint(restore(&origin))),
+            .hint(bring_back(&origin))),
     }
 }
 
-fn restore(origin: &str) -> String {
-    format!("restore {origin} from a backup; without it the endpoints' secrets cannot be read")
+fn bring_back(origin: &str) -> String {
+    format!(
+        "bring back the copy of {origin} that you keep apart from the backups, which do not hold it; without it the \
+         endpoints' secrets cannot be read"
+    )
 }
 
 #[cfg(test)]

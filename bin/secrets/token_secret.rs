@@ -142,7 +142,7 @@ fn read_plain(path: &Path) -> Result<Option<TokenSecret>, Failure> {
 fn checked(path: &Path, secret: &[u8]) -> Result<TokenSecret, Failure> {
     if secret.len() < MIN_JWT_SECRET_BYTES {
         let error = format!("{} holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes", path.display());
-        return Err(Failure::new(Exit::Damaged, error).hint("restore this file from a backup"));
+        return Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"));
     }
     Ok(TokenSecret::new(secret.to_vec()))
 }
@@ -154,7 +154,7 @@ fn is_nearly_sealed(text: &str) -> bool {
 
 fn damaged(path: &Path) -> Failure {
     let error = format!("{} is damaged", path.display());
-    or_delete(Failure::new(Exit::Damaged, error).hint("restore this file from a backup"))
+    or_delete(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"))
 }
 
 fn or_delete(failure: Failure) -> Failure {

@@ -48,6 +48,8 @@ pub(crate) fn take(request: &BackupRequest, progress: &mut Progress<'_>) -> Resu
     }
     // It would be taken for the newest point, and has little of what there was.
     store::whole(&request.dir)?;
+    // Before the backup's directory is made and locked.
+    store::is_there(&request.dir)?;
     backup::is_free_for_a_backup(&*disk, target).map_err(failure)?;
     let _lock = DirLock::acquire(target).map_err(|error| match error {
         LockError::InUse { pid, .. } => {
@@ -76,6 +78,10 @@ pub(crate) fn restore(request: &RestoreRequest, progress: &mut Progress<'_>) -> 
     // Before the directory is made and locked.
     backup::is_free_for_a_store(&*disk, &request.dir).map_err(failure)?;
     backup::reaches(request, &disk).map_err(failure)?;
+    if is_within(&request.dir, &request.backup) {
+        let error = format!("{} lies in the backup", request.dir.display());
+        return Err(Failure::usage(error).hint("name a directory outside of it"));
+    }
     let _lock = store::lock(&request.dir)?;
     backup::restore(request, &disk, &SystemClock::new(), progress).map_err(failure)
 }
@@ -112,7 +118,8 @@ fn tried(
         return Ok(Trial::OtherKey(found.origin));
     }
     let home = tempfile::tempdir().map_err(|error| Failure::system("failed to make a temporary directory", &error))?;
-    let index = Index::open(&IndexOptions::new(home.path().join("index")))?;
+    let index = Index::open(&IndexOptions::new(home.path().join("index")));
+    let index = index.map_err(|error| Failure::elsewhere(&error))?;
     Ok(match start(options, Arc::new(SystemClock::new()), index, home.path())? {
         Ok(tried) => Trial::Fine(tried),
         Err(error @ (OpenError::NoKey { .. } | OpenError::Checkpoint(CheckpointError::NoKey { .. }))) => {
@@ -158,6 +165,12 @@ fn failure(error: BackupError) -> Failure {
             format!("free room on the disk of {}; the next run goes on where this one ended", path.display())
         }
         BackupError::Newer { .. } => "use that version of postrider".to_owned(),
+        BackupError::Lost { .. } => {
+            "what could be copied is; put the file back from another copy of the backup, or take a new backup into a \
+             new directory and keep this one for the points that it can restore, or give up with `--keep-days DAYS` \
+             those that may need the file; `--verify` names all that is lost"
+                .to_owned()
+        }
         BackupError::Damaged { .. } => {
             "`postrider backup --verify DIR` names all that is damaged; `--accept-damage` restores it as it is"
                 .to_owned()
@@ -183,6 +196,14 @@ mod tests {
         for (inner, expected) in [("data", true), ("data/x/y", true), ("other", false), ("data-2", false)] {
             assert_eq!(is_within(&home.path().join(inner), &data), expected, "{inner}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_lost_for_good_is_damage_and_has_a_way_out() {
+        let lost = |more| failure(BackupError::Lost { what: "/mnt/b/x is missing".into(), more });
+        assert_eq!(lost(0).error, "/mnt/b/x is missing, and the store does not have it any more");
+        assert!(lost(2).error.ends_with(", nor 2 other files that the backup has lost"), "{:?}", lost(2));
+        assert!(lost(0).exit == Exit::Damaged && lost(0).report().contains("--keep-days"), "{:?}", lost(0));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! metrics.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postrider_api::tls::Tls;
 use postrider_api::{Api, Listener, RenderMetrics, Service, TrustedUsers};
-use postrider_ingest::socket::{self, BindError};
+use postrider_ingest::socket::{self, BindError, SocketFile};
 use postrider_model::id::OrgId;
 use postrider_model::ports::{Accept, Health};
 use tokio::net::{TcpListener, UnixListener};
@@ -21,36 +21,37 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 
 /// Where clients will come in. Bound before the store is opened, so that a taken
-/// port or a wrong path is known at once; who connects meanwhile waits.
+/// port or a wrong path is known at once; who connects meanwhile waits. A start that is refused
+/// drops them, and no socket's file is left.
 pub(super) struct Listeners {
+    /// The HTTP API's and the ingest socket's. Before the listeners: as long as these are there nobody
+    /// else takes the path.
+    files: [SocketFile; 2],
     api: TcpListener,
     api_socket: UnixListener,
     ingest: UnixListener,
     metrics: TcpListener,
-    paths: [PathBuf; 2],
 }
 
 impl Listeners {
     /// Binds them all.
     pub(super) async fn bind(config: &Config) -> Result<Self, Failure> {
-        let (api_path, ingest_path) = (config.api_socket(), config.ingest_socket());
         let [api_group, ingest_group] = groups(config);
         let (api_group, ingest_group) = (api_group?, ingest_group?);
         for warning in warnings(config) {
             tracing::warn!("{warning}");
         }
-        Ok(Self {
-            api: bind_tcp("api.listen", config.api.listen).await?,
-            metrics: bind_tcp("metrics.listen", config.metrics.listen).await?,
-            api_socket: socket::bind(&api_path, config.api.socket_mode.0, api_group).map_err(unbound)?,
-            ingest: socket::bind(&ingest_path, config.ingest.socket_mode.0, ingest_group).map_err(unbound)?,
-            paths: [api_path, ingest_path],
-        })
+        let api = bind_tcp("api.listen", config.api.listen).await?;
+        let metrics = bind_tcp("metrics.listen", config.metrics.listen).await?;
+        let bind = |path: &Path, mode, group| socket::bind(path, mode, group).map_err(unbound);
+        let (api_socket, api_file) = bind(&config.api_socket(), config.api.socket_mode.0, api_group)?;
+        let (ingest, ingest_file) = bind(&config.ingest_socket(), config.ingest.socket_mode.0, ingest_group)?;
+        Ok(Self { files: [api_file, ingest_file], api, api_socket, ingest, metrics })
     }
 
     /// Says where they are.
     pub(super) fn log(&self) -> std::io::Result<()> {
-        let [api_socket, ingest_socket] = &self.paths;
+        let [api_socket, ingest_socket] = self.files.each_ref().map(SocketFile::path);
         tracing::info!(
             api = %self.api.local_addr()?,
             metrics = %self.metrics.local_addr()?,
@@ -106,7 +107,8 @@ pub(super) struct Doors {
     metrics: JoinSet<()>,
     stop_clients: watch::Sender<bool>,
     stop_metrics: watch::Sender<bool>,
-    paths: [PathBuf; 2],
+    /// `None` once the doors are closed to clients.
+    files: Option<[SocketFile; 2]>,
 }
 
 impl Doors {
@@ -138,7 +140,7 @@ impl Doors {
         }));
         let mut metrics = JoinSet::new();
         metrics.spawn(for_metrics.run(metrics_stopped));
-        Self { clients, metrics, stop_clients, stop_metrics, paths: listeners.paths }
+        Self { clients, metrics, stop_clients, stop_metrics, files: Some(listeners.files) }
     }
 
     /// Waits until a door ends by itself, which it never should.
@@ -154,10 +156,7 @@ impl Doors {
     pub(super) async fn close_to_clients(&mut self) {
         self.stop_clients.send_replace(true);
         while self.clients.join_next().await.is_some() {}
-        for path in &self.paths {
-            // A path that stays behind is replaced at the next start.
-            let _ = std::fs::remove_file(path);
-        }
+        drop(self.files.take());
     }
 
     /// Closes the last door.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use postrider_api::RequestRate;
+use postrider_dispatcher::Identity;
 use postrider_model::order::OrderRule;
 use postrider_model::policy::{BreakerRule, Rules};
 use postrider_model::rate::Rate;
@@ -13,6 +14,7 @@ use postrider_outbox::{MasterKey, OperationalEvents};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use super::certificate::{Contents, Files};
 use crate::config::Config;
 use crate::exit::Failure;
 
@@ -90,6 +92,7 @@ pub(super) fn outbox(config: &Config, master_key: MasterKey) -> postrider_outbox
         max_in_flight: size(limits.in_flight),
         default_timeout: Duration::from_millis(config.dispatch.timeout_ms),
         default_signature: config.dispatch.default_signature,
+        signature: config.dispatch.signature,
         default_format: config.dispatch.format,
         event_source: config.dispatch.cloudevents_source.clone(),
         default_validation: config.event_types.validation,
@@ -169,12 +172,13 @@ fn order(config: &Config) -> OrderRule {
     OrderRule { by: config.order.by, pointer: None, after_dead: config.order.after_dead }
 }
 
-/// The dispatcher. Reads the file of extra certificates.
+/// The dispatcher. Reads the files of certificates.
 pub(super) fn dispatcher(config: &Config) -> Result<postrider_dispatcher::Options, Failure> {
     Ok(postrider_dispatcher::Options {
         guard: config.dispatch.guard,
         allow_networks: config.dispatch.allow_networks.clone(),
         extra_roots: extra_roots(config)?,
+        identity: identity(config)?,
         proxy: config.dispatch.proxy.as_ref().map(|proxy| proxy.0.clone()),
         connect_timeout: Duration::from_millis(config.dispatch.connect_timeout_ms),
         signature_headers: config.dispatch.signature_headers,
@@ -192,7 +196,8 @@ pub(super) fn dispatch_threads(config: &Config) -> usize {
     size(threads.clamp(1, config.dispatch.connections_per_host))
 }
 
-fn extra_roots(config: &Config) -> Result<Vec<Vec<u8>>, Failure> {
+/// What is trusted beside the system's certificates.
+pub(super) fn extra_roots(config: &Config) -> Result<Vec<Vec<u8>>, Failure> {
     let Some(path) = &config.dispatch.ca_file else { return Ok(vec![]) };
     let wrong = |error| Failure::usage(format!("dispatch.ca_file: failed to read {}: {error}", path.display()));
     let certificates = CertificateDer::pem_file_iter(path).map_err(wrong)?;
@@ -203,6 +208,14 @@ fn extra_roots(config: &Config) -> Result<Vec<Vec<u8>>, Failure> {
         }
         roots => Ok(roots),
     }
+}
+
+/// What requests prove who they come from with.
+pub(super) fn identity(config: &Config) -> Result<Option<Identity>, Failure> {
+    let Some(files) = Files::of_requests(config) else { return Ok(None) };
+    let Contents { cert, key, .. } = files.contents().map_err(|unfit| unfit.failure)?;
+    let identity = Identity::from_pem(&cert, &key);
+    identity.map(Some).map_err(|error| Failure::usage(format!("dispatch.client_key: cannot be used: {error}")))
 }
 
 #[cfg(test)]

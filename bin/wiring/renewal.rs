@@ -21,13 +21,11 @@ use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-use super::certificate::{CERT, Files, Stamp, Unfit};
+use super::certificate::{Files, RENEW_HINT, Stamp, Unfit, concern, day};
 use crate::exit::Failure;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// How long before its end a certificate should have been renewed.
-const WARN_BEFORE: Duration = Duration::from_secs(14 * 86_400);
 /// How often that is said again, and that a renewal has failed.
 const WARN_INTERVAL: Duration = Duration::from_secs(86_400);
 const EXPIRY: &str = "postrider_tls_certificate_expiry_timestamp_seconds";
@@ -164,7 +162,7 @@ impl Renewal {
             true => (format!("does not count before {}", day(new.from)), Some(new.from)),
             false => (format!("has expired at {}", day(new.until)), None),
         };
-        let failure = Failure::usage(format!("{CERT}: {cert} {what}"))
+        let failure = Failure::usage(format!("{}: {cert} {what}", self.files.names.cert))
             .hint(format!("`openssl x509 -in {cert} -noout -dates` shows when it counts; is the clock right?"));
         Some(Failed { failure, counts_from, told: self.clock.monotonic() })
     }
@@ -194,24 +192,14 @@ impl Renewal {
     /// Says once a day that the certificate does not count (any more), or not for long.
     fn warn_of_times(&mut self) {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let Some(Validity { from, until }) = self.valid else { return };
         if self.warned.is_some_and(|warned| !is_due(warned, monotonic)) {
             return;
         }
-        let what = match () {
-            () if now >= until => "the TLS certificate has expired: clients refuse it",
-            () if now < from => "the TLS certificate does not count yet: clients refuse it",
-            () if now + WARN_BEFORE >= until => "the TLS certificate expires soon",
-            () => return,
-        };
+        let Some(valid) = self.valid else { return };
+        let Some(what) = concern(valid, now) else { return };
         self.warned = Some(monotonic);
-        tracing::warn!(
-            cert = %self.files.cert.display(),
-            from = day(from),
-            until = day(until),
-            hint = "replace the files; no restart is needed",
-            "{what}"
-        );
+        let (cert, from, until) = (self.files.cert.display(), day(valid.from), day(valid.until));
+        tracing::warn!(%cert, from, until, hint = RENEW_HINT, "{what}");
     }
 }
 
@@ -225,11 +213,6 @@ impl Failed {
 /// Whether what was said then is to be said again.
 fn is_due(told: Duration, now: Duration) -> bool {
     now.saturating_sub(told) >= WARN_INTERVAL
-}
-
-/// As RFC 3339 has it.
-fn day(at: UnixMs) -> String {
-    jiff::Timestamp::from_second(at.as_secs() as i64).map_or_else(|_| at.as_secs().to_string(), |at| at.to_string())
 }
 
 #[cfg(test)]

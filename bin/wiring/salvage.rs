@@ -15,7 +15,7 @@ use postrider_outbox::{LockError, Salvaged};
 
 use super::{options, store};
 use crate::config::Config;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, is_disk_full};
 
 /// The list of what is missing, in the new directory.
 pub(crate) const LIST: &str = "salvage.ndjson";
@@ -44,7 +44,11 @@ pub(super) fn salvage(
     let options = options::outbox(config, store_key.master());
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let salvaged = postrider_outbox::salvage(&options, &draft.path, &disk, clock, progress)
-        .map_err(|error| store::not_opened(error, &config.data_dir, &store_key.origin))?;
+        // Only into the new directory is anything written.
+        .map_err(|error| match is_disk_full(&error) {
+            true => Failure::elsewhere(&error),
+            false => store::not_opened(error, &config.data_dir, &store_key.origin),
+        })?;
     for name in BESIDE {
         copy_beside(&config.data_dir.join(name), &draft.path.join(name))?;
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Who is due, and when the next try is, lies in the configuration. So nothing is lost by a crash: what has no
-//! result on record is tried again. One application has a part of the requests at once only (W11).
+//! result on record is tried again. One application, and one organisation with all of its own, has a part of the
+//! requests at once only (W11).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use metrics::{Unit, counter, describe_counter};
 use postrider_dispatcher::{Check, Dispatcher, NotPassed};
 use postrider_model::command::{Command, Reply};
 use postrider_model::endpoint::Endpoint;
-use postrider_model::id::{AppId, EndpointId};
+use postrider_model::id::{AppId, EndpointId, OrgId};
 use postrider_model::job::FailureKind;
 use postrider_model::ports::{Answer, Configure as _, ControlError, Unavailable};
 use postrider_model::verification::{Passed, Tried, Verification, VerificationFailure, VerificationSetting, Verify};
@@ -34,6 +35,8 @@ use tokio::time::Instant;
 const AT_ONCE: usize = 32;
 /// The same of one application.
 const AT_ONCE_PER_APPLICATION: usize = 4;
+/// The same of one organisation, which makes applications as it likes.
+const AT_ONCE_PER_ORGANISATION: usize = 8;
 /// People who wait to be heard, and for one verification.
 const WAITING: usize = 64;
 /// When to ask again if there are too many.
@@ -93,7 +96,28 @@ struct Parts {
 struct UnderWay {
     endpoint: EndpointId,
     app: AppId,
+    org: OrgId,
     waiting: Vec<oneshot::Sender<Verified>>,
+}
+
+/// How many are under way, by whose they are.
+#[derive(Default)]
+struct Taken {
+    apps: HashMap<AppId, usize>,
+    orgs: HashMap<OrgId, usize>,
+}
+
+impl Taken {
+    fn add(&mut self, app: AppId, org: OrgId) {
+        *self.apps.entry(app).or_default() += 1;
+        *self.orgs.entry(org).or_default() += 1;
+    }
+
+    /// Whether the application may have one more.
+    fn has_room(&self, app: AppId, org: OrgId) -> bool {
+        self.apps.get(&app).is_none_or(|count| *count < AT_ONCE_PER_APPLICATION)
+            && self.orgs.get(&org).is_none_or(|count| *count < AT_ONCE_PER_ORGANISATION)
+    }
 }
 
 /// The one task that begins verifications.
@@ -133,7 +157,8 @@ impl Verifying {
             return wait;
         }
         let now = self.parts.outbox.clock().now();
-        let (mut due, mut wait) = (Vec::<Arc<Endpoint>>::new(), IDLE);
+        let (mut due, mut wait) = (Vec::<(OrgId, Arc<Endpoint>)>::new(), IDLE);
+        let mut taken = self.taken();
         self.parts.outbox.with_config(&mut |config| {
             if config.dispatch_paused().is_some() {
                 return;
@@ -146,14 +171,15 @@ impl Verifying {
                 if self.under_way.len() + due.len() == AT_ONCE {
                     break;
                 }
-                let begun = due.iter().filter(|other| other.app == endpoint.app).count();
-                if !self.is_under_way(endpoint.id) && self.of_app(endpoint.app) + begun < AT_ONCE_PER_APPLICATION {
-                    due.push(Arc::clone(endpoint));
+                let Some(org) = config.app(endpoint.app).map(|entry| entry.app.org) else { continue };
+                if taken.has_room(endpoint.app, org) && !self.is_under_way(endpoint.id) {
+                    taken.add(endpoint.app, org);
+                    due.push((org, Arc::clone(endpoint)));
                 }
             }
         });
-        for endpoint in due {
-            self.begin(endpoint, None);
+        for (org, endpoint) in due {
+            self.begin(endpoint, org, None);
         }
         wait
     }
@@ -162,15 +188,17 @@ impl Verifying {
         self.under_way.values().any(|one| one.endpoint == endpoint)
     }
 
-    fn of_app(&self, app: AppId) -> usize {
-        self.under_way.values().filter(|one| one.app == app).count()
+    fn taken(&self) -> Taken {
+        let mut taken = Taken::default();
+        self.under_way.values().for_each(|one| taken.add(one.app, one.org));
+        taken
     }
 
-    fn begin(&mut self, endpoint: Arc<Endpoint>, asked: Option<oneshot::Sender<Verified>>) {
+    fn begin(&mut self, endpoint: Arc<Endpoint>, org: OrgId, asked: Option<oneshot::Sender<Verified>>) {
         let (parts, by_request) = (self.parts.clone(), asked.is_some());
         let (id, app, waiting) = (endpoint.id, endpoint.app, asked.into_iter().collect());
         let task = self.requests.spawn(async move { parts.verify(&endpoint, by_request).await });
-        self.under_way.insert(task.id(), UnderWay { endpoint: id, app, waiting });
+        self.under_way.insert(task.id(), UnderWay { endpoint: id, app, org, waiting });
     }
 
     fn asked(&mut self, Asked { endpoint: id, reply }: Asked) {
@@ -183,18 +211,20 @@ impl Verifying {
         let mut found = None;
         self.parts.outbox.with_config(&mut |config| {
             let may = config.dispatch_paused().is_none();
-            found = config.endpoint(id).map(|endpoint| (Arc::clone(endpoint), may && endpoint.paused.is_none()));
+            let org = |endpoint: &Endpoint| config.app(endpoint.app).map(|entry| entry.app.org);
+            let endpoint = config.endpoint(id).and_then(|endpoint| Some((endpoint, org(endpoint)?)));
+            found = endpoint.map(|(endpoint, org)| (Arc::clone(endpoint), org, may && endpoint.paused.is_none()));
         });
-        let Some((endpoint, may)) = found else {
+        let Some((endpoint, org, may)) = found else {
             return drop(reply.send(Err(ControlError::NotFound { kind: "endpoint" })));
         };
         if endpoint.unverified.is_none() || !may {
             return drop(reply.send(Ok(endpoint)));
         }
-        if self.under_way.len() >= AT_ONCE || self.of_app(endpoint.app) >= AT_ONCE_PER_APPLICATION {
+        if self.under_way.len() >= AT_ONCE || !self.taken().has_room(endpoint.app, org) {
             return drop(reply.send(Err(busy())));
         }
-        self.begin(endpoint, Some(reply));
+        self.begin(endpoint, org, Some(reply));
     }
 
     fn ended(&mut self, ended: Result<(Id, Verified), JoinError>) {

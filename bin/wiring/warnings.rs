@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use ipnet::IpNet;
 
+use super::open_data::open_places;
 use crate::config::Config;
 
 /// A sentence for each, which says what to do.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
-    unreachable(config).into_iter().chain(open_api(config)).chain(open_metrics(config)).collect()
+    let open_data = open_places(config).into_iter().map(|place| format!("data_dir: {}: {}", place.says, place.help));
+    let open_doors = [open_api(config), open_metrics(config)].into_iter().flatten();
+    unreachable(config).into_iter().chain(open_data).chain(open_doors).collect()
 }
 
 /// Sockets that other users may use but cannot reach.
@@ -62,6 +65,8 @@ const fn is_wide(address: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
 
     fn keys(change: impl FnOnce(&mut Config)) -> Vec<String> {
@@ -84,6 +89,15 @@ mod tests {
         }
         for narrow in ["127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(keys(|config| config.api.listen = at(narrow)), Vec::<String>::new(), "{narrow}");
+        }
+    }
+
+    #[test]
+    fn a_data_directory_that_others_can_read_or_write_is_told() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (mode, told) in [(0o700, vec![]), (0o711, vec![]), (0o740, vec!["data_dir"]), (0o722, vec!["data_dir"])] {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).expect("it is there");
+            assert_eq!(keys(|config| config.data_dir = dir.path().to_owned()), told, "{mode:o}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -67,6 +68,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(dir).expect("it is there").flatten().map(|entry| entry.path()).collect();
     files.sort();
     files
+}
+
+fn assert_without_sockets(dir: &Path) {
+    let is_socket = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "sock");
+    assert_eq!(files(dir).into_iter().find(is_socket), None, "a start that is refused leaves no socket");
 }
 
 fn give_key(from: &Setup, to: &Path) {
@@ -143,7 +149,9 @@ async fn what_was_accepted_before_a_point_is_there_after_a_restore_to_it() {
     until_deliveries(&server, &["waiting", "held", "in_flight"], 0.0).await;
     assert_eq!(missing(&world), after, "all that was accepted before the point has arrived, and nothing after it");
     assert_eq!(server.api().get("/status").await["restored"], Value::Null);
+    world.ledger.kill_begins();
     server.kill().await;
+    world.ledger.cut_ended();
 
     let server = world.setup.clone().at(&to_end).start().await;
     server.run(&["resume"]).ok();
@@ -195,6 +203,7 @@ async fn a_restore_that_was_not_finished_is_refused_by_name() {
     let ended = setup.refused().await;
     assert!(ended.code == Some(70) && ended.stderr.contains("a restore that was not finished"), "{ended:?}");
     assert!(!setup.data_dir().join("store.key").exists(), "no key is made for it");
+    assert_without_sockets(setup.data_dir());
     let salvaged = setup.home().join("salvaged");
     for arguments in [&["doctor"][..], &["doctor", "--salvage", text(&salvaged)]] {
         let ran = run(setup.data_dir(), arguments);
@@ -225,6 +234,11 @@ async fn a_stopped_store_is_backed_up_too_and_what_cannot_be_done_is_said() {
     assert!(inside.code == Some(64) && inside.stderr.contains("data directory"), "{inside:?}");
     let started = setup.clone().at(&target).refused().await;
     assert!(started.code == Some(1) && started.stderr.contains("is a backup"), "{started:?}");
+    assert_without_sockets(&target);
+    // Earlier versions left some.
+    let left = ["api.sock", "ingest.sock"].map(|name| UnixListener::bind(target.join(name)).expect("it is free"));
+    drop(left);
+    run(setup.data_dir(), &["backup", text(&target)]).ok();
     let doctor = run(&target, &["doctor"]);
     assert!(doctor.code == Some(70) && doctor.stdout.contains("is a backup"), "{doctor:?}");
     run(setup.data_dir(), &["backup", "--verify", text(&target)]).ok();
@@ -233,6 +247,10 @@ async fn a_stopped_store_is_backed_up_too_and_what_cannot_be_done_is_said() {
     assert!(nothing.code == Some(1) && nothing.stderr.contains("holds no backup"), "{nothing:?}");
     let used = run(&dir, &["restore", text(&target), text(setup.data_dir())]);
     assert!(used.code == Some(1) && used.stderr.contains("is not empty"), "{used:?}");
+    let within = target.join("sub/restored");
+    let inside = run(&dir, &["restore", text(&target), text(&within)]);
+    assert!(inside.code == Some(64) && inside.stderr.contains("lies in the backup"), "{inside:?}");
+    assert!(!target.join("sub").exists(), "nothing was made");
     for (at, says) in [("2999-01-01T00:00:00Z", "it was taken at"), ("2001-01-01T00:00:00Z", "can be restored")] {
         let never = run(&dir, &["restore", text(&target), text(&dir), "--to", at]);
         assert!(never.code == Some(1) && never.stderr.contains(says), "{never:?}");
@@ -244,6 +262,7 @@ async fn a_stopped_store_is_backed_up_too_and_what_cannot_be_done_is_said() {
     for said in [setup.clone().at(&dir).refused().await.stderr, run(&dir, &["doctor"]).stdout] {
         assert!(said.contains(&key), "it says which key is missing: {said}");
     }
+    assert_without_sockets(&dir);
     std::fs::copy(setup.data_dir().join("store.key"), dir.join("store.key")).expect("the key lies there");
     let server = setup.clone().at(&dir).start().await;
     server.run(&["resume"]).ok();
@@ -272,6 +291,12 @@ async fn a_backup_is_judged_by_itself_and_takes_no_restored_store() {
     assert_eq!(verified["end"], taken["end"]);
 
     backup(&server.setup, &target).await;
+    let lost = files(&target.join("journal")).swap_remove(0);
+    std::fs::remove_file(&lost).expect("it is there");
+    let mended = ran(server.setup.data_dir(), &["backup", text(&target)]);
+    assert!(mended.ok().stderr.contains(&format!("{} is missing", lost.display())), "{mended:?}");
+    assert!(mended.json()["copiedAgain"].as_array().is_some_and(|again| again.len() == 1), "{mended:?}");
+    ran(server.setup.data_dir(), &["backup", "--verify", text(&target)]).ok();
     ran(&dir, &["restore", text(&target), text(&dir), "--to-position", "1:64"]).ok();
     let refused = ran(&dir, &["backup", text(&target)]);
     assert!(refused.code == Some(1) && refused.stderr.contains("was restored since"), "{refused:?}");
@@ -300,4 +325,13 @@ async fn a_backup_that_another_key_seals_is_not_called_damaged() {
     let verified = run(setup.data_dir(), &["backup", "--verify", text(&target), "--set", &key_file]);
     assert_eq!((verified.code, &verified.json()["start"]), (Some(0), &Value::Null), "{verified:?}");
     assert!(verified.stderr.contains("was not tried") && verified.stderr.contains("key file"), "{verified:?}");
+}
+
+#[test]
+fn nothing_is_made_for_a_backup_of_what_is_not_there() {
+    let home = tempfile::tempdir().expect("there is room for temporary files");
+    let target = home.path().join("backup");
+    let refused = ran(&home.path().join("none"), &["backup", text(&target)]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("holds no store"), "{refused:?}");
+    assert!(!target.exists() && !home.path().join("none").exists(), "{refused:?}");
 }

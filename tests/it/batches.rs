@@ -95,6 +95,39 @@ async fn so_many_go_in_one_signed_request_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn by_the_formats_of_cloudevents_it_is_a_batch_of_those() {
+    let (server, receiver) = (Setup::new().start().await, Receiver::start().await);
+    let api = server.api();
+    let endpoint = batched(&api, &receiver, json!({ "maxMessages": 2, "maxWaitMs": 60_000 })).await;
+    let path = format!("/app/shop/endpoint/{}", endpoint.id);
+    let app = api.get("/app/shop").await["id"].as_str().expect("an id").to_owned();
+    for (number, format) in ["cloudevents-binary", "cloudevents-structured"].into_iter().enumerate() {
+        api.patch(&path, json!({ "format": format })).await;
+        let text =
+            json!({ "app": "shop", "type": "order.sent", "payload_base64": "aGk=", "content_type": "text/plain" });
+        let mut sent = send(&api, 1).await;
+        sent.push(server.ingest().await.accepted(text).await);
+        let batch = receiver.expect(number + 1).await.remove(number);
+        assert_eq!(batch.header("content-type"), "application/cloudevents-batch+json; charset=utf-8", "{format}");
+        assert!(batch.is_signed_with(&endpoint.secret) && batch.id().starts_with("batch_"), "{format}");
+        assert!(batch.headers.keys().all(|name| !name.as_str().starts_with("ce-")), "{batch:?}");
+        let mut expected = String::new();
+        for (id, rest) in [
+            (&sent[0], r#""datacontenttype":"application/json","data":{"n":0}}"#),
+            (&sent[1], r#""datacontenttype":"text/plain","data_base64":"aGk="}"#),
+        ] {
+            let message = api.get(&format!("/app/shop/msg/{id}")).await;
+            let (kind, at) = (message["eventType"].as_str(), message["timestamp"].as_str());
+            let (kind, at) = (kind.expect("a type"), at.expect("a time"));
+            let head = format!(r#"{{"specversion":"1.0","id":"{id}","source":"/postrider/{app}","type":"{kind}""#);
+            expected.push_str(&format!(r#"{head},"time":"{at}",{rest},"#));
+        }
+        let expected = format!("[{}]", expected.trim_end_matches(','));
+        assert_eq!(String::from_utf8_lossy(&batch.body), expected, "{format}");
+    }
+}
+
+#[tokio::test]
 async fn fewer_wait_for_others_and_say_so() {
     let (server, receiver) = (Setup::new().start().await, Receiver::start().await);
     let api = server.api();

@@ -2,6 +2,7 @@
 //! changes nothing, and the server goes on.
 
 mod forgeries;
+mod http2;
 mod injection;
 mod paths;
 mod slow;

@@ -280,3 +280,24 @@ async fn salvaging_takes_no_directory_that_is_used_and_leaves_nothing_half_done(
     salvage(&to).ok();
     setup.at(&to).start().await;
 }
+
+#[tokio::test]
+async fn a_directory_that_a_newer_build_has_written_is_refused_and_changed_in_nothing() {
+    let (server, ..) = three_messages(true).await;
+    let setup = server.stop().await;
+    let segment = setup.segments().into_iter().next_back().expect("there is one");
+    let mut bytes = std::fs::read(&segment).expect("a segment can be read");
+    let (header, checksum) = bytes.split_at_mut(60);
+    header.get_mut(8..10).expect("the version").copy_from_slice(&2_u16.to_le_bytes());
+    checksum.get_mut(..4).expect("its checksum").copy_from_slice(&crc32c::crc32c(header).to_le_bytes());
+    std::fs::write(&segment, bytes).expect("a segment can be written");
+    // The process that was refused has left its number there.
+    let content =
+        || files(setup.data_dir()).into_iter().filter(|(path, _)| !path.ends_with("lock")).collect::<Vec<_>>();
+    let before = content();
+    let refused = setup.refused().await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let said = format!("{} has format version 2", segment.display());
+    assert!(refused.stderr.contains(&said), "{refused:?}");
+    assert!(content() == before, "another build may still open it");
+}

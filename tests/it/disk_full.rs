@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::faults::Books;
-use crate::support::{Receiver, Setup, in_time, say, until};
+use crate::support::{POSTRIDER, Receiver, Setup, in_time, run, say, until};
 
 /// A small file system of its own; it is gone when this is dropped.
 struct SmallDisk(TempDir);
@@ -116,6 +116,31 @@ async fn on_a_full_disk_events_are_refused_until_there_is_room_and_none_is_lost(
     let list = server.api().get("/app/shop/delivery").await;
     assert_eq!(list["data"], Value::Array(vec![]), "nothing is pending");
     drop(server);
+}
+
+/// Not always that of the data directory.
+#[tokio::test]
+async fn the_disk_that_is_full_is_the_one_that_is_written_to() {
+    let server = Setup::new().with_small_segments().start().await;
+    let mut export = Command::new(POSTRIDER);
+    export.current_dir("/").arg("export").arg("--data-dir").arg(server.setup.data_dir());
+    let full = File::options().write(true).open("/dev/full").expect("Linux has it");
+    let ended = export.stdout(full).output().expect("the binary can be started");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && said.contains("the disk that this is written to"), "{said}");
+    assert!(!said.contains("data directory"), "{said}");
+
+    let setup = server.stop().await;
+    let Some(disk) = SmallDisk::mount(1) else { return };
+    disk.fill();
+    let to = disk.path().join("new");
+    let to = to.to_str().expect("it is UTF-8");
+    let salvaged = run(
+        setup.data_dir(),
+        &["doctor", "--salvage", to, "--set", "journal.segment_bytes=1048576", "--set", "limits.body_bytes=262144"],
+    );
+    assert!(salvaged.code == Some(1) && salvaged.stderr.contains("the disk that this is written to"), "{salvaged:?}");
+    assert!(!salvaged.stderr.contains("data directory;"), "{salvaged:?}");
 }
 
 /// Again and again: full, refused, freed, accepted; and a start while it is full.

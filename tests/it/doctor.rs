@@ -1,7 +1,10 @@
 //! `postrider doctor`: says what is wrong, and changes nothing.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -91,7 +94,31 @@ async fn what_is_no_store_or_lacks_its_key_is_said() {
     let setup = setup.start().await.stop().await;
     std::fs::remove_file(setup.data_dir().join("store.key")).expect("it is there");
     let keyless = doctor(&setup);
-    assert!(keyless.code == Some(70) && keyless.stdout.contains("restore"), "{keyless:?}");
+    assert!(keyless.code == Some(70) && keyless.stdout.contains("keep apart from the backups"), "{keyless:?}");
+}
+
+/// As earlier builds have made it, and somebody has opened for a socket.
+#[tokio::test]
+async fn what_others_can_reach_in_a_directory_that_they_go_through_is_named_by_a_start_and_by_doctor() {
+    let setup = Setup::new().start().await.stop().await;
+    let dir = setup.data_dir().to_owned();
+    let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
+    set(&dir.join("journal"), 0o755);
+    set(&dir.join("checkpoint"), 0o644);
+    assert_eq!(doctor(&setup).json()["healthy"], true, "the directory closes what lies in it");
+    set(&dir, 0o711);
+    let open = doctor(&setup);
+    assert_eq!(open.code, Some(1), "{open:?}");
+    let server = setup.start().await;
+    for name in ["checkpoint", "journal"] {
+        let path = dir.join(name).display().to_string();
+        let advice = format!("chmod -R go-rwx {path}");
+        assert!(says(&open.answered(), "problem", &path) && open.stdout.contains(&advice), "{open:?}");
+        assert!(server.log().contains(&advice), "{}", server.log());
+        let closed = Command::new("sh").args(["-c", &advice]).status().expect("there is a shell");
+        assert!(closed.success(), "{advice}");
+    }
+    assert_eq!(doctor(&server.stop().await).json()["healthy"], true);
 }
 
 #[tokio::test]

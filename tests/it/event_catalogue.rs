@@ -177,7 +177,12 @@ async fn a_document_is_imported_and_an_export_of_it_changes_nothing() {
     assert_eq!(planned["data"]["to_modify"][1]["description"], "It was sent");
     assert_eq!(api.get("/event-type").await["data"].as_array().map(Vec::len), Some(1), "nothing was done");
 
-    server.run(&["event-type", "import", &file, "--replace-all"]).ok();
+    api.post("/event-type", json!({ "name": "order.sent", "description": "" })).await;
+    let planned = server.run(&["event-type", "import", &file, "--dry-run", "--replace-all"]).json();
+    let apart = |answer: &Value| ["created", "changed", "archived"].map(|what| answer["data"][what].clone());
+    assert_eq!(apart(&planned), [json!(["order.paid"]), json!(["order.sent"]), json!(["old"])]);
+    let done = server.run(&["event-type", "import", &file, "--replace-all"]).json();
+    assert_eq!(apart(&done), apart(&planned));
     let paid = api.get("/event-type/order.paid").await;
     assert_eq!((&paid["description"], &paid["groupName"]), (&json!("An order was paid"), &json!("orders")));
     assert_eq!(
@@ -274,4 +279,23 @@ async fn a_document_that_is_wrong_is_refused_with_the_place() {
         assert_eq!((answer.status, &answer.json()["detail"][0]["loc"]), (422, &loc), "{body}: {answer:?}");
     }
     assert_eq!(api.get("/event-type").await["data"], json!([]), "nothing was imported");
+}
+
+#[tokio::test]
+async fn a_type_with_a_charset_is_json_and_what_has_no_schema_is_named() {
+    let server = Server::start().await;
+    let body = |kind: &str| {
+        let content = json!({ kind: { "schema": { "type": "object", "description": kind } } });
+        json!({ "post": { "requestBody": { "content": content } } })
+    };
+    let webhooks = json!({
+        "charset": body("Application/JSON; charset=utf-8"), "xml": body("application/xml"), "none": { "post": {} },
+    });
+    let file = write(&server, "types.json", &json!({ "openapi": "3.1.0", "webhooks": webhooks }));
+    let done = server.run(&["event-type", "import", &file]).json();
+    assert_eq!(done["data"]["created"], json!(["charset", "none", "xml"]));
+    assert_eq!(done["data"]["without_schema"], json!(["xml"]));
+    let schemas = async |name: &str| server.api().get(&format!("/event-type/{name}")).await["schemas"].clone();
+    assert_eq!(schemas("charset").await["1"]["type"], "object");
+    assert_eq!(schemas("xml").await, Value::Null);
 }

@@ -113,9 +113,13 @@ async fn what_is_exported_can_be_imported_elsewhere_and_exported_again() {
     assert_eq!(&arrivals[1].body[..], b"{\"n\":  1.00,\n \"a\":[]}");
     let secret = to.api().get("/app/shop/endpoint/refuses/secret").await;
     assert!(arrivals[1].is_signed_with(secret["key"].as_str().expect("it has one")));
-    let waiting = to.api().get("/app/shop/delivery").await;
-    assert_eq!(waiting["data"].as_array().map(Vec::len), Some(1), "{waiting}");
-    assert_eq!(waiting["data"][0]["waits"]["reason"], "endpoint_paused", "{waiting}");
+    // What has arrived may not be on record yet.
+    let one_waits = async || {
+        let waiting = to.api().get("/app/shop/delivery").await;
+        let is_one = waiting["data"].as_array().map(Vec::len) == Some(1);
+        is_one.then(|| waiting["data"][0]["waits"]["reason"].clone())
+    };
+    assert_eq!(until("one delivery to wait", one_waits).await, "endpoint_paused");
     assert_eq!(confirms.ids().len(), 1, "what was delivered is not sent again");
 
     let again = export(&to, &["--with-secrets"]);
@@ -337,6 +341,7 @@ async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
         ([header.as_bytes(), b"\n\xff\xfe\n"].concat(), "line 2: is not UTF-8 from byte 1 on"),
         (huge, "line 4: has more than 100663296 bytes"),
         (format!("{header}\n{end}\n{app}\n").into(), "line 3: stands behind the end"),
+        (format!("{header}\n{{\"kind\":\"end\",\"lines\":\"1\"}}\n").into(), "line 2: lines: invalid type"),
     ];
     let path = server.setup.home().join("bad.ndjson");
     for (content, expected) in cases {
@@ -356,6 +361,30 @@ async fn a_bad_file_is_named_by_its_line_and_nothing_is_done() {
     let output = importing.wait_with_output().expect("it is our child");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(server.api().get("/app/a").await["name"], "a");
+}
+
+#[tokio::test]
+async fn a_file_with_a_line_less_or_more_than_was_exported_is_refused_and_nothing_is_done() {
+    let (from, to) = (start().await, start().await);
+    for uid in ["a", "b"] {
+        from.api().app(uid).await;
+    }
+    let file = export(&from, &["--what", "config"]);
+    let text = std::fs::read_to_string(&file).expect("it can be read");
+    let whole: Vec<_> = text.lines().collect();
+    let [header, one, other, end] = whole[..] else { panic!("two applications: {text}") };
+    for (left, says) in [
+        (vec![header, other, end], "line 3: lines: is 3, and 2 stand before it"),
+        (vec![header, one, one, other, end], "line 5: lines: is 3, and 4 stand before it"),
+    ] {
+        std::fs::write(&file, left.join("\n")).expect("it can be written");
+        let refused = import(&to, &file, &[]);
+        assert!(refused.code == Some(1) && refused.stderr.contains(says), "{refused:?}");
+        assert!(refused.stderr.contains("export again"), "{refused:?}");
+        assert_eq!(to.api().get("/app").await["data"], json!([]), "nothing was done");
+    }
+    std::fs::write(&file, [header, "", one, other, end, ""].join("\n")).expect("it can be written");
+    assert_eq!(import(&to, &file, &[]).json()["created"], 2, "empty lines do not count");
 }
 
 #[tokio::test]

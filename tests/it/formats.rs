@@ -186,6 +186,8 @@ async fn other_words_are_refused_and_change_nothing() {
         ("dispatch.cloudevents_source", "a b"),
         ("dispatch.cloudevents_source", ""),
         ("dispatch.cloudevents_source", "/{uid}"),
+        ("dispatch.default_signature", "x"),
+        ("dispatch.signature_headers", "x"),
     ] {
         let ran = run(server.setup.home(), &["check-config", "--set", &format!("{key}={value}")]);
         assert!(ran.stderr.contains(key), "{key} {value}: {ran:?}");

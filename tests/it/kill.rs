@@ -10,7 +10,8 @@
 //!
 //! At the end every accepted id has arrived, or is listed as pending or dead;
 //! nothing arrived that was not sent; what was sent once, or sent again with its
-//! key after the answer was lost, is one message. Duplicates are counted.
+//! key after the answer was lost, is one message. Sent again is only what was confirmed
+//! shortly before a kill.
 
 pub(crate) mod ledger;
 pub(crate) mod load;
@@ -54,6 +55,7 @@ async fn nothing_that_was_accepted_is_lost_however_often_the_process_is_killed()
             "lost": 0,
             "duplicates": counts.duplicates,
             "most_duplicates_a_kill": counts.most_duplicates_a_round,
+            "most_ms_from_confirmation_to_kill": counts.longest_before_a_cut.as_millis() as u64,
             "least_accepted_a_kill": tally.fewest_accepts(),
         }),
     );

@@ -1,6 +1,12 @@
 //! What Postrider tells of itself to an application.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use svix::api::{
+    EndpointCreatedEvent, EndpointDeletedEvent, EndpointDisabledEvent, EndpointEnabledEvent, EndpointUpdatedEvent,
+    MessageAttemptExhaustedEvent, MessageAttemptFailingEvent,
+};
 
 use crate::support::{Api, Receiver, Reply, Server, Setup, until};
 
@@ -28,6 +34,16 @@ async fn told(api: &Api) -> Vec<Value> {
 
 fn types(told: &[Value]) -> Vec<&str> {
     told.iter().map(|event| event["type"].as_str().expect("each has one")).collect()
+}
+
+/// Svix's own type for an event reads these members of its data, and as they are.
+#[track_caller]
+fn assert_read_as<T: DeserializeOwned + Serialize>(told: &[Value], event_type: &str, members: &[&str]) {
+    let event = told.iter().find(|event| event["type"] == event_type).unwrap_or_else(|| panic!("no {event_type}"));
+    let read: T = serde_json::from_value(event.clone()).unwrap_or_else(|error| panic!("{error}: {event}"));
+    let read = serde_json::to_value(read).expect("it is an object");
+    let said: Map<String, Value> = members.iter().map(|&name| (name.to_owned(), event["data"][name].clone())).collect();
+    assert_eq!(read, json!({ "type": event_type, "data": said }));
 }
 
 #[tokio::test]
@@ -98,6 +114,15 @@ async fn failing_giving_up_and_recovering_are_told_once_a_minute() {
     }
     assert_eq!(told[2]["data"]["reason"], "attempts_exhausted");
     assert_eq!((&told[3]["data"]["msgId"], told[3]["data"]["failSince"].is_string()), (&json!(three), true));
+
+    // What was counted is told when the minute is over, and at a stop without waiting for that.
+    let server = server.stop().await.start().await;
+    let told = self::told(&server.api()).await;
+    assert_eq!(types(&told[4..]), ["message.attempt.failing", "message.attempt.exhausted"], "{told:#?}");
+    for event in &told[4..] {
+        let data = &event["data"];
+        assert_eq!((data["msgId"].as_str(), data["count"].as_u64()), (Some(&*two), Some(1)), "{event}");
+    }
 }
 
 #[tokio::test]
@@ -114,6 +139,78 @@ async fn an_endpoint_that_disables_itself_is_told_with_its_reason() {
     let disabled = told.iter().find(|event| event["type"] == "endpoint.disabled").expect("it is told");
     let data = &disabled["data"];
     assert_eq!((&data["trigger"], &data["reason"]), (&json!("automatic"), &json!("gone")), "{disabled}");
+}
+
+#[tokio::test]
+async fn svixs_own_types_read_what_is_told() {
+    let (server, receiver) = (setup().start().await, Receiver::start().await);
+    receiver.next([400, 400].map(Reply::Status));
+    let api = server.api();
+    told_to(&api).await;
+    api.app("shop").await;
+    let endpoint = api.endpoint("shop", &receiver, json!({ "uid": "main" })).await;
+    let message = api.send("shop", "order.paid", json!({})).await;
+    api.until_state(&endpoint, &message, "dead").await;
+    let path = "/app/shop/endpoint/main";
+    api.patch(path, json!({ "description": "d" })).await;
+    api.set(&endpoint, "disabled").await;
+    api.set(&endpoint, "enabled").await;
+    assert_eq!(api.call("DELETE", path, &Value::Null).await.status, 204);
+
+    let told = told(&api).await;
+    let whose = ["appId", "appUid", "endpointId", "endpointUid"];
+    assert_read_as::<EndpointCreatedEvent>(&told, "endpoint.created", &whose);
+    assert_read_as::<EndpointUpdatedEvent>(&told, "endpoint.updated", &whose);
+    assert_read_as::<EndpointEnabledEvent>(&told, "endpoint.enabled", &whose);
+    assert_read_as::<EndpointDeletedEvent>(&told, "endpoint.deleted", &whose);
+    let how = [&whose[..], &["failSince", "trigger"]].concat();
+    assert_read_as::<EndpointDisabledEvent>(&told, "endpoint.disabled", &how);
+    let which = ["appId", "appUid", "endpointId", "msgId", "lastAttempt"];
+    assert_read_as::<MessageAttemptFailingEvent>(&told, "message.attempt.failing", &which);
+    assert_read_as::<MessageAttemptExhaustedEvent>(&told, "message.attempt.exhausted", &which);
+}
+
+#[tokio::test]
+async fn what_dies_without_an_attempt_is_told_without_one_which_svixs_type_does_not_read() {
+    let (server, receiver) = (setup().start().await, Receiver::start().await);
+    let api = server.api();
+    told_to(&api).await;
+    let endpoint = api.register("shop", &receiver).await;
+    api.set(&endpoint, "paused").await;
+    let message = api.send("shop", "order.paid", json!({})).await;
+    server.run(&["message", "expunge", "--app", "shop", &message]).ok();
+    api.until_state(&endpoint, &message, "dead").await;
+
+    let told = told(&api).await;
+    assert_read_as::<EndpointCreatedEvent>(&told, "endpoint.created", &["appId", "appUid", "endpointId"]);
+    let data = &told[1]["data"];
+    assert_eq!((&data["reason"], &data["msgId"]), (&json!("payload_expunged"), &json!(message)));
+    let refused = serde_json::from_value::<MessageAttemptExhaustedEvent>(told[1].clone()).expect_err("it lacks one");
+    assert!(refused.to_string().contains("missing field `lastAttempt`"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_befalls_the_application_itself_is_not_told() {
+    let (server, receiver, ops) = (setup().start().await, Receiver::start().await, Receiver::start().await);
+    ops.next([500, 500, 500, 200, 410].map(Reply::Status));
+    let api = server.api();
+    let own = api.register("ops", &ops).await;
+    let shop = api.register("shop", &receiver).await.id;
+    let path = format!("/app/shop/endpoint/{shop}");
+    let change = async |text: &str| api.patch(&path, json!({ "description": text })).await;
+    let newest = async || {
+        let list = api.get("/app/ops/msg?limit=1").await;
+        list["data"][0]["id"].as_str().expect("there is one").to_owned()
+    };
+    api.until_state(&own, &newest().await, "dead").await;
+    change("which fails, and recovers").await;
+    let recovered = api.until_state(&own, &newest().await, "delivered").await;
+    assert_eq!(recovered["attempt"], 2);
+    change("which is not wanted").await;
+    api.until_waits(&own, &newest().await, "endpoint_disabled_by_410").await;
+    let told = told(&api).await;
+    assert_eq!(types(&told), ["endpoint.created", "endpoint.updated", "endpoint.updated"]);
+    assert!(told.iter().all(|event| event["data"]["endpointId"] == shop.as_str()), "{told:#?}");
 }
 
 #[tokio::test]

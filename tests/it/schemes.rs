@@ -7,7 +7,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Arrival, Endpoint, Receiver, Server, Setup};
+use crate::support::{Arrival, Endpoint, Receiver, Server, Setup, run};
 
 const TEXT: &str = "It's a Secret to Everybody";
 const OURS: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -235,6 +235,48 @@ async fn what_a_scheme_cannot_sign_with_is_refused_with_its_reason() {
     }
     let ran = server.run(&["endpoint", "update", "--app", "shop", &text.id, "--signature", "md5"]);
     assert!(ran.stderr.contains(&format!("signature: {schemes}")), "{ran:?}");
+}
+
+/// What an endpoint has stays: its receiver verifies by it.
+#[tokio::test]
+async fn a_new_endpoint_that_names_no_scheme_has_the_servers() {
+    let (server, old) = (Server::start().await, Receiver::start().await);
+    let before = shop(&server, &old, json!({})).await;
+    let setup = server.stop().await.set("dispatch.signature", "github");
+    let server = setup.set("dispatch.default_signature", "ed25519").start().await;
+    let (api, new) = (server.api(), Receiver::start().await);
+    let after = api.endpoint("shop", &new, json!({ "secret": TEXT })).await;
+    let shown = async |id: &str| api.get(&format!("/app/shop/endpoint/{id}")).await["signature"].clone();
+    assert_eq!((shown(&before.id).await, shown(&after.id).await), (json!("standard"), json!("github")));
+    api.send("shop", "order.paid", json!({})).await;
+    assert!(old.expect(1).await[0].is_signed_with(&before.secret));
+    let arrival = new.expect(1).await.pop().expect("it is there");
+    assert_eq!(arrival.header("x-hub-signature-256"), by_github(TEXT, &arrival));
+
+    // The secret that is made fits it; one of another scheme is refused, as if that were named.
+    let url = new.url();
+    let create = |more: &[&str]| {
+        let args = [&["endpoint", "create", "--app", "shop", "--url", &url], more].concat();
+        server.run(&args)
+    };
+    let made = create(&["--uid", "made"]).json();
+    assert!(made["secret"].as_str().is_some_and(|secret| secret.starts_with("whsec_")), "{made}");
+    assert_eq!(made["signature"], "github");
+    let pair = create(&["--secret", PAIR]);
+    assert!(pair.stderr.contains("secret: `github` signs with a secret that is shared"), "{pair:?}");
+    let put = api.call("PUT", "/app/shop/endpoint/put", &json!({ "url": url })).await;
+    assert_eq!((put.status, &put.json()["signature"]), (201, &json!("github")), "{put:?}");
+    // Whoever names one has that one.
+    let named = api.endpoint("shop", &new, json!({ "signature": "stripe" })).await;
+    let standard = api.endpoint("shop", &new, json!({ "signature": null })).await;
+    assert_eq!((shown(&named.id).await, shown(&standard.id).await), (json!("stripe"), json!("standard")));
+
+    // It goes, and stays with those that have it.
+    let server = server.stop().await.set("dispatch.signature", "standard").start().await;
+    assert_eq!(server.api().get("/app/shop/endpoint/made").await["signature"], "github");
+    let refused = run(server.setup.home(), &["check-config", "--set", "dispatch.signature=md5"]);
+    let says = "dispatch.signature: must be `standard`, `github`, `stripe` or `http-message-signatures`";
+    assert!(refused.code != Some(0) && refused.stderr.contains(says), "{refused:?}");
 }
 
 /// A change counts from the next attempt on; `PUT` without it leaves it, `null` is the standard.

@@ -1,5 +1,6 @@
 //! Secrets: where the keys come from, what lies on disk, what is shown, and where credentials go.
 
+mod arguments;
 mod key;
 mod moved;
 mod planted;

@@ -1,8 +1,11 @@
 //! Endpoints that have to show first that they want what is sent to them.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
 use serde_json::{Value, json};
 
-use crate::support::{Api, Arrival, Endpoint, Receiver, Reply, Server, Setup, run, until};
+use crate::support::{Api, Arrival, Endpoint, POSTRIDER, Receiver, Reply, Server, Setup, run, until};
 
 const CHALLENGE: &str = "challenge";
 
@@ -242,6 +245,31 @@ async fn an_address_that_must_not_be_reached_is_not_asked_and_not_told() {
 }
 
 #[tokio::test]
+async fn the_command_line_asks_for_it_and_shows_how_it_stands() {
+    let setup = Setup::new().set("verification.origin", "events.example.com");
+    let (server, receiver) = (setup.start().await, Receiver::start().await);
+    receiver.always(Reply::Echo);
+    let api = server.api();
+    api.app("shop").await;
+    let url = receiver.url();
+    let create = ["endpoint", "create", "--app", "shop", "--uid", "main", "--url", &url, "--verification", CHALLENGE];
+    let made = server.run(&create).json();
+    assert_eq!((&made["verification"], made["verified"].is_boolean()), (&json!(CHALLENGE), true), "{made}");
+    verified(&api).await;
+    assert!(is_challenge(&receiver.expect(1).await[0]));
+
+    let update = |kind| server.run(&["endpoint", "update", "--app", "shop", "main", "--verification", kind]);
+    receiver.always(Reply::With(200, vec![("webhook-allowed-origin", "*".to_owned())]));
+    assert_eq!(update("cloudevents").json()["verification"], "cloudevents");
+    verified(&api).await;
+    assert_eq!(receiver.expect(2).await[1].method.as_str(), "OPTIONS");
+    let none = update("none").json();
+    assert_eq!((&none["verification"], &none["verified"]), (&json!("none"), &Value::Null));
+    let wrong = update("Challenge");
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("verification: must be `none`"), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn bad_values_are_refused_by_name_and_change_nothing() {
     let (server, receiver) = (Server::start().await, Receiver::start().await);
     let api = server.api();
@@ -289,4 +317,51 @@ async fn the_kind_comes_along_with_an_export_and_the_pass_does_not() {
     verified(&to.api()).await;
     assert_eq!(shown(&to.api()).await["verification"], CHALLENGE);
     assert_eq!(receiver.expect(2).await.len(), 2, "the other server asked, too");
+}
+
+/// `postrider listen`, until it is dropped.
+struct Listening {
+    process: Child,
+    url: String,
+}
+
+impl Listening {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(POSTRIDER);
+        command.args(["listen", "--port", "0"]).args(arguments).current_dir("/");
+        let mut process =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary can be started");
+        let mut said = String::new();
+        let stderr = process.stderr.take().expect("it is a pipe");
+        BufReader::new(stderr).read_line(&mut said).expect("it writes");
+        let url = said.strip_prefix("listening on ").and_then(|said| said.split(';').next()).expect("it says where");
+        Self { process, url: format!("{url}/hook") }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_receiver_of_the_command_line_gives_consent_if_it_is_asked_rightly() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let server = Setup::new().set("verification.origin", "events.example.com").start().await;
+    let api = server.api();
+    api.app("shop").await;
+    let listening = Listening::start(&["--secret", SECRET, "--fail-first", "5"]);
+    let endpoint = |uid: &str, kind: &str, secret: &str| json!({ "uid": uid, "url": listening.url, "secret": secret, "verification": kind });
+    for kind in [CHALLENGE, "cloudevents"] {
+        api.post("/app/shop/endpoint", endpoint(kind, kind, SECRET)).await;
+        let path = format!("/app/shop/endpoint/{kind}");
+        until(kind, async || (api.get(&path).await["verified"] == true).then_some(())).await;
+    }
+    assert_eq!(api.get("/status").await["endpointsUnverified"], 0);
+    api.post("/app/shop/endpoint", endpoint("main", CHALLENGE, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")).await;
+    assert_eq!(failed(&api).await["detail"], "it answered with status 401, not 2xx");
+    assert_eq!(api.get("/status").await["endpointsUnverified"], 1);
 }

@@ -17,8 +17,9 @@ use crate::server::{self, Server};
 use crate::tally::Tally;
 use crate::{node, python};
 
-/// Every attempt at once, and three of them: what fails is a dead letter soon.
-const SETTINGS: [&str; 1] = ["retry.schedule=0,0,0"];
+/// Every attempt at once, and three of them: what fails is a dead letter soon. With a name by which
+/// it asks receivers for leave to send.
+const SETTINGS: [&str; 2] = ["retry.schedule=0,0,0", "verification.origin=events.example.com"];
 /// Requests that are made up may pause and delete everything, so they have a
 /// server of their own.
 const MADE_UP: [&str; 1] = ["retry.schedule=0"];

@@ -20,7 +20,7 @@ document.
   --seed N       what they are made from [default: 1]
   --only WHICH   the clients of one language only
 
-It needs python3 (3.10 or newer, with venv) and node (18 or newer, with npm); as root on Debian
+It needs python3 (3.11 or newer, with venv) and node (18 or newer, with npm); as root on Debian
 it installs them. Packages go below target/clients. Besides the registries all traffic stays
 on this machine.
 

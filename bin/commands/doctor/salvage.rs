@@ -94,7 +94,7 @@ fn missing(missing: &Missing) -> Value {
     };
     json!({
         "kind": "missing", "segment": missing.segment, "file": format!("segment-{:010}.journal", missing.segment),
-        "from": missing.from, "to": missing.to, "what": what, "coveredByCheckpoint": missing.is_covered,
+        "from": missing.from, "to": (missing.to != u32::MAX).then_some(missing.to), "what": what, "coveredByCheckpoint": missing.is_covered,
         "before": missing.before.map(frame), "after": missing.after.map(frame), "recordsSaved": missing.saved,
         "records": missing.broken.iter().map(record).collect::<Vec<_>>(),
     })
@@ -164,7 +164,7 @@ fn line(line: &Value) -> String {
             "missing: {}: bytes {} to {}: {}, {}{}\n",
             get("file"),
             get("from"),
-            get("to"),
+            line.get("to").and_then(Value::as_u64).map_or_else(|| "the end".to_owned(), |to| to.to_string()),
             get("what").replace('_', " "),
             match line.get("coveredByCheckpoint").and_then(Value::as_bool) {
                 Some(true) => "payloads and history only",

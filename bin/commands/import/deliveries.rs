@@ -124,9 +124,10 @@ fn payload<'a>(message: &Line<'a>) -> Result<Payload<'a>, Failure> {
     if !payload.get().starts_with('{') {
         return Ok(Payload::None(NO_OBJECT));
     }
-    Ok(match message.object("payload", "payload.")? {
-        Some(shown) if is_expired(&shown) => Payload::None("was expunged or is past its retention"),
-        Some(shown) if is_encoded(&shown) => Payload::None(NO_JSON),
+    // One with names that no text can be is a payload all the same.
+    Ok(match message.object("payload", "payload.") {
+        Ok(Some(shown)) if is_expired(&shown) => Payload::None("was expunged or is past its retention"),
+        Ok(Some(shown)) if is_encoded(&shown) => Payload::None(NO_JSON),
         _ => Payload::Json(payload.get().into()),
     })
 }

@@ -1,6 +1,5 @@
 //! Event types, applications and endpoints: found, made or changed.
 
-use postrider_model::credentials;
 use serde_json::{Map, Value, json};
 
 use super::spec::{self, APPLICATION, ENDPOINT, EVENT_TYPE};
@@ -13,8 +12,6 @@ use crate::output::field;
 /// What stands before the id of the file where something had no uid: by it a repeated import
 /// finds what the first has made.
 const MADE_UID: &str = "import.";
-/// What the server shows of a URL in place of user name and password.
-const MASKED: &str = "://***@";
 
 /// What is to come of a line.
 enum Need {
@@ -169,13 +166,10 @@ impl Importer<'_> {
         app: &str,
         wanted: &Map<String, Value>,
     ) -> Result<String, Failure> {
-        if wanted.get("url").and_then(Value::as_str).is_some_and(|url| url.contains(MASKED)) {
-            let what = "has `***` in the place of user name and password, which no export has";
-            return Err(Failure::from(line.bad("url", what)).hint("write them into the file, or take `***@` out"));
-        }
-        if let Some(name) = ["auth", "tls", "proxy"].into_iter().find(|name| wanted.get(*name).is_some_and(has_mask)) {
-            let what = "has `***` in the place of its secret, which no export has";
-            return Err(Failure::from(line.bad(name, what)).hint("write it into the file, or take the field out"));
+        if self.masked.note(line, wanted) {
+            // In a plan all such lines are gathered; else it was there when that was made.
+            let refused = if self.is_plan { Ok(()) } else { std::mem::take(&mut self.masked).finish() };
+            return refused.map(|()| field(&wanted.clone().into(), "uid"));
         }
         let hidden: Vec<String> = line.get("sensitiveHeaders")?.unwrap_or_default();
         if !hidden.is_empty() {
@@ -285,12 +279,6 @@ fn is_unfinished(wanted: &Map<String, Value>, present: &Map<String, Value>, foun
     let is_as_left = [as_made, as_paused].iter().any(|left| spec::difference(left, present).is_none());
     let is_untouched = found.get("createdAt") == found.get("updatedAt") && field(found, "disabledReason").is_empty();
     is(wanted, "paused") && is_as_left && is_untouched && spec::difference(wanted, present).is_some()
-}
-
-/// Whether the mask is in it, which stands for what is not shown.
-fn has_mask(value: &Value) -> bool {
-    let is_url = value.as_str().is_some_and(|url| url.contains(MASKED));
-    is_url || value.as_object().into_iter().flat_map(Map::values).any(|value| value == credentials::MASK)
 }
 
 fn is(fields: &Map<String, Value>, name: &str) -> bool {

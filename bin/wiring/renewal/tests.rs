@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
+use super::super::certificate::DOOR;
 use super::*;
 
 /// 2026-11-29T00:00:00Z
@@ -43,7 +44,7 @@ fn write_span(files: &Files, from_year: i32, year: i32) {
 
 fn renewal(until_year: i32) -> (Renewal, Arc<Told>, TempDir) {
     let dir = tempfile::tempdir().expect("there is room");
-    let files = Files { cert: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    let files = Files { names: DOOR, cert: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
     write(&files, until_year);
     let clock = Arc::new(Told::default());
     let renewal = Renewal::new(files, Arc::clone(&clock) as _).expect("a good pair");

@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
-use crate::endpoint_body::EndpointOut;
+use crate::endpoint_out::EndpointOut;
 use crate::error::ApiError;
 use crate::extract::{Params, Path, State};
 use crate::message::{self, MessageOut};
@@ -174,7 +174,8 @@ pub(crate) async fn destinations(
     let mut deliveries = deliveries.await?;
     deliveries.sort_unstable_by_key(|delivery| delivery.key.endpoint);
     // Asked before the configuration is looked at, which nothing else may be done under.
-    let in_flight = |delivery: &Delivery| context.ports.explain.why(delivery.key) == Some(Wait::InFlight);
+    let why = |delivery: &Delivery| context.ports.explain.why(delivery.key, delivery.state.waits_for()?.attempt);
+    let in_flight = |delivery: &Delivery| why(delivery) == Some(Wait::InFlight);
     let statuses: Vec<_> = deliveries
         .iter()
         .map(|delivery| (delivery.key.endpoint, StandingOut::new(&delivery.state, shown, in_flight(delivery))))

@@ -9,7 +9,7 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{Params, State};
 use crate::page::{Cursor, List, Order, PageParams, PageQuery, TimeParams};
-use crate::{Context, time};
+use crate::{Context, openapi, time};
 
 /// Who did what, when and from where.
 #[derive(Serialize, ToSchema)]
@@ -187,8 +187,10 @@ fn filter(context: &Context, caller: &Caller, params: &Params) -> Result<AuditFi
     };
     Ok(AuditFilter {
         app,
-        actor: params.text("actor").map(str::to_owned),
-        operation: params.text("operation").map(str::to_owned),
+        actor: params.parsed("actor", Actor::NAMES, |text| Actor::is_name(text).then(|| text.to_owned()))?,
+        operation: params.parsed("operation", "the id of an operation, as docs/openapi.json has it", |text| {
+            openapi::has_operation(text).then(|| text.to_owned())
+        })?,
         before: params.before()?,
         after: params.after()?,
     })

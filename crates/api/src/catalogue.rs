@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use postrider_model::command::Write;
 use postrider_model::event_type::{EventType, EventTypeFields};
+use postrider_model::id::OrgId;
 use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -28,6 +29,9 @@ const MAX_WEBHOOKS: usize = 1_000;
 const EXTENSION: &str = "x-postrider";
 /// What an address begins with that is given to a schema on its way out.
 const ADDRESS: &str = "urn:postrider:event-type:";
+
+/// The name of an event type, and what it is to become.
+type Planned = (String, EventTypeFields);
 
 /// A document to import.
 #[derive(Default, Deserialize, ToSchema)]
@@ -61,9 +65,37 @@ pub(crate) struct ImportOut {
 struct ImportedOut {
     /// The event types that were made, changed or archived; those that would be, if nothing was to be changed.
     modified: Vec<String>,
+    /// Those of `modified` that are new.
+    created: Vec<String>,
+    /// Those of `modified` that were there and differ, or that are archived no more.
+    changed: Vec<String>,
+    /// Those of `modified` that are not in the document, with `replaceAll`.
+    archived: Vec<String>,
+    /// The event types of the document whose bodies it describes, but not by a schema for `application/json`: what schema
+    /// they have stays as it is.
+    without_schema: Vec<String>,
     /// As they would be, if nothing was to be changed.
     #[schema(required)]
     to_modify: Option<Vec<PlannedOut>>,
+}
+
+impl ImportedOut {
+    fn new(planned: &[Planned], present: &[Arc<EventType>], without_schema: Vec<String>, is_plan: bool) -> Self {
+        let is_present = |name: &str| present.iter().any(|found| found.name == name);
+        let names = |of: &dyn Fn(&str, &EventTypeFields) -> bool| {
+            let chosen = planned.iter().filter(|(name, fields)| of(name, fields));
+            chosen.map(|(name, _)| name.clone()).collect()
+        };
+        Self {
+            modified: names(&|_, _| true),
+            created: names(&|name, _| !is_present(name)),
+            // What is described is not archived any more.
+            changed: names(&|name, fields| is_present(name) && !fields.archived),
+            archived: names(&|_, fields| fields.archived),
+            without_schema,
+            to_modify: is_plan.then(|| planned.iter().map(|(name, fields)| PlannedOut::new(name, fields)).collect()),
+        }
+    }
 }
 
 /// An event type as a document describes it.
@@ -115,25 +147,25 @@ pub(crate) async fn import(
     let dry_run = input.dry_run.given("dryRun", &mut problems).unwrap_or_default();
     let replace_all = input.replace_all.given("replaceAll", &mut problems).unwrap_or_default();
     problems.finish()?;
-    let mut problems = Problems::default();
-    let document = document(input.spec, input.spec_raw, &mut problems);
-    let described = document.map(|document| described::all(&document, &mut problems)).unwrap_or_default();
-    let present = present(&context, &caller);
-    let planned = planned(&present, described, replace_all);
-    for (name, fields) in &planned {
-        check(name, fields, &present, &mut problems);
-    }
-    problems.finish()?;
-    let modified = planned.iter().map(|(name, _)| name.clone()).collect();
+    let turn = context.turn_to_import().await?;
+    let (asked, org) = (context.clone(), caller.org());
+    // A document may refer to much, and schemas with many patterns take long to check.
+    let (planned, data, _turn) = context
+        .working(move || {
+            let present = present(&asked, org);
+            let (planned, data) = worked_out(input.spec, input.spec_raw, &present, replace_all, dry_run)?;
+            // It lasts as long as this does, whether the caller is still there or not, and then until all is written.
+            Ok((planned, data, turn))
+        })
+        .await?;
     if dry_run {
-        let to_modify = planned.iter().map(|(name, fields)| PlannedOut::new(name, fields)).collect();
-        return Ok(axum::Json(ImportOut { data: ImportedOut { modified, to_modify: Some(to_modify) } }));
+        return Ok(axum::Json(ImportOut { data }));
     }
     for (name, fields) in planned {
         let edit = Box::new(move |present: &mut EventTypeFields| *present = fields);
         event_type::execute(&context, &caller, name, Write::Upsert, edit).await?;
     }
-    Ok(axum::Json(ImportOut { data: ImportedOut { modified, to_modify: None } }))
+    Ok(axum::Json(ImportOut { data }))
 }
 
 /// Shows the event types that are not archived as the webhooks of an OpenAPI document
@@ -145,7 +177,7 @@ pub(crate) async fn import(
     responses((status = 200, description = "An OpenAPI 3.1 document", body = Object)),
 )]
 pub(crate) async fn export(State(context): State<Context>, caller: Caller) -> Result<axum::Json<Value>, ApiError> {
-    let present = present(&context, &caller);
+    let present = present(&context, caller.org());
     let offered = present.iter().filter(|found| !found.fields.archived);
     let webhooks: Map<_, _> = offered.map(|found| (found.name.clone(), written::webhook(found))).collect();
     Ok(axum::Json(json!({
@@ -156,10 +188,32 @@ pub(crate) async fn export(State(context): State<Context>, caller: Caller) -> Re
     })))
 }
 
-fn present(context: &Context, caller: &Caller) -> Vec<Arc<EventType>> {
+fn present(context: &Context, org: OrgId) -> Vec<Arc<EventType>> {
     let mut all = vec![];
-    context.ports.configure.with_config(&mut |config| all = config.event_types(caller.org()).cloned().collect());
+    context.ports.configure.with_config(&mut |config| all = config.event_types(org).cloned().collect());
     all
+}
+
+/// What is to be written, and what is answered. Nothing is written if anything is wrong.
+fn worked_out(
+    spec: Field<Map<String, Value>>,
+    raw: Field<String>,
+    present: &[Arc<EventType>],
+    replace_all: bool,
+    is_plan: bool,
+) -> Result<(Vec<Planned>, ImportedOut), ApiError> {
+    let mut problems = Problems::default();
+    let document = document(spec, raw, &mut problems);
+    let described = document.map(|document| described::all(&document, &mut problems)).unwrap_or_default();
+    let lacking = described.iter().filter(|described| described.lacks_schema);
+    let without_schema = lacking.map(|described| described.name.clone()).collect();
+    let planned = planned(present, described, replace_all);
+    for (name, fields) in &planned {
+        check(name, fields, present, &mut problems);
+    }
+    problems.finish()?;
+    let data = ImportedOut::new(&planned, present, without_schema, is_plan);
+    Ok((planned, data))
 }
 
 fn document(
@@ -189,7 +243,7 @@ fn document(
 }
 
 /// What is to be written: all that differs from what there is.
-fn planned(present: &[Arc<EventType>], described: Vec<Described>, replace_all: bool) -> Vec<(String, EventTypeFields)> {
+fn planned(present: &[Arc<EventType>], described: Vec<Described>, replace_all: bool) -> Vec<Planned> {
     let find = |name: &str| present.iter().find(|found| found.name == name);
     let names: std::collections::BTreeSet<_> = described.iter().map(|described| described.name.clone()).collect();
     let left = present.iter().filter(|found| replace_all && !names.contains(&found.name) && !found.fields.archived);

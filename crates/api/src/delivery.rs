@@ -95,7 +95,12 @@ impl DeliveryOut {
     pub(crate) fn new(delivery: &Delivery, explain: &dyn Explain) -> Self {
         let state = delivery.state.without_resend();
         let waits_for = delivery.state.waits_for();
-        let wait = waits_for.and_then(|_| delivery.held.map(Wait::Held).or_else(|| explain.why(delivery.key)));
+        let why = |attempt| match (explain.why(delivery.key, attempt), delivery.held) {
+            (Some(Wait::InFlight), _) => Some(Wait::InFlight),
+            // The scheduler is told of holds later than the store.
+            (why, held) => held.map(Wait::Held).or_else(|| why.filter(|wait| !matches!(wait, Wait::Held(_)))),
+        };
+        let wait = waits_for.and_then(|scheduled| why(scheduled.attempt));
         let (ended, reason) = match state {
             DeliveryState::Scheduled(_) | DeliveryState::Resending(_) => (None, None),
             DeliveryState::Delivered { at, .. } | DeliveryState::Cancelled { at, .. } => (Some(at), None),

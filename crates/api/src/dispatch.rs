@@ -50,6 +50,8 @@ pub(crate) struct Status {
     endpoints: usize,
     endpoints_disabled: usize,
     endpoints_paused: usize,
+    /// Those that have not shown yet that they want what is sent to them.
+    endpoints_unverified: usize,
     event_types: usize,
     /// Since when all dispatch is paused, if it is.
     #[schema(format = DateTime)]
@@ -105,6 +107,7 @@ pub(crate) async fn status(State(context): State<Context>, caller: Caller) -> Re
             status.endpoints += entry.endpoint_count();
             status.endpoints_disabled += entry.endpoints().filter(|endpoint| endpoint.disabled.is_some()).count();
             status.endpoints_paused += entry.endpoints().filter(|endpoint| endpoint.paused.is_some()).count();
+            status.endpoints_unverified += entry.endpoints().filter(|endpoint| endpoint.unverified.is_some()).count();
         }
         status.event_types = config.event_types(org).count();
         status.dispatch_paused_at = config.dispatch_paused().map(time::text);

@@ -1,14 +1,16 @@
 //! Whom a message would go to. Nothing is stored.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use postrider_model::config::AppEntry;
 use postrider_model::endpoint::{Endpoint, Hold};
 use postrider_model::fan_out::Verdict;
+use postrider_model::filter::HURRIED_STEPS;
 use postrider_model::id::EndpointId;
 use postrider_model::payload::Payload;
-use postrider_model::schema::Mismatch;
-use postrider_model::validate;
+use postrider_model::schema::{CompareError, Mismatch, Schemas};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -93,27 +95,68 @@ pub(crate) async fn dry_run(
 ) -> Result<axum::Json<DryRunOut>, ApiError> {
     let input = extract::parse::<DryRunIn<'_>>(&bytes)?;
     let mut problems = Problems::default();
-    let event_type = input.event_type.given_or_missing("eventType", &mut problems);
-    if let Some(event_type) = &event_type {
-        problems.check("eventType", validate::event_type(event_type));
-    }
-    let channels = message::channels(input.channels, &mut problems);
-    problems.check("channels", validate::channels(Some(&channels).filter(|channels| !channels.is_empty())));
+    let (event_type, channels) = message::kind(input.event_type, input.channels, &mut problems);
     let body = message::payload(input.payload, &bytes, &mut problems);
     problems.finish()?;
-    let event_type = event_type.unwrap_or_default();
     let (mut all_paused, mut schemas) = (false, None);
     context.ports.configure.with_config(&mut |config| {
         all_paused = config.dispatch_paused().is_some();
         schemas = config.event_type(caller.org(), &event_type).and_then(|found| found.fields.schemas.clone());
     });
-    let endpoints: Vec<_> = caller.app(&context, &app, |entry: &AppEntry| entry.endpoints().cloned().collect())?;
-    // Outside of the lock: a payload may be long.
-    let payload = Payload::of_type(&body, None);
-    let receiver = |endpoint: &std::sync::Arc<Endpoint>| {
-        let verdict = endpoint.fields.judge(&event_type, &channels, &payload);
+    let endpoints = caller.app(&context, &app, |entry: &AppEntry| entry.endpoints().cloned().collect())?;
+    let message = Message { event_type, channels, body, schemas, endpoints, all_paused };
+    // Outside of the lock: a payload may be long. It is rare that it takes so long that others would wait (W11).
+    let out = match message.hurried()? {
+        Some(out) => out,
+        None => context.working(move || message.dry_run(&message.payload())).await?,
+    };
+    Ok(axum::Json(out))
+}
+
+/// The message, and what there is to compare it with.
+struct Message {
+    event_type: String,
+    channels: BTreeSet<String>,
+    body: Bytes,
+    schemas: Option<Schemas>,
+    endpoints: Vec<Arc<Endpoint>>,
+    all_paused: bool,
+}
+
+impl Message {
+    fn payload(&self) -> Payload<'_> {
+        Payload::of_type(&self.body, None)
+    }
+
+    /// What would become of it, if that takes a moment only.
+    fn hurried(&self) -> Result<Option<DryRunOut>, ApiError> {
+        let payload = self.payload().with_steps(HURRIED_STEPS);
+        let compared = self.schemas.as_ref().map_or(Some(Ok(())), |schemas| schemas.compare_at_once(&payload));
+        let Some(compared) = compared else { return Ok(None) };
+        let out = self.out(&payload, compared)?;
+        Ok(Some(out).filter(|_| !payload.ran_out()))
+    }
+
+    fn dry_run(&self, payload: &Payload<'_>) -> Result<DryRunOut, ApiError> {
+        self.out(payload, self.schemas.as_ref().map_or(Ok(()), |schemas| schemas.compare(payload)))
+    }
+
+    fn out(&self, payload: &Payload<'_>, compared: Result<(), CompareError>) -> Result<DryRunOut, ApiError> {
+        let mismatch = match compared {
+            Ok(()) | Err(CompareError::TakesTooLong | CompareError::CannotBeRead) => None,
+            Err(CompareError::Differs(Mismatch { pointer, rule, said })) => {
+                Some(MismatchOut { pointer, rule, detail: said })
+            }
+            Err(error @ CompareError::NoThread(_)) => return Err(ApiError::internal(&error)),
+        };
+        let endpoints = self.endpoints.iter().map(|endpoint| self.receiver(endpoint, payload)).collect();
+        Ok(DryRunOut { mismatch, endpoints })
+    }
+
+    fn receiver(&self, endpoint: &Endpoint, payload: &Payload<'_>) -> ReceiverOut {
+        let verdict = endpoint.fields.judge(&self.event_type, &self.channels, payload);
         let matches = verdict == Verdict::Wanted;
-        let hold = endpoint.hold().map(|(hold, _)| hold).or_else(|| all_paused.then_some(Hold::AllPaused));
+        let hold = endpoint.hold().map(|(hold, _)| hold).or_else(|| self.all_paused.then_some(Hold::AllPaused));
         ReceiverOut {
             endpoint_id: endpoint.id,
             endpoint_uid: endpoint.fields.uid.clone(),
@@ -121,8 +164,5 @@ pub(crate) async fn dry_run(
             reason: verdict.reason(),
             held: hold.filter(|_| matches).map(|hold| hold.as_str()),
         }
-    };
-    let mismatch = schemas.and_then(|schemas| schemas.compare(payload.value()).err());
-    let mismatch = mismatch.map(|Mismatch { pointer, rule, said }| MismatchOut { pointer, rule, detail: said });
-    Ok(axum::Json(DryRunOut { mismatch, endpoints: endpoints.iter().map(receiver).collect() }))
+    }
 }

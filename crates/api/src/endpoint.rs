@@ -9,7 +9,8 @@ use postrider_model::id::EndpointId;
 use crate::Context;
 use crate::application::created_or_ok;
 use crate::auth::Caller;
-use crate::endpoint_body::{Asked, EndpointIn, EndpointOut, EndpointPatch, EndpointUpdate};
+use crate::endpoint_body::{Asked, EndpointIn, EndpointPatch, EndpointUpdate};
+use crate::endpoint_out::EndpointOut;
 use crate::error::ApiError;
 use crate::extract::{Json, Params, Path, State};
 use crate::input::Problems;
@@ -68,7 +69,7 @@ pub(crate) async fn create(
     Path(app): Path<String>,
     Json(input): Json<EndpointIn>,
 ) -> Result<Response, ApiError> {
-    let asked = input.whole(None, &context.url_guard)?;
+    let asked = input.whole(None, &context)?;
     execute(&context, &caller, &app, String::new(), Write::Create, asked).await
 }
 
@@ -113,7 +114,7 @@ pub(crate) async fn put(
     problems.finish()?;
     let path = Some(endpoint.clone()).filter(|_| !is_id);
     let is_named_by_path = path.is_some() && !input.names_uid();
-    let asked = input.whole(path, &context.url_guard)?;
+    let asked = input.whole(path, &context)?;
     let put = execute(&context, &caller, &app, endpoint, Write::Upsert, asked).await;
     put.map_err(|error| if is_named_by_path { error.in_path("uid", "endpoint_id") } else { error })
 }

@@ -1,34 +1,32 @@
-//! An endpoint as requests ask for it and answers show it.
+//! An endpoint as requests ask for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postrider_model::auth::{self, Auth};
+use postrider_model::auth;
 use postrider_model::bounds::Whole;
-use postrider_model::client_tls::{self, ClientTls};
+use postrider_model::client_tls;
 use postrider_model::credentials;
-use postrider_model::endpoint::{Endpoint, EndpointFields};
+use postrider_model::endpoint::EndpointFields;
 use postrider_model::filter::Filter;
 use postrider_model::format::Format;
-use postrider_model::id::EndpointId;
 use postrider_model::policy::Policy;
 use postrider_model::proxy::{self, Proxy};
 use postrider_model::secret::Secret;
 use postrider_model::signature::Signature;
 use postrider_model::validate::{self, ThrottleRate, TimeoutMs};
-use postrider_model::verification::Verification;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::endpoint_auth::AuthIn;
 use crate::endpoint_form::{FormatName, SignatureName, format, signature};
 use crate::endpoint_secret::parse_secret;
-use crate::endpoint_tls::{CertificateOut, TlsIn, certificates};
-use crate::endpoint_verification::{FailureOut, Kind};
+use crate::endpoint_tls::TlsIn;
+use crate::endpoint_verification::Kind;
 use crate::error::ApiError;
 use crate::input::{Field, Object, Problems, set, throttle};
 use crate::policy::PolicyIn;
 use crate::schema::{Channel, EventTypeOrAllBelow, derived_body};
-use crate::{UrlGuard, time};
+use crate::{Api, UrlGuard};
 
 /// An endpoint as it is asked for.
 #[derive(Default, Deserialize, ToSchema)]
@@ -86,8 +84,9 @@ pub(crate) struct EndpointIn {
     #[schema(value_type = Option<AuthIn>)]
     auth: Field<Object<AuthIn>>,
     /// By which scheme requests are signed: `standard`, Standard Webhooks; `github`, `x-hub-signature-256`; `stripe`,
-    /// `stripe-signature`; `http-message-signatures`, RFC 9421. `null` for `standard`.
-    #[schema(value_type = Option<SignatureName>, default = "standard")]
+    /// `stripe-signature`; `http-message-signatures`, RFC 9421. `null` for `standard`. If a new endpoint leaves it out, it is
+    /// as the server is configured.
+    #[schema(value_type = Option<SignatureName>)]
     #[serde(deserialize_with = "signature")]
     signature: Field<Signature>,
     /// What its requests prove who they come from with, and which authorities its certificate may be of; `null` for nothing.
@@ -147,13 +146,14 @@ impl NewerRate {
 impl EndpointIn {
     /// The whole of its fields, for an endpoint that is made or replaced.
     /// `path` is the uid by which the request names it, if it does.
-    pub(crate) fn whole(self, path: Option<String>, guard: &UrlGuard) -> Result<Asked, ApiError> {
+    pub(crate) fn whole(self, path: Option<String>, api: &Api) -> Result<Asked, ApiError> {
+        let guard = &api.url_guard;
         let mut problems = Problems::default();
         let (event_types_name, newer_rate) = (self.event_types_name(), self.newer_rate());
         let url = self.url.required("url", &mut problems);
         check_url(&url, guard, &mut problems);
         let signature = self.signature.change().map(Option::unwrap_or_default);
-        let secret = parse_secret("secret", self.secret.nullable(), signature.unwrap_or_default(), &mut problems);
+        let secret = parse_secret("secret", self.secret.nullable(), signature.unwrap_or(api.signature), &mut problems);
         let description = self.description.given("description", &mut problems).unwrap_or_default();
         let metadata = self.metadata.given("metadata", &mut problems).unwrap_or_default();
         let disabled = self.disabled.given("disabled", &mut problems).or(Some(false));
@@ -328,100 +328,5 @@ fn changed_proxy(present: Option<String>, given: Option<Option<String>>) -> Opti
     match given {
         None => present,
         Some(given) => given.map(|new| proxy::kept(new, present.as_deref())),
-    }
-}
-
-/// An endpoint as it is shown.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EndpointOut {
-    #[schema(value_type = String, example = "ep_0ERdjjOCvwLrdBodjus57LGrMBo")]
-    id: EndpointId,
-    uid: Option<String>,
-    /// With `***` in the place of user name and password.
-    url: String,
-    description: String,
-    event_types: Option<BTreeSet<String>>,
-    filter_types: Option<BTreeSet<String>>,
-    channels: Option<BTreeSet<String>>,
-    filter: Option<String>,
-    throttle_rate: Option<u32>,
-    rate_limit: Option<u32>,
-    metadata: BTreeMap<String, String>,
-    disabled: bool,
-    /// Why it is disabled, if nobody asked for that: `failures`, a long time of nothing but failure, or `gone`, its own
-    /// answer 410.
-    disabled_reason: Option<&'static str>,
-    /// Its deliveries wait until it is resumed.
-    paused: bool,
-    timeout_ms: Option<u32>,
-    /// What it says of its deliveries; what is not there is as the server is configured.
-    #[schema(value_type = PolicyIn)]
-    policy: Policy,
-    #[schema(value_type = Option<FormatName>)]
-    format: Option<Format>,
-    /// What its requests get in with, with `***` in the place of the secret.
-    #[schema(value_type = Option<AuthIn>)]
-    auth: Option<Auth>,
-    #[schema(value_type = SignatureName)]
-    signature: Signature,
-    /// With `***` in the place of the key.
-    #[schema(value_type = Option<TlsIn>)]
-    tls: Option<ClientTls>,
-    /// The certificates in `tls`, for people.
-    certificates: Vec<CertificateOut>,
-    /// With `***` in the place of user name and password.
-    proxy: Option<String>,
-    /// How it shows that it wants what is sent to it.
-    #[schema(value_type = String, example = "none")]
-    verification: Verification,
-    /// Whether it has; until then its deliveries wait. `null` if it need not.
-    verified: Option<bool>,
-    /// Why it has not, after a try.
-    verification_failure: Option<FailureOut>,
-    /// Requests per minute that it allowed when it was verified, if it said so; no more are sent.
-    allowed_per_minute: Option<u32>,
-    /// Always 1; kept for clients that ask for it.
-    version: u32,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: String,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: String,
-}
-
-impl From<&Endpoint> for EndpointOut {
-    fn from(endpoint: &Endpoint) -> Self {
-        let fields = endpoint.fields.clone();
-        Self {
-            id: endpoint.id,
-            uid: fields.uid,
-            url: credentials::masked(&fields.url),
-            description: fields.description,
-            filter_types: fields.event_types.clone(),
-            event_types: fields.event_types,
-            channels: fields.channels,
-            filter: fields.filter.map(|filter| filter.text().to_owned()),
-            throttle_rate: fields.throttle_per_second,
-            rate_limit: fields.throttle_per_second,
-            metadata: fields.metadata,
-            disabled: endpoint.disabled.is_some(),
-            disabled_reason: endpoint.disabled.and_then(|disabled| disabled.by.reason()),
-            paused: endpoint.paused.is_some(),
-            timeout_ms: fields.timeout_ms,
-            policy: fields.policy,
-            format: fields.format,
-            auth: fields.auth.map(|auth| auth.masked()),
-            signature: fields.signature,
-            certificates: certificates(fields.tls.as_ref()),
-            tls: fields.tls.map(|tls| tls.masked()),
-            proxy: fields.proxy.as_deref().map(credentials::masked),
-            verification: fields.verification,
-            verified: Some(endpoint.unverified.is_none()).filter(|_| !fields.verification.is_none()),
-            verification_failure: FailureOut::of(endpoint.unverified.as_ref()),
-            allowed_per_minute: endpoint.allowed_per_minute,
-            version: 1,
-            created_at: time::text(endpoint.created),
-            updated_at: time::text(endpoint.updated),
-        }
     }
 }

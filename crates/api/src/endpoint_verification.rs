@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::endpoint_body::EndpointOut;
+use crate::endpoint_out::EndpointOut;
 use crate::error::ApiError;
 use crate::extract::{Path, State};
 use crate::input::word;

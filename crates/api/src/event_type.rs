@@ -61,9 +61,27 @@ derived_body!(EventTypePatch of EventTypeIn without ["name"], nothing required);
 
 type Edit = Box<dyn FnOnce(&mut EventTypeFields) + Send>;
 
+/// What a request asks for.
+struct Asked {
+    edit: Edit,
+    /// The schemas that it sets.
+    schemas: Option<Schemas>,
+}
+
+impl Asked {
+    /// The change, with schemas that are checked, which may take long. What came of it is remembered: whoever
+    /// makes the change has others who wait, and looks at it again.
+    async fn checked(self, context: &Context) -> Result<Edit, ApiError> {
+        if let Some(schemas) = self.schemas {
+            context.working(move || Ok(schemas.check().is_ok())).await?;
+        }
+        Ok(self.edit)
+    }
+}
+
 impl EventTypeIn {
     /// The whole of its fields, for an event type that is made or replaced.
-    fn whole(self, problems: &mut Problems) -> Edit {
+    fn whole(self, problems: &mut Problems) -> Asked {
         check_schemas(&self.schemas, problems);
         let feature_flags = flags(self.feature_flags, self.feature_flag, problems).nullable();
         let validation = validation(self.validation, problems).change();
@@ -76,14 +94,16 @@ impl EventTypeIn {
             feature_flags: feature_flags.unwrap_or_default(),
             group_name: self.group_name.nullable(),
         };
-        Box::new(move |present| {
+        let schemas = fields.schemas.clone();
+        let edit = Box::new(move |present: &mut EventTypeFields| {
             let validation = validation.unwrap_or(present.validation);
             *present = EventTypeFields { validation, ..fields };
-        })
+        });
+        Asked { edit, schemas }
     }
 
     /// The change that it asks for, and nothing else.
-    fn patch(self, problems: &mut Problems) -> Edit {
+    fn patch(self, problems: &mut Problems) -> Asked {
         check_schemas(&self.schemas, problems);
         let description = self.description.given("description", problems);
         let archived = self.archived.given("archived", problems);
@@ -92,7 +112,8 @@ impl EventTypeIn {
         let validation = validation(self.validation, problems).change();
         let feature_flags = flags(self.feature_flags, self.feature_flag, problems).change();
         let group_name = self.group_name.change();
-        Box::new(move |fields| {
+        let set_schemas = schemas.clone().flatten();
+        let edit = Box::new(move |fields: &mut EventTypeFields| {
             set(&mut fields.description, description);
             set(&mut fields.archived, archived);
             set(&mut fields.deprecated, deprecated);
@@ -100,7 +121,8 @@ impl EventTypeIn {
             set(&mut fields.validation, validation);
             set(&mut fields.feature_flags, feature_flags.map(Option::unwrap_or_default));
             set(&mut fields.group_name, group_name);
-        })
+        });
+        Asked { edit, schemas: set_schemas }
     }
 }
 
@@ -226,8 +248,9 @@ pub(crate) async fn create(
     caller.whole_org()?;
     let mut problems = Problems::default();
     let name = std::mem::take(&mut input.name).required("name", &mut problems);
-    let edit = input.whole(&mut problems);
+    let asked = input.whole(&mut problems);
     problems.finish()?;
+    let edit = asked.checked(&context).await?;
     // One that is archived is made anew under its name; nothing of the old one stays.
     let is_archived = find(&context, &caller, &name).is_ok_and(|found| found.fields.archived);
     let write = if is_archived { Write::Upsert } else { Write::Create };
@@ -268,8 +291,9 @@ pub(crate) async fn put(
 ) -> Result<Response, ApiError> {
     caller.whole_org()?;
     let mut problems = Problems::default();
-    let edit = input.whole(&mut problems);
+    let asked = input.whole(&mut problems);
     problems.finish()?;
+    let edit = asked.checked(&context).await?;
     let put = execute(&context, &caller, name, Write::Upsert, edit).await;
     let (event_type, created) = put.map_err(named_by_path)?;
     Ok((created_or_ok(created), axum::Json(event_type)).into_response())
@@ -292,8 +316,9 @@ pub(crate) async fn patch(
 ) -> Result<axum::Json<EventTypeOut>, ApiError> {
     caller.whole_org()?;
     let mut problems = Problems::default();
-    let edit = input.patch(&mut problems);
+    let asked = input.patch(&mut problems);
     problems.finish()?;
+    let edit = asked.checked(&context).await?;
     let (event_type, _) = execute(&context, &caller, name, Write::Update, edit).await.map_err(named_by_path)?;
     Ok(axum::Json(event_type))
 }

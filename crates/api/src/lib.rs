@@ -76,6 +76,7 @@ mod audited;
 mod auth;
 mod batch;
 mod catalogue;
+mod context;
 mod dead_letter;
 mod delivery;
 mod dispatch;
@@ -86,6 +87,7 @@ mod endpoint_auth;
 mod endpoint_body;
 mod endpoint_form;
 mod endpoint_headers;
+mod endpoint_out;
 mod endpoint_replay;
 mod endpoint_secret;
 mod endpoint_stats;
@@ -127,19 +129,13 @@ pub mod tls;
 pub mod token;
 mod unread;
 
-use std::fmt;
 use std::num::NonZeroU32;
-use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use postrider_model::audit::{AuditedPorts, Told};
-use postrider_model::once::{BoundPorts, KeyedRequest};
-use postrider_model::ports::{Ports, Unavailable};
-use postrider_model::query::Query;
+use postrider_model::ports::Ports;
+use postrider_model::signature::Signature;
 use postrider_model::time::Clock;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 pub use auth::{Door, Peer, Scheme};
@@ -150,9 +146,7 @@ pub use routes::Routes;
 pub use serve::{Listener, Options, Service, TrustedUsers};
 pub use token::TokenSecret;
 
-use crate::error::ApiError;
-use crate::known_tokens::KnownTokens;
-use crate::request_limits::RequestLimits;
+use context::Context;
 
 /// Says why a URL must not be an endpoint's, if the address guard can tell from
 /// the URL alone. A name that does not resolve is no reason.
@@ -170,6 +164,8 @@ pub struct Api {
     pub token_secret: TokenSecret,
     /// Refuses URLs when an endpoint is created or changed.
     pub url_guard: UrlGuard,
+    /// The scheme of new endpoints that name none, `dispatch.signature`: their secrets are read by it.
+    pub signature: Signature,
     /// The time by which tokens expire.
     pub clock: Arc<dyn Clock>,
     /// What a request may cost.
@@ -233,142 +229,5 @@ impl Limits {
     /// Bytes of the body of a batch at most.
     fn batch_bytes(&self) -> usize {
         self.batch_bytes.max(self.request_bytes())
-    }
-}
-
-/// What every handler is given; a cheap copy.
-#[derive(Clone)]
-pub(crate) struct Context(Arc<Shared>);
-
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Shared {
-    api: Api,
-    tokens: Arc<KnownTokens>,
-    request_limits: Arc<RequestLimits>,
-    queries: Arc<Semaphore>,
-    /// One permit for each KiB of a body.
-    bodies: Arc<Semaphore>,
-    bodies_kib: usize,
-    /// The description of the API, and the same as a page; made when somebody asks.
-    described: OnceLock<(Bytes, Bytes)>,
-    /// Its ports tell of a call.
-    tells: bool,
-}
-
-impl Deref for Context {
-    type Target = Api;
-
-    fn deref(&self) -> &Api {
-        &self.0.api
-    }
-}
-
-const fn kib(bytes: usize) -> usize {
-    bytes.div_ceil(1_024)
-}
-
-impl Context {
-    fn new(api: Api) -> Self {
-        let queries = Arc::new(Semaphore::new(api.limits.queries));
-        // Never less than one body, or it would wait for ever.
-        let bodies_kib = kib(api.limits.bodies_bytes.max(api.limits.request_bytes())).min(u32::MAX as usize);
-        let bodies = Arc::new(Semaphore::new(bodies_kib.min(Semaphore::MAX_PERMITS)));
-        let tokens = Arc::new(KnownTokens::new(api.token_secret.clone()));
-        let request_limits = Arc::new(RequestLimits::new(&api.limits, &api.clock));
-        let described = OnceLock::new();
-        let shared = Shared { api, tokens, request_limits, queries, bodies, bodies_kib, described, tells: false };
-        Self(Arc::new(shared))
-    }
-
-    /// Verifies tokens.
-    pub(crate) fn tokens(&self) -> &KnownTokens {
-        &self.0.tokens
-    }
-
-    /// Limits who asks.
-    pub(crate) fn request_limits(&self) -> &RequestLimits {
-        &self.0.request_limits
-    }
-
-    /// The description of the API, as it is served.
-    pub(crate) fn openapi(&self) -> Bytes {
-        self.described().0.clone()
-    }
-
-    /// The same as a page.
-    pub(crate) fn docs(&self) -> Bytes {
-        self.described().1.clone()
-    }
-
-    fn described(&self) -> &(Bytes, Bytes) {
-        self.0.described.get_or_init(openapi::served)
-    }
-
-    /// Waits until there is room for a body of this size. The room is free
-    /// again when the answer is dropped.
-    pub(crate) async fn room_for_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permits = u32::try_from(kib(bytes).clamp(1, self.0.bodies_kib)).unwrap_or(u32::MAX);
-        if let Ok(room) = Arc::clone(&self.0.bodies).try_acquire_many_owned(permits) {
-            return Ok(room);
-        }
-        let room = Arc::clone(&self.0.bodies).acquire_many_owned(permits);
-        match tokio::time::timeout(self.limits.body_read_timeout, room).await {
-            Ok(room) => room.map_err(|error| ApiError::internal(&error)),
-            Err(_) => Err(Unavailable::Overloaded { retry_after: Duration::from_secs(1) }.into()),
-        }
-    }
-
-    /// The same over ports through which this request makes its change once.
-    pub(crate) fn bound_to(&self, request: &KeyedRequest) -> Self {
-        let BoundPorts { accept, configure, control, audit } = self.ports.once.bind(request);
-        let mut shared = Shared::clone(&self.0);
-        shared.api.ports = Ports { accept, configure, control, audit, ..shared.api.ports };
-        Self(Arc::new(shared))
-    }
-
-    /// The same over ports whose changes tell of this call.
-    pub(crate) fn telling_of(&self, told: &Arc<Told>) -> Self {
-        let AuditedPorts { configure, control, expunge } = self.ports.audit.bind(told);
-        let mut shared = Shared::clone(&self.0);
-        shared.api.ports = Ports { configure, control, expunge, ..shared.api.ports };
-        shared.tells = true;
-        Self(Arc::new(shared))
-    }
-
-    /// Whether changes tell of a call.
-    pub(crate) fn tells(&self) -> bool {
-        self.0.tells
-    }
-
-    /// Reads from the store, on a thread that may block.
-    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, ApiError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&dyn Query) -> Result<T, ApiError> + Send + 'static,
-    {
-        self.blocking(move |ports| read(&*ports.query)).await
-    }
-
-    /// Asks ports that read from disk, on a thread that may block.
-    pub(crate) async fn blocking<T, F>(&self, read: F) -> Result<T, ApiError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Ports) -> Result<T, ApiError> + Send + 'static,
-    {
-        let slot = Arc::clone(&self.0.queries).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
-        let ports = self.ports.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let answer = read(&ports);
-            // Held until here: a caller that went away does not make room for another read.
-            drop(slot);
-            answer
-        });
-        reading.await.map_err(|error| ApiError::internal(&error))?
     }
 }

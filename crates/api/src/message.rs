@@ -14,6 +14,7 @@ use postrider_model::json;
 use postrider_model::message::{JSON, Message, NewMessage};
 use postrider_model::query::{MessageFilter, Query};
 use postrider_model::time::UnixMs;
+use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -123,8 +124,23 @@ pub(crate) fn payload(payload: Field<&RawValue>, body: &Bytes, problems: &mut Pr
     Bytes::new()
 }
 
+/// The event type and the channels of a message that is not sent; both are checked.
+pub(crate) fn kind(
+    event_type: Field<String>,
+    channels: Field<BTreeSet<String>>,
+    problems: &mut Problems,
+) -> (String, BTreeSet<String>) {
+    let event_type = event_type.given_or_missing("eventType", problems);
+    if let Some(event_type) = &event_type {
+        problems.check("eventType", validate::event_type(event_type));
+    }
+    let channels = self::channels(channels, problems);
+    problems.check("channels", validate::channels(Some(&channels).filter(|channels| !channels.is_empty())));
+    (event_type.unwrap_or_default(), channels)
+}
+
 /// The channels of a message.
-pub(crate) fn channels(channels: Field<BTreeSet<String>>, problems: &mut Problems) -> BTreeSet<String> {
+fn channels(channels: Field<BTreeSet<String>>, problems: &mut Problems) -> BTreeSet<String> {
     let channels = non_empty("channels", channels, problems);
     if channels.len() > MAX_CHANNELS {
         let problem = format!("has {} members, at most {MAX_CHANNELS} are allowed", channels.len());

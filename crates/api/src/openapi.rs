@@ -9,6 +9,9 @@
 //! What holds for every operation is said here and not beside each handler: the
 //! names in paths, the idempotency key, the errors, the token.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -41,6 +44,16 @@ pub fn openapi_json() -> String {
 pub(crate) fn served() -> (Bytes, Bytes) {
     let document = serde_json::to_value(document()).expect("texts and numbers can be written as JSON");
     (document.to_string().into(), docs::page(&document))
+}
+
+/// Whether there is an operation with this id.
+pub(crate) fn has_operation(id: &str) -> bool {
+    static IDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let paths = router::operations().into_openapi().paths.paths;
+        let methods = paths.into_values().flat_map(|item| [item.get, item.put, item.post, item.patch, item.delete]);
+        methods.flatten().filter_map(|operation| operation.operation_id).collect()
+    });
+    IDS.contains(id)
 }
 
 /// Gets this document

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use postrider_model::validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,14 +48,8 @@ pub(crate) async fn active(
     Json(input): Json<PrecheckIn>,
 ) -> Result<axum::Json<PrecheckOut>, ApiError> {
     let mut problems = Problems::default();
-    let event_type = input.event_type.given_or_missing("eventType", &mut problems);
-    if let Some(event_type) = &event_type {
-        problems.check("eventType", validate::event_type(event_type));
-    }
-    let channels = message::channels(input.channels, &mut problems);
-    problems.check("channels", validate::channels(Some(&channels).filter(|channels| !channels.is_empty())));
+    let (event_type, channels) = message::kind(input.event_type, input.channels, &mut problems);
     problems.finish()?;
-    let event_type = event_type.unwrap_or_default();
     let wants = |entry: &postrider_model::config::AppEntry| {
         let mut enabled = entry.endpoints().filter(|endpoint| endpoint.disabled.is_none());
         enabled.any(|endpoint| endpoint.fields.may_want(&event_type, &channels))

@@ -9,6 +9,7 @@ mod attempt;
 mod attempted;
 mod audit;
 mod batch;
+mod catalogue;
 mod client;
 mod delivery;
 mod docs;

@@ -9,7 +9,6 @@ use http::header::RETRY_AFTER;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use postrider_model::job::{AttemptResult, FailureKind, Job, Outcome, Response};
-use postrider_model::oauth::Grant;
 use postrider_model::time::Clock;
 
 use crate::batch::Batch;
@@ -30,7 +29,6 @@ use crate::tokens::{Token, Tokens};
 /// The longest `Retry-After` that is passed on, in bytes. The longest form that
 /// has a meaning, an RFC 850 date, has 33.
 const MAX_RETRY_AFTER_BYTES: usize = 64;
-const UNAUTHORIZED: u16 = 401;
 
 /// Makes attempts. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -63,7 +61,7 @@ impl Dispatcher {
     /// As [`Dispatcher::new`].
     pub fn with_resolver(options: Options, clock: Arc<dyn Clock>, resolver: Arc<dyn Resolve>) -> Result<Self, Error> {
         options.validate()?;
-        let tls = Tls::new(&options.extra_roots)?;
+        let tls = Tls::new(&options.extra_roots, options.identity.clone())?;
         Ok(Self::over(options, clock, resolver, tls, Dial::default()))
     }
 
@@ -108,8 +106,13 @@ impl Dispatcher {
         let begun = self.clock.monotonic();
         let result = match &job.target.grant {
             None => self.exchange_in_time(&job, None, job.target.timeout).await,
-            // Rare and large, so it is not part of every attempt.
-            Some(grant) => Box::pin(self.exchange_with_token(&job, grant)).await,
+            Some(grant) => {
+                let job = &job;
+                let exchange = |token, limit| async move { self.exchange_in_time(job, Some(&token), limit).await };
+                // Rare and large, so it is not part of every attempt.
+                let result = Box::pin(self.with_token(&job.target, grant, exchange, AttemptResult::status)).await;
+                result.unwrap_or_else(Into::into)
+            }
         };
         let duration = self.clock.monotonic().saturating_sub(begun);
         self.attempts.ended(&result, duration);
@@ -118,35 +121,6 @@ impl Dispatcher {
         }
         let url = job.target.url.clone();
         Outcome { key: job.key, attempt: job.scheduled.attempt, started, duration, url, result }
-    }
-
-    /// The same with a token, which is exchanged for a new one if the endpoint does not accept
-    /// it any more. The endpoint's deadline begins when there is a token.
-    async fn exchange_with_token(&self, job: &Job, grant: &Grant) -> AttemptResult {
-        let token = match self.token(&job.target, grant, job.target.timeout).await {
-            Ok(token) => token,
-            Err(failure) => return failure.into(),
-        };
-        let begun = self.clock.monotonic();
-        let result = self.exchange_in_time(job, Some(&token), job.target.timeout).await;
-        match result.status() {
-            Some(UNAUTHORIZED) if self.tokens.is_worth_another(&job.target, grant, &token, &*self.clock).await => {}
-            Some(UNAUTHORIZED) | None => return result,
-            Some(_) => {
-                token.was_accepted();
-                return result;
-            }
-        }
-        let left = || job.target.timeout.saturating_sub(self.clock.monotonic().saturating_sub(begun));
-        let token = match self.token(&job.target, grant, left()).await {
-            Ok(token) => token,
-            Err(failure) => return failure.into(),
-        };
-        let result = self.exchange_in_time(job, Some(&token), left()).await;
-        if result.status().is_some_and(|status| status != UNAUTHORIZED) {
-            token.was_accepted();
-        }
-        result
     }
 
     async fn exchange_in_time(&self, job: &Job, token: Option<&Token>, timeout: Duration) -> AttemptResult {
@@ -175,9 +149,10 @@ impl Dispatcher {
         let read = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await;
         let batch = Batch::of(job).filter(|_| (200..300).contains(&code));
         let is_whole = read.bytes.len() < self.options.response_read_bytes;
-        let failed = batch.map_or_else(Vec::new, |batch| batch.failed(&read.bytes, read.broke_off, is_whole));
+        let failed = batch.as_ref().map_or_else(Vec::new, |batch| batch.failed(&read.bytes, read.broke_off, is_whole));
+        let took_none = batch.is_some_and(|batch| batch.len() == failed.len());
         let retry_after = retry_after(answer.response.headers());
-        let response = Response { status: code, retry_after, body: read.bytes, failed };
+        let response = Response { status: code, retry_after, body: read.bytes, failed, took_none };
         self.client.finish(answer);
         Ok(response)
     }

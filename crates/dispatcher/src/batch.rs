@@ -7,24 +7,18 @@
 //!
 //! By the formats of CloudEvents it is an array of those instead, whether single ones
 //! would be structured or binary. An element is made of its message alone, so that it
-//! has the same bytes in every attempt, whoever goes with it (W7). Which messages failed
-//! is said as AWS Lambda says it.
+//! has the same bytes in every attempt, whoever goes with it (W7).
 
 use bytes::Bytes;
 use postrider_model::batch::element_bytes;
 use postrider_model::format::Format;
-use postrider_model::id::{ID_BYTES, MessageId, RawId};
+use postrider_model::id::{ID_BYTES, RawId};
 use postrider_model::job::Job;
 use postrider_model::position::Position;
 use postrider_model::target::Target;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::request;
-
-/// What the answer calls the list of the messages that failed, and the id in each item.
-const FAILURES: &str = "batchItemFailures";
-const ID: &str = "itemIdentifier";
 
 /// The members of a batch in the order of their acceptance, and the endpoint that all
 /// go to.
@@ -39,6 +33,11 @@ impl<'a> Batch<'a> {
         let mut members: Vec<_> = std::iter::once(job).chain(job.others.as_ref()?).collect();
         members.sort_by_key(|member| member.key.message);
         Some(Self { members, target: &job.target })
+    }
+
+    /// Messages in it.
+    pub(crate) const fn len(&self) -> usize {
+        self.members.len()
     }
 
     /// Sent as `webhook-id`: the same for the same members. In the form of other ids, the
@@ -76,34 +75,13 @@ impl<'a> Batch<'a> {
     /// them if it says that some failed and not which of ours, or broke off before it could.
     /// `is_whole` says that nothing was left unread.
     pub(crate) fn failed(&self, answer: &[u8], broke_off: bool, is_whole: bool) -> Vec<Position> {
-        // Simple servers end an answer by closing, which may look like breaking off: what came may be all.
-        let is_json = || serde_json::from_slice::<Value>(answer).is_ok();
-        let named = if broke_off && !is_json() { None } else { named(answer, is_whole) };
-        let failed = named.and_then(|ids| ids.iter().map(|id| self.position(id)).collect::<Option<Vec<_>>>());
-        failed.unwrap_or_else(|| self.members.iter().map(|member| member.key.message).collect())
-    }
-
-    fn position(&self, id: &str) -> Option<Position> {
-        let id: MessageId = id.parse().ok()?;
-        self.members.iter().find(|member| member.message == id).map(|member| member.key.message)
+        let members: Vec<_> = self.members.iter().map(|member| (member.message, member.key.message)).collect();
+        answer::failed(&members, answer, broke_off, is_whole)
     }
 }
 
-/// The ids that an answer names; `None` if it is broken or has something else in their place.
-/// An answer that is about something else names none.
-fn named(answer: &[u8], is_whole: bool) -> Option<Vec<String>> {
-    let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
-        let speaks_of_it = answer.windows(FAILURES.len()).any(|window| window == FAILURES.as_bytes());
-        // What was not read of an object may have spoken of it.
-        let may_have = !is_whole && answer.trim_ascii_start().starts_with(b"{");
-        return (!speaks_of_it && !may_have).then(Vec::new);
-    };
-    match answer.get(FAILURES) {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(Value::Array(items)) => items.iter().map(|item| Some(item.get(ID)?.as_str()?.to_owned())).collect(),
-        Some(_) => None,
-    }
-}
-
+mod answer;
+#[cfg(test)]
+mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use postrider_model::credentials;
+use postrider_model::credentials::{self, MASK};
 use postrider_model::target::Target;
 use postrider_model::validate::{MAX_URL_BYTES, endpoint_url};
+use url::Position::BeforeHost;
+use url::Url;
 
 use crate::guard::{Guard, Verdict, classify};
 use crate::origin::Origin;
@@ -26,8 +28,7 @@ pub(crate) fn url(bytes: &[u8]) {
     if url.as_str().len() <= MAX_URL_BYTES {
         assert_eq!(endpoint_url(url.as_str()).as_ref(), Ok(&url), "what was read is read again as the same");
     }
-    let shown = credentials::masked(text);
-    assert!(url.password().is_none_or(|hidden| hidden.len() < 8 || !shown.contains(&format!(":{hidden}@"))));
+    check_shown(text, &url);
     let target = Target::new(&url, &BTreeMap::new(), Vec::new(), Duration::from_secs(1));
     let target = target.unwrap_or_else(|error| panic!("{text:?} is accepted and cannot be asked for: {error}"));
     let asked = target.uri.to_string();
@@ -45,6 +46,18 @@ pub(crate) fn url(bytes: &[u8]) {
     for address in literals.into_iter().flatten() {
         assert_eq!(guard.check(address), Verdict::Allowed, "{text:?} leads to {address}");
     }
+}
+
+/// Whoever reads the URL as it is shown finds the mask for a user, no password, and all
+/// else as it is; what is hidden may well stand in the path, too.
+fn check_shown(text: &str, url: &Url) {
+    let shown = credentials::masked(text);
+    let read = Url::parse(&shown).unwrap_or_else(|error| panic!("{text:?} is shown as {shown:?}: {error}"));
+    let has_any = !url.username().is_empty() || url.password().is_some();
+    let (user, whole) = if has_any { (MASK, read.as_str()) } else { ("", text) };
+    assert_eq!((read.username(), read.password()), (user, None), "{shown:?}");
+    assert_eq!((read.scheme(), &read[BeforeHost..]), (url.scheme(), &url[BeforeHost..]));
+    assert_eq!(shown, whole, "nothing stands there that a reader passes over");
 }
 
 /// What `inet_aton` takes for an address: one to four numbers, decimal, octal or

@@ -36,6 +36,7 @@ pub mod guard;
 mod host;
 mod http1;
 mod http2;
+mod identity;
 mod lease;
 mod metered;
 pub mod metrics;
@@ -58,6 +59,7 @@ mod tokens;
 mod verify;
 
 pub use attempt::Dispatcher;
+pub use identity::Identity;
 pub use options::{Error, Options};
 pub use service::Service;
 pub use signature_headers::SignatureHeaders;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use postrider_model::proxy::Proxy;
 
+use crate::identity::Identity;
 use crate::signature_headers::SignatureHeaders;
 
 /// The smallest buffer in which the HTTP/1.1 client reads an answer's headers, in bytes.
@@ -24,6 +25,9 @@ pub struct Options {
     pub allow_networks: Vec<IpNet>,
     /// Root certificates that are trusted beside the system's, each as DER.
     pub extra_roots: Vec<Vec<u8>>,
+    /// What requests prove who they come from with whose endpoint has no certificate of its
+    /// own. Every server that asks gets to see it.
+    pub identity: Option<Identity>,
     /// What requests go through whose endpoint names no proxy. It is the operator's, so
     /// it may be at any address.
     pub proxy: Option<Proxy>,
@@ -60,6 +64,7 @@ impl Default for Options {
             guard: true,
             allow_networks: Vec::new(),
             extra_roots: Vec::new(),
+            identity: None,
             proxy: None,
             signature_headers: SignatureHeaders::default(),
             connect_timeout: Duration::from_secs(5),

@@ -7,11 +7,12 @@ use parking_lot::Mutex;
 use postrider_model::via::Via;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use crate::identity::{Identity, unreadable};
 use crate::options::Error;
 use crate::stream::ALPN_H2;
 
@@ -28,24 +29,26 @@ const SESSIONS_OF_IDENTITY: usize = 8;
 /// its own shares nothing with others, session tickets neither.
 pub(crate) struct Tls {
     roots: Option<Arc<RootCertStore>>,
+    identity: Option<Identity>,
     usual: Option<TlsConnector>,
     own: Mutex<HashMap<[u8; 32], TlsConnector>>,
 }
 
 impl Tls {
     /// The system's roots and `extra_roots` (DER). If there is no root at all nothing could
-    /// be verified, and `https` attempts say so.
-    pub(crate) fn new(extra_roots: &[Vec<u8>]) -> Result<Self, Error> {
+    /// be verified, and `https` attempts say so. `identity` is for those that have none of their own.
+    pub(crate) fn new(extra_roots: &[Vec<u8>], identity: Option<Identity>) -> Result<Self, Error> {
         let roots = roots(extra_roots)?;
         let roots = (!roots.is_empty()).then(|| Arc::new(roots));
-        let usual = roots.clone().map(|roots| connector(roots, None, REMEMBERED_SESSIONS));
-        Ok(Self { roots, usual: usual.transpose().map_err(Error::Tls)?, own: Mutex::default() })
+        let usual = roots.clone().map(|roots| connector(roots, identity.as_ref(), REMEMBERED_SESSIONS));
+        let usual = usual.transpose().map_err(Error::Tls)?;
+        Ok(Self { roots, identity, usual, own: Mutex::default() })
     }
 
     /// None at all.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn none() -> Self {
-        Self { roots: None, usual: None, own: Mutex::default() }
+        Self { roots: None, identity: None, usual: None, own: Mutex::default() }
     }
 
     /// For a connection that is made so; `None` if nothing could be verified.
@@ -59,8 +62,11 @@ impl Tls {
             None => self.roots.clone(),
         };
         let Some(trusted) = trusted else { return Ok(None) };
-        let identity = tls.client_certificate.as_deref().zip(tls.client_key.as_deref());
-        let made = connector(trusted, identity, SESSIONS_OF_IDENTITY)?;
+        let identity = match tls.client_certificate.as_deref().zip(tls.client_key.as_deref()) {
+            Some((certificate, key)) => Some(Identity::from_pem(certificate.as_bytes(), key.as_bytes())?),
+            None => self.identity.clone(),
+        };
+        let made = connector(trusted, identity.as_ref(), SESSIONS_OF_IDENTITY)?;
         let mut own = self.own.lock();
         if own.len() >= MAX_IDENTITIES {
             own.clear();
@@ -72,7 +78,7 @@ impl Tls {
 
 fn connector(
     roots: Arc<RootCertStore>,
-    identity: Option<(&str, &str)>,
+    identity: Option<&Identity>,
     sessions: usize,
 ) -> Result<TlsConnector, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -80,11 +86,7 @@ fn connector(
         .with_root_certificates(roots);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>();
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
-            builder.with_client_auth_cert(chain.map_err(unreadable)?, key.map_err(unreadable)?)?
-        }
+        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
     };
     config.alpn_protocols = vec![ALPN_H2.to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(sessions);
@@ -97,10 +99,6 @@ fn authorities(pem: &str) -> Result<RootCertStore, rustls::Error> {
         roots.add(certificate.map_err(unreadable)?)?;
     }
     Ok(roots)
-}
-
-fn unreadable(error: pem::Error) -> rustls::Error {
-    rustls::Error::General(error.to_string())
 }
 
 fn roots(extra_roots: &[Vec<u8>]) -> Result<RootCertStore, Error> {

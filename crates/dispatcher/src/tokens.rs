@@ -34,13 +34,15 @@ use serde_json::{Map, Value};
 use crate::attempt::{self, Dispatcher};
 use crate::failure::Failure;
 
+/// What an endpoint says to a token that it does not accept.
+const UNAUTHORIZED: u16 = 401;
 /// The time for one token, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: usize = 64 * 1_024;
 /// Bytes of a token: servers take heads of 8 KiB or more.
 const MAX_TOKEN_BYTES: usize = 8_000;
-/// Tokens that are remembered (W9). Above that those that nobody waits for are forgotten.
+/// Tokens that are remembered (W9). For one more, the one that nobody has wanted for the longest time is forgotten.
 const MAX_TOKENS: usize = 4_096;
 /// How long a token counts whose answer does not say so, and how long any one counts at most.
 const USUAL_LIFE: Duration = Duration::from_secs(300);
@@ -57,9 +59,24 @@ const MAX_ASKED_PAUSE: Duration = Duration::from_secs(3_600);
 /// endpoint which always says 401 does not have tokens fetched for each attempt.
 const UNPROVED: Duration = Duration::from_secs(60);
 
+/// With less time than this left, another token is of no use.
+const LEAST_LEFT: Duration = Duration::from_millis(100);
+
 /// The tokens of all dispatchers beside each other.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<Key, Arc<Entry>>>);
+pub(crate) struct Tokens(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    entries: HashMap<Key, Used>,
+    /// How often one was wanted: tells which was wanted last.
+    wanted: u64,
+}
+
+struct Used {
+    entry: Arc<Entry>,
+    last: u64,
+}
 
 /// What is asked for, and the proxy that it is asked for through: one that does not work keeps
 /// tokens from nobody else.
@@ -92,7 +109,7 @@ pub(crate) struct Token {
 
 impl Token {
     /// An endpoint has answered, and not with 401.
-    pub(crate) fn was_accepted(&self) {
+    fn was_accepted(&self) {
         self.accepted.store(true, Ordering::Relaxed);
     }
 }
@@ -112,21 +129,11 @@ impl Refused {
 impl Tokens {
     fn entry(&self, target: &Target, grant: &Grant) -> Arc<Entry> {
         let key = (*grant.id(), way(target).map(|via| *via.id()));
-        let mut all = self.0.lock();
-        if all.len() >= MAX_TOKENS && !all.contains_key(&key) {
-            all.retain(|_, entry| Arc::strong_count(entry) > 1);
-        }
-        Arc::clone(all.entry(key).or_default())
+        self.0.lock().entry(key)
     }
 
     /// An endpoint said 401: true if another token may help.
-    pub(crate) async fn is_worth_another(
-        &self,
-        target: &Target,
-        grant: &Grant,
-        token: &Token,
-        clock: &dyn Clock,
-    ) -> bool {
+    async fn is_worth_another(&self, target: &Target, grant: &Grant, token: &Token, clock: &dyn Clock) -> bool {
         let entry = self.entry(target, grant);
         let mut state = entry.lock().await;
         match &state.token {
@@ -140,6 +147,26 @@ impl Tokens {
             }
             // Somebody else has been told, too.
             _ => true,
+        }
+    }
+}
+
+impl Known {
+    fn entry(&mut self, key: Key) -> Arc<Entry> {
+        if self.entries.len() >= MAX_TOKENS && !self.entries.contains_key(&key) {
+            self.forget_one();
+        }
+        self.wanted += 1;
+        let used = self.entries.entry(key).or_insert_with(|| Used { entry: Arc::default(), last: 0 });
+        used.last = self.wanted;
+        Arc::clone(&used.entry)
+    }
+
+    /// One that somebody waits for stays: else two would be asked for at the same time.
+    fn forget_one(&mut self) {
+        let idle = self.entries.iter().filter(|(_, used)| Arc::strong_count(&used.entry) == 1);
+        if let Some(oldest) = idle.min_by_key(|(_, used)| used.last).map(|(key, _)| *key) {
+            self.entries.remove(&oldest);
         }
     }
 }
@@ -171,8 +198,45 @@ fn no_token(detail: String) -> Failure {
 }
 
 impl Dispatcher {
+    /// Makes a request with a token, and once more with another one if the endpoint does not accept it any
+    /// more, by the `status` of what it says. The endpoint's deadline, of which `ask` is given what is left,
+    /// begins when there is a token.
+    ///
+    /// # Errors
+    /// No token can be had, so no request was made.
+    pub(crate) async fn with_token<T, Asked: Future<Output = T>>(
+        &self,
+        target: &Target,
+        grant: &Grant,
+        ask: impl Fn(Token, Duration) -> Asked,
+        status: impl Fn(&T) -> Option<u16>,
+    ) -> Result<T, Failure> {
+        let token = self.token(target, grant, target.timeout).await?;
+        let begun = self.clock.monotonic();
+        let said = ask(token.clone(), target.timeout).await;
+        match status(&said) {
+            Some(UNAUTHORIZED) if self.tokens.is_worth_another(target, grant, &token, &*self.clock).await => {}
+            Some(UNAUTHORIZED) | None => return Ok(said),
+            Some(_) => {
+                token.was_accepted();
+                return Ok(said);
+            }
+        }
+        let left = || target.timeout.saturating_sub(self.clock.monotonic().saturating_sub(begun));
+        if left() < LEAST_LEFT {
+            return Ok(said);
+        }
+        // A request was made, so what was said counts where there is no other token.
+        let Ok(token) = self.token(target, grant, left()).await else { return Ok(said) };
+        let said = ask(token.clone(), left()).await;
+        if status(&said).is_some_and(|status| status != UNAUTHORIZED) {
+            token.was_accepted();
+        }
+        Ok(said)
+    }
+
     /// A token that counts, an earlier one or a new one, within `limit`.
-    pub(crate) async fn token(&self, target: &Target, grant: &Grant, limit: Duration) -> Result<Token, Failure> {
+    async fn token(&self, target: &Target, grant: &Grant, limit: Duration) -> Result<Token, Failure> {
         let limit = limit.min(TIMEOUT);
         let entry = self.tokens.entry(target, grant);
         let Ok(mut state) = tokio::time::timeout(limit, entry.lock()).await else {
@@ -291,77 +355,4 @@ fn error_code(body: &[u8]) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use postrider_model::auth::Auth;
-    use postrider_model::oauth::{ClientAuth, OAuth2};
-
-    use super::*;
-
-    fn target(number: usize) -> Target {
-        let oauth = OAuth2 {
-            token_url: "https://id.test/token".to_owned(),
-            client_id: number.to_string(),
-            client_secret: "s3cret".to_owned(),
-            scope: None,
-            audience: None,
-            client_auth: ClientAuth::Basic,
-        };
-        let url = "https://a.test/".parse().expect("a URL");
-        let target = Target::new(&url, &BTreeMap::new(), vec![], TIMEOUT).expect("it can be asked for");
-        target.with_auth(Some(&Auth::OAuth2(oauth))).expect("it is valid")
-    }
-
-    #[test]
-    fn those_that_nobody_waits_for_are_forgotten_when_there_are_very_many() {
-        let tokens = Tokens::default();
-        let entry = |number| {
-            let target = target(number);
-            tokens.entry(&target, target.grant.as_ref().expect("it asks for a token"))
-        };
-        let waited_for = entry(0);
-        for number in 1..=2 * MAX_TOKENS {
-            entry(number);
-        }
-        assert!(tokens.0.lock().len() <= MAX_TOKENS);
-        assert!(Arc::ptr_eq(&waited_for, &entry(0)));
-    }
-
-    #[test]
-    fn an_answer_is_a_token_and_its_life() {
-        for (body, token, seconds) in [
-            (r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#, "Bearer t", 3_600),
-            (r#"{"access_token":"t","token_type":"bearer","expires_in":"60","x":1}"#, "Bearer t", 60),
-            (r#"{"access_token":"t"}"#, "Bearer t", 300),
-            (r#"{"access_token":"t","expires_in":99999999999}"#, "Bearer t", 86_400),
-            (r#"{"access_token":"t","expires_in":0}"#, "Bearer t", 0),
-        ] {
-            let (value, life) = read(body.as_bytes()).expect(body);
-            assert_eq!((value.to_str().expect("text"), life.as_secs()), (token, seconds), "{body}");
-            assert!(value.is_sensitive());
-        }
-    }
-
-    #[test]
-    fn what_is_no_token_is_told_without_a_word_of_it() {
-        for body in [
-            "",
-            "s3cret",
-            r#"["s3cret"]"#,
-            r#"{"token":"s3cret"}"#,
-            r#"{"access_token":17}"#,
-            r#"{"access_token":""}"#,
-            r#"{"access_token":"s3cret\n"}"#,
-            r#"{"access_token":"s3cret","token_type":"mac"}"#,
-            r#"{"access_token":"s3cret","expires_in":-1}"#,
-            r#"{"access_token":"s3cret","expires_in":"soon"}"#,
-            &format!(r#"{{"access_token":"{}"}}"#, "s".repeat(MAX_TOKEN_BYTES + 1)),
-        ] {
-            let problem = read(body.as_bytes()).expect_err(body);
-            assert!(!problem.contains("s3cret"), "{problem}");
-        }
-        assert_eq!(error_code(br#"{"error":"invalid_client","error_description":"s3cret"}"#), Some("invalid_client"));
-        assert_eq!(error_code(br#"{"error":"s3cret"}"#), None);
-    }
-}
+mod tests;

@@ -2,11 +2,13 @@
 //! guard, the connections, the deadline and the limits of an attempt.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use postrider_model::job::FailureKind;
 use postrider_model::message;
 use postrider_model::target::{REQUEST_ORIGIN, Target};
 use postrider_model::verification::{Passed, VerificationFailure};
@@ -19,6 +21,8 @@ use crate::tokens::Token;
 const REQUEST_RATE: HeaderName = HeaderName::from_static("webhook-request-rate");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 const ALLOWED_RATE: HeaderName = HeaderName::from_static("webhook-allowed-rate");
+/// For a verification in all, which is less than a request to the API may take.
+const LONGEST: Duration = Duration::from_secs(25);
 /// What stands before the challenge in the id of its request: no message has such an id.
 const ID_PREFIX: &str = "vrf_";
 
@@ -53,30 +57,45 @@ fn gives_back(answer: &[u8], challenge: &str) -> bool {
 }
 
 impl Dispatcher {
-    /// Makes the request and says what came of it, within the target's timeout.
+    /// Makes the request and says what came of it, within the target's timeout, which begins when there
+    /// is a token if one is needed, and within 25 seconds in all: somebody waits.
     ///
     /// # Errors
     /// It was not passed.
     pub async fn verify(&self, target: &Target, check: &Check) -> Result<Passed, NotPassed> {
-        let timeout = target.timeout;
-        match tokio::time::timeout(timeout, self.hear(target, check)).await {
-            Ok(Ok(answer)) => check.judge(&answer).map_err(|why| NotPassed { why, detail: None }),
-            Ok(Err(Failure { kind, detail })) => {
+        let heard = tokio::time::timeout(LONGEST, self.hear(target, check)).await;
+        match heard.unwrap_or_else(|_| Err(too_late(LONGEST))) {
+            Ok(answer) => check.judge(&answer).map_err(|why| NotPassed { why, detail: None }),
+            Err(Failure { kind, detail }) => {
                 Err(NotPassed { why: VerificationFailure::NoAnswer(kind), detail: Some(detail) })
-            }
-            Err(_) => {
-                let why = VerificationFailure::NoAnswer(postrider_model::job::FailureKind::Timeout);
-                Err(NotPassed { why, detail: Some(format!("no complete answer within {timeout:?}")) })
             }
         }
     }
 
     async fn hear(&self, target: &Target, check: &Check) -> Result<Heard, Failure> {
-        let token = match &target.grant {
-            None => None,
-            Some(grant) => Some(Box::pin(self.token(target, grant, target.timeout)).await?),
-        };
-        let build = || self.question(target, token.as_ref(), check);
+        match &target.grant {
+            None => self.hear_within(target.timeout, target, None, check).await,
+            Some(grant) => {
+                let ask = |token, limit| async move { self.hear_within(limit, target, Some(&token), check).await };
+                let status = |heard: &Result<Heard, Failure>| Some(heard.as_ref().ok()?.status.as_u16());
+                Box::pin(self.with_token(target, grant, ask, status)).await?
+            }
+        }
+    }
+
+    async fn hear_within(
+        &self,
+        limit: Duration,
+        target: &Target,
+        token: Option<&Token>,
+        check: &Check,
+    ) -> Result<Heard, Failure> {
+        let heard = tokio::time::timeout(limit, self.hear_answer(target, token, check)).await;
+        heard.unwrap_or_else(|_| Err(too_late(limit)))
+    }
+
+    async fn hear_answer(&self, target: &Target, token: Option<&Token>, check: &Check) -> Result<Heard, Failure> {
+        let build = || self.question(target, token, check);
         let mut answer = self.client.send(&target.uri, target.via.as_ref(), build).await?;
         let body = read_at_most(answer.response.body_mut(), self.options.response_read_bytes).await.bytes;
         let heard =
@@ -113,6 +132,10 @@ impl Dispatcher {
     }
 }
 
+fn too_late(limit: Duration) -> Failure {
+    Failure { kind: FailureKind::Timeout, detail: format!("no complete answer within {limit:?}") }
+}
+
 fn value(origin: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::from_str(origin).map_err(|_| Failure::internal("the origin cannot be sent"))
 }
@@ -140,8 +163,10 @@ impl Check {
             }
             Self::CloudEvents { origin, rate } => {
                 let text = |name| heard.headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
-                let allows = |allowed: &str| allowed == "*" || allowed.eq_ignore_ascii_case(origin);
-                if !text(ALLOWED_ORIGIN).is_some_and(allows) {
+                // By the standard there is one; some receivers name all whom they allow, and a proxy may join lines.
+                let lines = heard.headers.get_all(ALLOWED_ORIGIN).iter().filter_map(|line| line.to_str().ok());
+                let mut allowed = lines.flat_map(|line| line.split(',').map(str::trim));
+                if !allowed.any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
                     return Err(VerificationFailure::OriginNotAllowed);
                 }
                 allowed_rate(text(ALLOWED_RATE), rate.is_some())
@@ -192,6 +217,23 @@ mod tests {
         }
         for status in [199, 300, 404] {
             assert_eq!(check.judge(&heard(status, &[], "abc")), Err(VerificationFailure::Status(status)));
+        }
+    }
+
+    #[test]
+    fn an_origin_may_be_allowed_among_others() {
+        let check = Check::CloudEvents { origin: "events.example.com".into(), rate: None };
+        for (lines, is_ours) in [
+            (&["other.example.com", "events.example.com"][..], true),
+            (&["other.example.com , Events.example.com"], true),
+            (&["other.example.com", "*"], true),
+            (&["other.example.com", "events.example.org"], false),
+            (&["other.events.example.com,events.example.com.other"], false),
+            (&[",", ""], false),
+        ] {
+            let headers: Vec<_> = lines.iter().map(|line| (ALLOWED_ORIGIN, *line)).collect();
+            let expected = if is_ours { Ok(Passed::default()) } else { Err(VerificationFailure::OriginNotAllowed) };
+            assert_eq!(check.judge(&heard(200, &headers, "")), expected, "{lines:?}");
         }
     }
 

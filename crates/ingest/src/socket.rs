@@ -13,6 +13,26 @@ use tokio::net::UnixListener;
 /// Bytes of a socket's path: `sun_path` of unix(7) without its closing NUL.
 pub const MAX_PATH_BYTES: usize = 107;
 
+/// The file of a socket that somebody listens at. It goes when this is dropped: whatever ends first, a start
+/// or the server, leaves none behind. One that stays behind all the same is replaced by [`bind`].
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Nobody could do anything about an error.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Connections that may wait to be taken.
 const BACKLOG: i32 = 1_024;
 
@@ -64,7 +84,7 @@ impl BindError {
 
 /// Listens at `path` with the permission bits of `mode` (owner-only: `0o600`)
 /// and, if said, the group `group`. A socket that a dead process left is
-/// replaced.
+/// replaced. Gives the socket's file, too.
 ///
 /// Nobody can connect before mode and group are set: until `listen` the system
 /// refuses every connection. So the process's umask need not be touched.
@@ -74,7 +94,7 @@ impl BindError {
 ///
 /// # Panics
 /// It is called outside of a tokio runtime.
-pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<UnixListener, BindError> {
+pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<(UnixListener, SocketFile), BindError> {
     let failed = |step| move |source: io::Error| BindError::Io { step, path: path.to_owned(), source };
     let address = address(path)?;
     remove_stale(path, &address)?;
@@ -83,13 +103,15 @@ pub fn bind(path: &Path, mode: u32, group: Option<u32>) -> Result<UnixListener, 
         Errno::ADDRINUSE => BindError::InUse { path: path.to_owned() },
         e => failed("bind")(e.into()),
     })?;
+    let file = SocketFile(path.to_owned());
     if let Some(group) = group {
         rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
             .map_err(|e| failed("change the group of")(e.into()))?;
     }
     rustix::fs::chmod(path, Mode::from_raw_mode(mode & 0o777)).map_err(|e| failed("change the mode of")(e.into()))?;
     rustix::net::listen(&socket, BACKLOG).map_err(|e| failed("listen on")(e.into()))?;
-    UnixListener::from_std(socket.into()).map_err(failed("listen on"))
+    let listener = UnixListener::from_std(socket.into()).map_err(failed("listen on"))?;
+    Ok((listener, file))
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {
@@ -153,13 +175,29 @@ mod tests {
     async fn a_socket_of_a_dead_process_is_replaced_and_a_live_one_is_not() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("in.sock");
-        let first = bind(&path, 0o600, None)?;
+        let (first, file) = bind(&path, 0o600, None)?;
+        // A dead process removes nothing.
+        std::mem::forget(file);
         assert!(matches!(bind(&path, 0o600, None), Err(BindError::InUse { .. })));
         UnixStream::connect(&path).await?;
         drop(first);
         assert!(path.exists() && UnixStream::connect(&path).await.is_err(), "stale");
         let _second = bind(&path, 0o600, None)?;
         UnixStream::connect(&path).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_socket_leaves_no_file_behind_whatever_came_of_it() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("in.sock");
+        let bound = bind(&path, 0o600, None)?;
+        assert_eq!(bound.1.path(), path);
+        drop(bound);
+        assert!(!path.exists());
+        // Who is not root is refused another's group, after the file was made.
+        let other_group = bind(&path, 0o600, Some(1)).map(drop);
+        assert!(!path.exists(), "{other_group:?}");
         Ok(())
     }
 

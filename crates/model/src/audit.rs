@@ -28,6 +28,8 @@ use crate::time::UnixMs;
 
 /// Bytes of a request id that is kept.
 pub const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Hexadecimal digits of a token's fingerprint.
+const FINGERPRINT_DIGITS: usize = 16;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,23 @@ impl Actor {
             Self::Token { org, .. } => Some(org.to_string()),
             Self::User { .. } | Self::Server => None,
         }
+    }
+
+    /// The forms of the names that [`Self::is`] knows.
+    pub const NAMES: &str = "`org_...`, `app_...`, the 16 hexadecimal digits of a token's fingerprint, `uid:` and a \
+                             user's number, or `server`";
+
+    /// Whether this text may name somebody; else [`Self::is`] is never true of it.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_fingerprint = name.len() == FINGERPRINT_DIGITS && name.bytes().all(is_digit);
+        let uid = name.strip_prefix("uid:").and_then(|number| Some((number, number.parse::<u32>().ok()?)));
+        name == "server"
+            || is_fingerprint
+            || uid.is_some_and(|(text, number)| text == number.to_string())
+            || name.parse::<OrgId>().is_ok()
+            || name.parse::<AppId>().is_ok()
     }
 
     /// Whether this text names it: the subject or the fingerprint of a token,

@@ -18,14 +18,17 @@ use crate::proxy;
 /// What stands in the place of a credential.
 pub const MASK: &str = "***";
 
-/// Headers whose values are credentials, in lower case.
-const HEADERS: [&str; 6] =
-    ["authorization", "proxy-authorization", "www-authenticate", "x-api-key", "x-auth-token", "x-access-token"];
+/// What the names of headers have in them whose values are credentials, in lower case. All of
+/// `authorization`, `proxy-authorization`, `www-authenticate`, `x-api-key`, `x-auth-token` and
+/// `x-access-token` are among them.
+const IN_HEADER_NAMES: [&str; 8] =
+    ["authorization", "authenticate", "token", "secret", "password", "api-key", "apikey", "credential"];
 
-/// Whether the value of a header is a credential: once set it is not shown again.
+/// Whether the value of a header is a credential, by its name: once set it is not shown again.
 #[must_use]
 pub fn is_in_header(name: &str) -> bool {
-    HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header))
+    let name = name.to_ascii_lowercase();
+    IN_HEADER_NAMES.iter().any(|part| name.contains(part))
 }
 
 /// Puts the mask in the place of credentials in headers that were set for another
@@ -131,6 +134,19 @@ mod tests {
             ("//user:pass@example.com", "***"),
         ] {
             assert_eq!(masked(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_that_let_somebody_in_are_known_by_their_names() {
+        for name in ["Authorization", "proxy-authorization", "www-authenticate", "x-api-key", "X-Auth-Token"] {
+            assert!(is_in_header(name), "{name}");
+        }
+        for name in ["x-access-token", "X-Gitlab-Token", "api-key", "ApiKey", "x-webhook-secret"] {
+            assert!(is_in_header(name), "{name}");
+        }
+        for name in ["x-shop", "accept", "user-agent", "x-key", "x-author"] {
+            assert!(!is_in_header(name), "{name}");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::rate::Rate;
 use crate::secret::SealedSecret;
 use crate::signature::Signature;
 use crate::time::UnixMs;
-use crate::validate::{self, FieldErrors};
+use crate::validate::{self, FieldErrors, Problem};
 use crate::verification::{Passed, Unverified, Verification};
 
 /// The shortest and the longest deadline that an endpoint may set, in milliseconds.
@@ -273,12 +273,24 @@ impl EndpointFields {
                 errors.check("tls", Err("counts for nothing, because `url` begins with `http://`".to_owned()));
             }
         }
-        errors.check("proxy", self.proxy.as_deref().map_or(Ok(()), |proxy| Proxy::parse(proxy).map(drop)));
+        errors.check("proxy", self.check_proxy());
         if self.throttle_per_second.is_some() && self.policy.rate.is_some() {
             let problem = "is given beside `throttleRate` (or `rateLimit`); only one of them can count";
             errors.check("policy.rate", Err(problem.to_owned()));
         }
         errors.finish()
+    }
+
+    fn check_proxy(&self) -> Result<(), Problem> {
+        let Some(proxy) = self.proxy.as_deref() else { return Ok(()) };
+        let proxy = Proxy::parse(proxy)?;
+        let token_url = match &self.auth {
+            Some(Auth::OAuth2(oauth)) => Some(oauth.token_url.as_str()),
+            _ => None,
+        };
+        let mut urls =
+            [Some(self.url.as_str()), token_url].into_iter().flatten().filter_map(|url| Url::parse(url).ok());
+        urls.try_for_each(|url| proxy.check_host(&url))
     }
 
     fn check_auth(&self, auth: &Auth, errors: &mut FieldErrors) {

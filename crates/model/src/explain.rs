@@ -145,8 +145,9 @@ impl Wait {
 
 /// Says why something waits; implemented by the scheduler.
 pub trait Explain: Send + Sync {
-    /// Why this pending delivery is not in flight, if that is known.
-    fn why(&self, key: DeliveryKey) -> Option<Wait>;
+    /// Why this delivery, which waits for the attempt with this number, is not in flight; `None` if that is not known, or
+    /// only of another attempt: what is asked with may have been read a moment before or after.
+    fn why(&self, key: DeliveryKey, attempt: u16) -> Option<Wait>;
 
     /// How it stands with an endpoint's deliveries as a whole; `None` for a moment
     /// after it was created.

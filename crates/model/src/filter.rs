@@ -3,7 +3,8 @@
 //!
 //! Tenants' customers write filters, and each is evaluated for each message. So what
 //! it may cost is bounded when it is set, by what it may have: it looks at each value of a
-//! payload a fixed number of times.
+//! payload a fixed number of times. What all of a message's may cost together is bounded when they
+//! are asked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +17,12 @@ use crate::validate::Problem;
 
 mod limits;
 mod pattern;
+mod work;
 
 pub use limits::{MAX_CHARS, MAX_NESTING, MAX_PATTERN_CHARS, MAX_PATTERNS, MAX_TERMS, MAX_WIDE, MAX_WIDE_TERMS};
+pub(crate) use pattern::steps_a_byte;
+pub(crate) use work::Size;
+pub use work::{HURRIED_STEPS, MAX_STEPS};
 
 /// What stands before an expression to make a query of it that selects the payload in a list of one.
 const SELECT: &str = "$[?";
@@ -26,7 +31,12 @@ const SELECT: &str = "$[?";
 #[derive(Clone)]
 pub struct Filter {
     text: Arc<str>,
-    compiled: Arc<Result<JsonPath, Problem>>,
+    compiled: Arc<Result<Compiled, Problem>>,
+}
+
+struct Compiled {
+    path: JsonPath,
+    looks: work::Looks,
 }
 
 impl Filter {
@@ -51,22 +61,31 @@ impl Filter {
     }
 
     /// Whether it lets a payload through; none that is not JSON. A filter that this version does
-    /// not understand lets all through, and each lets through what it cannot look into: better
-    /// too much is delivered than too little.
+    /// not understand lets all through, and each lets through what it cannot look into, or not in
+    /// the steps that are left to the payload's filters: better too much is delivered than too little.
     #[must_use]
     pub fn lets_through(&self, payload: &Payload<'_>) -> bool {
         match &*self.compiled {
-            Ok(path) => {
-                payload.is_beyond_filters() || payload.listed().is_some_and(|listed| !path.query(listed).is_empty())
-            }
+            Ok(compiled) => payload.is_beyond_filters() || compiled.selects(payload),
             Err(_) => true,
         }
     }
 }
 
-fn compile(text: &str) -> Result<JsonPath, Problem> {
-    limits::check(text)?;
-    JsonPath::parse(&format!("{SELECT}{text}]")).map_err(|error| problem(text, &error))
+impl Compiled {
+    fn selects(&self, payload: &Payload<'_>) -> bool {
+        let Some(listed) = payload.listed() else { return false };
+        let selected = payload.spending(self.looks.steps(payload.size()), |left| {
+            pattern::within(left, || !self.path.query(listed).is_empty())
+        });
+        selected.unwrap_or(true)
+    }
+}
+
+fn compile(text: &str) -> Result<Compiled, Problem> {
+    let looks = limits::check(text)?;
+    let path = JsonPath::parse(&format!("{SELECT}{text}]")).map_err(|error| problem(text, &error))?;
+    Ok(Compiled { path, looks })
 }
 
 fn problem(text: &str, error: &ParseError) -> Problem {

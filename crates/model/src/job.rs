@@ -80,6 +80,8 @@ pub struct Response {
     /// The messages of a batch that the endpoint did not take although it answered with
     /// success, by their sequences.
     pub failed: Vec<Position>,
+    /// These are all of the batch.
+    pub took_none: bool,
 }
 
 /// The classes of failure without an answer.
@@ -107,6 +109,8 @@ pub enum FailureKind {
     /// The endpoint answered a batch with success, and named this message as one that it
     /// did not take. Here there is an answer.
     BatchItem,
+    /// The same, and it took none of the others either.
+    WholeBatch,
 }
 
 impl FailureKind {
@@ -124,7 +128,7 @@ impl FailureKind {
             Self::Internal => "internal",
             Self::Proxy => "proxy",
             Self::Token => "token",
-            Self::BatchItem => "batch_item",
+            Self::BatchItem | Self::WholeBatch => "batch_item",
         }
     }
 }

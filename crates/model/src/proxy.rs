@@ -18,8 +18,10 @@ use crate::validate::Problem;
 pub const MAX_PROXY_BYTES: usize = 1_024;
 /// Bytes of a user name and of a password.
 const MAX_USER_BYTES: usize = 255;
-/// The same of both together, of SOCKS: the library that speaks it has 262 bytes for all that it says.
+/// The same of both together, of SOCKS.
 const MAX_SOCKS_USER_BYTES: usize = 128;
+/// What the library that speaks SOCKS has room for: greeting, user and password, and the name, one behind the other.
+const SOCKS_BYTES: usize = 262;
 
 /// How one speaks to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,22 @@ impl Proxy {
         }
         let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_owned();
         Ok(Self { text: text.to_owned(), kind, host, port, user })
+    }
+
+    /// Checks that it can be told the name of a URL's host, if it is one that is told names.
+    ///
+    /// # Errors
+    /// The name is too long beside the user and the password.
+    pub fn check_host(&self, url: &Url) -> Result<(), Problem> {
+        let name = url.domain().unwrap_or_default().len();
+        let user = self.user().map_or(0, |(name, password)| 3 + name.len() + password.len());
+        let room = SOCKS_BYTES - 10 - user;
+        if self.kind == ProxyKind::Socks5h && name > room {
+            return Err(format!(
+                "has room for names of {room} bytes beside user and password; that of the URL has {name}"
+            ));
+        }
+        Ok(())
     }
 
     /// As it was given.
@@ -256,6 +274,26 @@ mod tests {
         }
         assert!(Proxy::parse(&format!("http://{}@a.test:1", "u".repeat(256))).is_err());
         assert!(Proxy::parse(&format!("http://a.test:1/{}", "u".repeat(MAX_PROXY_BYTES))).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_it_is_refused() {
+        let label = "a".repeat(60);
+        let url = |bytes: usize| {
+            let name = format!("{label}.{label}.{label}.{label}");
+            Url::parse(&format!("https://{}/", &name[..bytes])).expect("a URL in the test's own table")
+        };
+        let user = format!("u:{}@", "p".repeat(127));
+        for (proxy, bytes, is_taken) in [
+            ("socks5h://a.test:1".to_owned(), 243, true),
+            (format!("socks5h://{user}a.test:1"), 121, true),
+            (format!("socks5h://{user}a.test:1"), 123, false),
+            (format!("socks5://{user}a.test:1"), 243, true),
+            (format!("http://{user}a.test:1"), 243, true),
+        ] {
+            let proxy = Proxy::parse(&proxy).expect("a proxy in the test's own table");
+            assert_eq!(proxy.check_host(&url(bytes)).is_ok(), is_taken, "{proxy:?} {bytes}");
+        }
     }
 
     #[test]

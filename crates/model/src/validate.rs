@@ -150,6 +150,9 @@ fn identifier(text: &str, max_chars: usize) -> Result<(), Problem> {
         return Err("must not be empty".into());
     }
     at_most(text, max_chars)?;
+    if matches!(text, "." | "..") {
+        return Err("must not be `.` or `..`, which mean something else in a path".into());
+    }
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
         Some(c) => Err(format!("contains {c:?}; letters, digits, `-`, `_` and `.` are allowed")),
         None => Ok(()),
@@ -189,6 +192,14 @@ pub fn uid(text: Option<&str>, prefix: &str) -> Result<(), Problem> {
         return Err(format!("must not begin with `{prefix}`, which ids begin with"));
     }
     Ok(())
+}
+
+/// The version of a schema.
+///
+/// # Errors
+/// It is empty, too long, or has other characters than `[a-zA-Z0-9\-_.]`.
+pub fn version(text: &str) -> Result<(), Problem> {
+    identifier(text, crate::schema::MAX_VERSION_CHARS)
 }
 
 /// An event type, such as `order.paid`.

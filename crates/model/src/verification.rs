@@ -139,7 +139,9 @@ impl VerificationFailure {
             Self::NoAnswer(FailureKind::Token) => "there is no token to ask it with",
             Self::NoAnswer(FailureKind::Protocol) => "the connection ended before an answer, or broke the protocol",
             // What asks is no batch.
-            Self::NoAnswer(FailureKind::Internal | FailureKind::BatchItem) => "the request could not be made",
+            Self::NoAnswer(FailureKind::Internal | FailureKind::BatchItem | FailureKind::WholeBatch) => {
+                "the request could not be made"
+            }
         };
         text.to_owned()
     }

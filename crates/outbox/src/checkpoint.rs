@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::record::{DecodeError, beginning_of_bincode, from_checked_bincode, to_bincode};
 use crate::seal::{Sealer, UnsealError};
 use crate::state::{AuditLog, Expunging, LaneState, State, TaskState};
+use crate::stored_json;
 
 const MAGIC: &[u8; 8] = b"PRCHKPT3";
 /// That of one without the audit log.
@@ -74,6 +75,13 @@ pub enum CheckpointError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+impl CheckpointError {
+    /// Whether it could not be written because there is no room.
+    pub(crate) fn is_no_room(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if disk::is_full(source))
+    }
 }
 
 /// What a checkpoint gives back.
@@ -136,7 +144,11 @@ pub(crate) fn headed(magic: &[u8; 8], body: &[u8]) -> Vec<u8> {
 /// Puts a checkpoint in the place of the one before. Blocks.
 pub(crate) fn write(disk: &dyn Disk, dir: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
     let path = dir.join(NAME);
-    disk::replace_file(disk, &path, bytes).map_err(|source| CheckpointError::Io { what: "write", path, source })
+    let written = disk::replace_file(disk, &path, bytes).inspect_err(|_| {
+        // On a full disk what is half written takes the last room.
+        let _ = disk::remove_if_there(disk, &disk::temporary_name(&path));
+    });
+    written.map_err(|source| CheckpointError::Io { what: "write", path, source })
 }
 
 /// The checkpoint of a data directory, if there is one.
@@ -234,7 +246,7 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
             },
         )?
     } else {
-        serde_json::from_slice(&body.config).map_err(|error| Unfit::Damaged(error.to_string()))?
+        stored_json::from_slice(&body.config).map_err(Unfit::Damaged)?
     };
     let mut config = Config::default();
     for change in &changes {

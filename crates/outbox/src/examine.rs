@@ -7,7 +7,7 @@ use postrider_model::time::Clock;
 
 use crate::disk::{Disk, TrialDisk};
 use crate::index::Index;
-use crate::journal;
+use crate::journal::{self, Sequence};
 use crate::open::{JOURNAL, OpenError, Opened, Report, open, store_id};
 use crate::options::Options;
 
@@ -118,9 +118,15 @@ fn read_segments(
     };
     let numbers = journal::segment_numbers(disk, &dir).map_err(failed("list"))?;
     examined.segments = numbers.len();
+    let mut sequence = Sequence::default();
     for (done, number) in numbers.iter().enumerate() {
-        match journal::salvage_segment(disk, &dir, *number, store_id(options), &mut |_| examined.records += 1) {
-            Ok(damage) if *number < end => examined.damage.extend(damage.iter().map(ToString::to_string)),
+        let store = store_id(options);
+        match journal::read_up_to(u64::MAX, disk, &dir, *number, store, &mut |_| examined.records += 1) {
+            Ok(read) if *number <= end => {
+                let missing = sequence.next(&dir, *number, &read);
+                let damage = read.damage.iter().filter(|_| *number < end);
+                examined.damage.extend(missing.iter().chain(damage).map(ToString::to_string));
+            }
             Ok(_) => {}
             // A server has removed it meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -51,6 +51,7 @@ mod shared;
 #[doc(hidden)]
 pub mod simulation;
 mod state;
+mod stored_json;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -46,7 +47,9 @@ impl DirLock {
         let io = |source| LockError::Io { dir: dir.to_owned(), source };
         create_private_dir(dir).map_err(io)?;
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(dir.join(NAME)).map_err(io)?;
+        // Whoever may open it may lock it, and keep a server from starting.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(dir.join(NAME)).map_err(io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -82,7 +85,6 @@ impl DirLock {
 }
 
 fn create_private_dir(dir: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 

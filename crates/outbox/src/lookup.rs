@@ -106,8 +106,26 @@ impl Shared {
             _ => {}
         }
         let Some(row) = self.index.message(app, sequence).map_err(query_error)? else { return Ok(None) };
-        let found = self.message_at(sequence, row.position)?;
-        Ok(found.filter(|found| found.meta.id == id && found.meta.app == app))
+        Ok(self
+            .message_from(app, (sequence, row.position))?
+            .filter(|found| found.meta.id == id && found.meta.app == app))
+    }
+
+    /// A message whose record lay at `position`, also if it was carried to another place since. Blocks.
+    pub(crate) fn message_from(
+        &self,
+        app: AppId,
+        (sequence, mut position): (Position, Position),
+    ) -> Result<Option<Found>, QueryError> {
+        loop {
+            if let Some(found) = self.message_at(sequence, position)? {
+                return Ok(Some(found));
+            }
+            match self.index.message(app, sequence).map_err(query_error)? {
+                Some(now) if now.position > position => position = now.position,
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// The endpoints that a message's record names, and those to which a replay

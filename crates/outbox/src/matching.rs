@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use postrider_model::delivery::DeliveryState;
 use postrider_model::id::{AppId, EndpointId, OrgId};
 use postrider_model::position::Position;
-use postrider_model::query::DeliveryFilter;
+use postrider_model::query::{DeliveryFilter, QueryError};
 
 use crate::lookup::scan;
 use crate::record::{Accepted, DeliveryRef, Record};
@@ -24,28 +24,33 @@ pub(crate) struct Pending {
     behind: Option<(EndpointId, Position)>,
     /// What comes later was not there when this began.
     end: Position,
+    /// A part could not be read. The others are gone through all the same.
+    failed: Option<QueryError>,
 }
 
 impl Pending {
     pub(crate) fn new(shared: &Shared, filter: DeliveryFilter) -> Self {
         let lanes = lanes(shared, &filter);
-        Self { filter, lanes, behind: None, end: shared.state.lock().applied }
+        Self { filter, lanes, behind: None, end: shared.state.lock().applied, failed: None }
     }
 
     /// Some more of them; `None` if that was all. Blocks: it reads the journal for
     /// those behind a window, and for a filter of event types.
-    pub(crate) fn next(&mut self, shared: &Shared) -> Option<Vec<DeliveryRef>> {
+    ///
+    /// # Errors
+    /// That was all, but for what could not be read.
+    pub(crate) fn next(&mut self, shared: &Shared) -> Result<Option<Vec<DeliveryRef>>, QueryError> {
         let (endpoint, from) = match self.behind.take() {
             Some(begun) => begun,
             None => {
-                let endpoint = self.lanes.pop()?;
+                let Some(endpoint) = self.lanes.pop() else { return self.failed.take().map_or(Ok(None), Err) };
                 let cursor = shared.state.lock().lanes.get(&endpoint).and_then(|lane| lane.backlog.cursor());
                 (endpoint, cursor.unwrap_or(self.end))
             }
         };
         if from >= self.end {
             // What has moved into the window meanwhile is found here.
-            return Some(self.window(shared, endpoint));
+            return Ok(Some(self.window(shared, endpoint)));
         }
         let mut read = Vec::new();
         let next = read_on(shared, endpoint, (from, self.end), AT_ONCE, &mut |meta, delivery| {
@@ -55,12 +60,16 @@ impl Pending {
         });
         // Where reading fails, the rest of the lane cannot be read either.
         self.behind = Some((endpoint, if next > from { next } else { self.end }));
+        if next <= from {
+            let detail = || QueryError::Failed(format!("what waits for {endpoint} cannot be read on at {from}"));
+            self.failed.get_or_insert_with(detail);
+        }
         let state = shared.state.lock();
         read.retain(|delivery| match state.delivery(delivery) {
             Some(now @ DeliveryState::Scheduled(_)) => matches_but_type(&self.filter, delivery, &now),
             _ => false,
         });
-        Some(read)
+        Ok(Some(read))
     }
 
     /// Those in the window of a lane.
@@ -122,7 +131,7 @@ fn type_matches(shared: &Shared, filter: &DeliveryFilter, delivery: &DeliveryRef
     if filter.event_types.is_none() {
         return true;
     }
-    let found = shared.message_at(delivery.sequence, delivery.position);
+    let found = shared.message_from(delivery.app, (delivery.sequence, delivery.position));
     matches!(found, Ok(Some(found)) if one_of(filter, &found.meta.event_type))
 }
 

@@ -14,6 +14,7 @@ const ACCEPTED: &str = "postrider_messages_accepted_total";
 const UNMATCHED: &str = "postrider_messages_unmatched_total";
 pub(crate) const FILTERED: &str = "postrider_filtered_total";
 pub(crate) const MISMATCHES: &str = "postrider_schema_mismatches_total";
+pub(crate) const UNCHECKED: &str = "postrider_messages_unchecked_total";
 const DELIVERED: &str = "postrider_deliveries_delivered_total";
 const DEAD: &str = "postrider_dead_letters_total";
 const CANCELLED: &str = "postrider_deliveries_cancelled_total";
@@ -49,6 +50,10 @@ pub fn describe_metrics() {
     describe_counter!(UNMATCHED, "Messages accepted that no endpoint asked for.");
     describe_counter!(FILTERED, "Times that a message did not go to an endpoint because of its filter.");
     describe_counter!(MISMATCHES, "Messages whose payload differs from the schema of their type, by what followed.");
+    describe_counter!(
+        UNCHECKED,
+        "Messages that filters or a schema let through because it would take too long to look."
+    );
     describe_counter!(DELIVERED, "Deliveries that an endpoint confirmed.");
     describe_counter!(DEAD, "Deliveries that became dead letters, by reason.");
     describe_counter!(CANCELLED, "Deliveries that a person cancelled.");

@@ -27,7 +27,8 @@ struct Said {
 }
 
 impl Mismatches {
-    /// What follows for a message. Its payload is not logged, only where in it something is wrong.
+    /// What follows for a message. Nothing of its payload is logged, nor where in it something is wrong, since members may
+    /// have the names of people: only which rule of the schema.
     ///
     /// # Errors
     /// It is to be refused.
@@ -52,7 +53,6 @@ impl Mismatches {
         tracing::warn!(
             application = %message.meta.app,
             event_type = message.meta.event_type,
-            pointer = mismatch.pointer,
             rule = mismatch.rule,
             untold,
             "a payload differs from the schema of its event type"

@@ -1,6 +1,5 @@
 //! A start: checkpoint, then the journal after it, through the same `apply`.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -23,7 +22,6 @@ use crate::ids::SequenceMask;
 use crate::index::Index;
 use crate::journal::{self, Journal, JournalReader};
 use crate::keeper::{Keeper, KeeperSignal};
-use crate::lookup::scan;
 use crate::mismatches::Mismatches;
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -32,10 +30,13 @@ use crate::ports::MESSAGE_ROOM_BYTES;
 use crate::read_ahead::Turns;
 use crate::reads::Reads;
 use crate::record::{DecodeError, decode};
-use crate::rows;
 use crate::seal::{Sealer, UnsealError};
 use crate::shared::Shared;
 use crate::state::State;
+
+mod needed;
+
+use needed::{check_backlog, check_segments, index_open_segment};
 
 /// The journal's directory in the data directory.
 pub(crate) const JOURNAL: &str = "journal";
@@ -43,6 +44,8 @@ pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const CLEAN_MARKER: &str = "clean-stop";
 /// Requests that are no outcomes and may wait for the committer at once.
 const REQUESTS: usize = 1_024;
+/// Messages whose payload takes long to look into, and that are looked into at once (W9).
+const LOOKING: usize = 4;
 /// Errands of the keeper, and a stop.
 const ERRANDS: usize = 16;
 /// Room in the committer's channel for the keeper's requests.
@@ -227,6 +230,7 @@ fn assemble(
         keeper: signal.clone(),
         room: Arc::new(Semaphore::new(options.waiting_bytes as usize)),
         requests: Arc::new(Semaphore::new(REQUESTS)),
+        looking: Arc::new(Semaphore::new(LOOKING)),
         bound: None,
         call: None,
     };
@@ -242,6 +246,8 @@ fn assemble(
 pub(crate) struct LastCheckpoint {
     pub(crate) position: Position,
     pub(crate) bytes: u64,
+    /// The process that wrote it left the word of a clean stop.
+    pub(crate) clean: bool,
 }
 
 /// What checkpoint and journal give.
@@ -265,6 +271,10 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
         return Err(OpenError::HalfRestored { dir: dir.to_owned() });
     }
     let restored = checkpoint::read(&**disk, options)?;
+    let mut lost = match &restored {
+        None => missing_checkpoint(options, &**disk)?.into_iter().collect(),
+        Some(_) => Vec::new(),
+    };
     let Restored { mut state, mut config, position, bytes, .. } = restored.unwrap_or_else(|| Restored {
         state: State::new(options),
         config: Config::default(),
@@ -272,8 +282,8 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
         bytes: 0,
         sealed_by: None,
     });
-    let checkpoint = LastCheckpoint { position, bytes };
     let clean = disk.open(&dir.join(CLEAN_MARKER)).is_ok();
+    let checkpoint = LastCheckpoint { position, bytes, clean };
     let journal_options = journal::Options {
         segment_bytes: options.segment_bytes,
         max_bytes: max_bytes(options, &**disk)?,
@@ -281,7 +291,6 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
     };
     let start = journal::Start { now: clock.now(), scan_from: position, clean };
     let mut report = Report { clean, ..Report::default() };
-    let mut lost = Vec::new();
     let mut newer: Option<(Position, DecodeError)> = None;
     let mut no_key: Option<(Position, u32)> = None;
     // The scheduler is told everything at once, when all is read.
@@ -329,12 +338,27 @@ pub(crate) fn recover(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock
     Ok(Recovered { state, config, journal: opened.journal, reader: opened.reader, report, checkpoint, lost, damage })
 }
 
-/// From here on a stop is unclean until it is seen to be clean.
+/// What is wrong where there is no checkpoint: the first segments go only once one covers them, and then it alone
+/// has the configuration and the deliveries of then.
+pub(crate) fn missing_checkpoint(options: &Options, disk: &dyn Disk) -> Result<Option<String>, OpenError> {
+    let dir = options.dir.join(JOURNAL);
+    let first = match journal::segment_numbers(disk, &dir) {
+        Ok(numbers) => numbers.first().copied().filter(|first| *first > journal::FIRST_SEGMENT),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(source) => return Err(OpenError::Io { what: "list", path: dir, source }),
+    };
+    let path = options.dir.join(checkpoint::NAME);
+    Ok(first.map(|first| format!("{}: it is missing, and so are the segments before number {first}", path.display())))
+}
+
+/// From here on a stop is unclean until it is seen to be clean. The process before may have died
+/// before it synced the names in the directory; what is built on them now must find them after a power cut.
 fn forget_clean_stop(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     match disk.remove_file(&dir.join(CLEAN_MARKER)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.and_then(|()| disk.sync_dir(dir)),
+        result => result,
     }
+    .and_then(|()| disk.sync_dir(dir))
     .map_err(|source| OpenError::Io { what: "remove", path: dir.join(CLEAN_MARKER), source })
 }
 
@@ -353,71 +377,4 @@ fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
 /// A store's journal and its key belong together.
 pub(crate) fn store_id(options: &Options) -> u64 {
     options.master_key.store_id()
-}
-
-/// Segments behind the checkpoint are not read at a start; here those are noticed of which the
-/// file is gone.
-fn check_segments(shared: &Shared, damage: &[journal::Damage], report: &mut Report) -> Result<(), OpenError> {
-    let missing = damage.iter().filter(|damage| damage.what == journal::DamageKind::MissingSegment);
-    for damage in missing {
-        let (from, to) = (Position::new(damage.segment, damage.from), Position::new(damage.segment, damage.to));
-        if shared.misses(from, to) {
-            let why = "live deliveries need what it held";
-            return Err(OpenError::Damaged { what: damage.to_string(), why });
-        }
-        tracing::error!(%damage, "a segment of the journal is missing; nothing live needs it");
-        report.quarantined.push(damage.to_string());
-    }
-    // The oldest may go, but not before the last that is needed.
-    let needed = shared.state.lock().first_needed();
-    let first = shared.reader.segments().first().map(|segment| segment.number);
-    if let Some(needed) = needed.filter(|needed| first.is_none_or(|first| *needed < first)) {
-        let path = shared.options.dir.join(JOURNAL).join(journal::segment_name(needed));
-        let what = format!("{}: the segment is missing", path.display());
-        return Err(OpenError::Damaged { what, why: "live deliveries need what it held" });
-    }
-    Ok(())
-}
-
-/// What lies behind a lane's window is known by the journal alone: damage there
-/// would lose it unseen. Reads as much as the backlog is large.
-fn check_backlog(shared: &Shared, disk: &dyn Disk) -> Result<(), OpenError> {
-    let dir = shared.options.dir.join(JOURNAL);
-    let first = shared.state.lock().lanes.values().filter_map(|lane| lane.backlog.cursor()).min();
-    let sealed = shared.reader.segments().into_iter().filter(|segment| segment.sealed);
-    for segment in sealed.filter(|segment| first.is_some_and(|first| segment.number >= first.segment())) {
-        let damage = journal::salvage_segment(disk, &dir, segment.number, store_id(&shared.options), &mut |_| {});
-        let damage = damage.map_err(|source| OpenError::Io { what: "read", path: dir.clone(), source })?;
-        let needed = damage.into_iter().find(|damage| {
-            let (from, to) = (Position::new(damage.segment, damage.from), Position::new(damage.segment, damage.to));
-            shared.misses(from, to)
-        });
-        if let Some(damage) = needed {
-            let why = "deliveries that were never attempted may be in it";
-            return Err(OpenError::Damaged { what: damage.to_string(), why });
-        }
-    }
-    Ok(())
-}
-
-/// The rows of the newest segment are in memory only: it is read whole. So
-/// damage in it shows here.
-fn index_open_segment(shared: &Arc<Shared>, report: &mut Report) -> Result<(), OpenError> {
-    let applied = shared.state.lock().applied;
-    let from = Position::new(applied.segment(), 0);
-    let mut rows = Vec::new();
-    let (_, unreadable) = scan(&shared.reader, from, applied, &mut |position, record| {
-        rows::each(position, &record, &mut |row| rows.push(row));
-        ControlFlow::Continue(())
-    });
-    shared.index.insert_all(applied.segment(), rows);
-    for part in unreadable {
-        if shared.misses(part.from, part.to) {
-            let why = "live deliveries need what it held";
-            return Err(OpenError::Damaged { what: part.detail, why });
-        }
-        tracing::error!(detail = part.detail, "a part of the journal is damaged; nothing live needs it");
-        report.quarantined.push(part.detail);
-    }
-    Ok(())
 }

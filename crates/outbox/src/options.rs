@@ -7,6 +7,7 @@ use postrider_model::event_type::Validation;
 use postrider_model::format::{EventSource, Format};
 use postrider_model::order::OrderRule;
 use postrider_model::secret::SignatureKind;
+use postrider_model::signature::Signature;
 use postrider_model::verification::VerificationSetting;
 
 use crate::master_key::MasterKey;
@@ -56,6 +57,8 @@ pub struct Options {
     pub default_timeout: Duration,
     /// How the requests of an endpoint are signed whose owner gives no secret.
     pub default_signature: SignatureKind,
+    /// By which scheme the requests of a new endpoint are signed whose owner names none.
+    pub signature: Signature,
     /// What the requests of an endpoint carry whose owner says nothing.
     pub default_format: Format,
     /// Where events come from, for formats that say so.
@@ -111,6 +114,7 @@ impl Options {
             max_in_flight: 4_096,
             default_timeout: Duration::from_secs(15),
             default_signature: SignatureKind::default(),
+            signature: Signature::default(),
             default_format: Format::default(),
             event_source: EventSource::default(),
             default_validation: Validation::default(),

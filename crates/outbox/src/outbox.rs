@@ -29,6 +29,8 @@ pub struct Outbox {
     pub(crate) room: Arc<Semaphore>,
     /// Requests that may wait for the committer.
     pub(crate) requests: Arc<Semaphore>,
+    /// A turn for each message whose payload takes long to look into.
+    pub(crate) looking: Arc<Semaphore>,
     /// The request with an idempotency key that this handle is for, if it is for one.
     pub(crate) bound: Option<Arc<Bound>>,
     /// The call that this handle's changes tell of, if it is for one.

@@ -82,7 +82,9 @@ impl Shared {
         let state = self.state.lock();
         let Some(lane) = state.lanes.get(&endpoint) else { return };
         for (position, fresh, deliveries) in read {
-            if lane.window.get(&position).is_some_and(|live| live.position == position) {
+            // One in flight is still in the window when its payload is expunged.
+            let is_there = lane.window.get(&position).is_some_and(|live| live.position == position);
+            if is_there && !state.expunging.contains(position) {
                 self.bodies.insert(position, fresh, deliveries);
             }
         }

@@ -4,7 +4,7 @@ use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use crate::index::{AttemptRow, EndpointMask, KeyRow, MessageRow, Row, SettledRow};
+use crate::index::{AttemptRow, EndpointMask, Index, KeyRow, MessageRow, Row, SettledRow};
 use crate::keys;
 use crate::record::{Accepted, Carried, DeliveryChange, DeliveryRef, Outcome, Record};
 
@@ -16,6 +16,35 @@ pub(crate) const DEAD: u8 = 2;
 pub(crate) const DELIVERED: u8 = 3;
 /// [`SettledRow::state`] of a delivery whose payload was expunged.
 pub(crate) const EXPUNGED: u8 = 4;
+
+/// The rows of a frame, by when readers must find them.
+#[derive(Default)]
+pub(crate) struct FrameRows {
+    /// How deliveries ended. They are there before the deliveries are gone from memory: who
+    /// finds one there no longer looks for its end here.
+    pub(crate) ends: Vec<Row>,
+    /// Messages and keys. They are there after memory knows of the deliveries: who finds a
+    /// message looks for them there.
+    pub(crate) begins: Vec<Row>,
+}
+
+impl FrameRows {
+    pub(crate) fn take_from(&mut self, records: &[(Position, Record)]) {
+        for (position, record) in records {
+            each(*position, record, &mut |row| match row {
+                Row::Attempt(_) | Row::Settled(_) => self.ends.push(row),
+                Row::Message(_) | Row::Key(_) => self.begins.push(row),
+            });
+        }
+    }
+}
+
+/// Puts rows of these records, which lie in one segment, into the index.
+pub(crate) fn index(index: &Index, records: &[(Position, Record)], rows: &mut Vec<Row>) {
+    if let Some((position, _)) = records.first().filter(|_| !rows.is_empty()) {
+        index.insert_all(position.segment(), rows.drain(..));
+    }
+}
 
 /// The rows of a record: the same live and when a segment is indexed anew.
 pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row)) {

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::ids;
 use crate::master_key::MasterKey;
 use crate::record::{CONFIG, DecodeError, Record};
+use crate::stored_json;
 
 const BY_FIRST_KEY: u8 = 1;
 const BY_NUMBER: u8 = 2;
@@ -85,7 +86,7 @@ impl Sealer {
 
     pub(crate) fn open_config<T: DeserializeOwned>(&self, envelope: &[u8]) -> Result<T, DecodeError> {
         let json = Zeroizing::new(self.open_bytes(envelope)?);
-        serde_json::from_slice(&json).map_err(|error| DecodeError::Meta { kind: CONFIG, detail: error.to_string() })
+        stored_json::from_slice(&json).map_err(|detail| DecodeError::Meta { kind: CONFIG, detail })
     }
 
     pub(crate) fn seal(&self, secret: &Secret) -> SealedSecret {

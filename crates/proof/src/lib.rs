@@ -35,7 +35,7 @@ impl Proof {
     #[must_use]
     pub fn new(case: &'static str, rounds_in_short: u64) -> Self {
         let rounds = number("POSTRIDER_PROOF_ROUNDS").unwrap_or(rounds_in_short);
-        let seed = number("POSTRIDER_PROOF_SEED").unwrap_or_else(|| {
+        let seed = seed().unwrap_or_else(|| {
             // Few digits, since people type them.
             u64::from(getrandom::u32().expect("the system has random numbers"))
         });
@@ -94,6 +94,15 @@ impl Proof {
             "proof {case}: {text} (POSTRIDER_PROOF_ROUNDS={rounds} POSTRIDER_PROOF_SEED={seed})"
         );
     }
+}
+
+/// What chance of a property begins with, if it is to repeat a run.
+///
+/// # Panics
+/// `POSTRIDER_PROOF_SEED` is set and is no number.
+#[must_use]
+pub fn seed() -> Option<u64> {
+    number("POSTRIDER_PROOF_SEED")
 }
 
 /// How many cases a property is tried with, if so many are in the short form.

@@ -87,10 +87,13 @@ impl Handle {
 }
 
 impl Explain for Handle {
-    fn why(&self, key: DeliveryKey) -> Option<Wait> {
+    fn why(&self, key: DeliveryKey, attempt: u16) -> Option<Wait> {
         let at = self.now();
         let (known, first) = {
             let scheduler = self.shared.scheduler.lock();
+            if scheduler.attempt(key).is_some_and(|known| known != attempt) {
+                return None;
+            }
             (scheduler.why(key, at), scheduler.behind(key))
         };
         let message = || first.and_then(|first| self.shared.store.message_of(first));

@@ -370,6 +370,11 @@ impl Lane {
         self.pace.misses_token_for_long(at.monotonic)
     }
 
+    /// For how long a token that is missing now has been missing.
+    pub(crate) fn misses_token_for(&self, at: Moment) -> Duration {
+        self.pace.misses_token_for(at.monotonic)
+    }
+
     fn fetching(&self, message: Position) -> Option<&Flight> {
         self.flights.get(message).filter(|flight| flight.phase == Phase::Fetching)
     }

@@ -25,7 +25,7 @@ pub struct Options {
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
     /// For how long a delivery waits for a token that its endpoint's requests get in with,
-    /// from when it was due; then it is a dead letter.
+    /// from when it was due and the token was first missing; then it is a dead letter.
     pub token_wait: Duration,
     /// Attempts that may be at their beginning at the same time right after a start,
     /// after a forward jump of the wall clock by over an hour, and when all dispatch is

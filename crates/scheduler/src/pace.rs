@@ -96,6 +96,8 @@ pub(crate) struct Pace {
     /// Until when no token is asked for, and how often in a row none could be had.
     token_until: Duration,
     tokens_missed: u32,
+    /// Since when there has been neither a token nor an answer.
+    token_missing_since: Option<Duration>,
     breaker: Breaker,
     rule: BreakerRule,
 }
@@ -111,6 +113,7 @@ impl Pace {
             asked_until: Duration::ZERO,
             token_until: Duration::ZERO,
             tokens_missed: 0,
+            token_missing_since: None,
             breaker: Breaker::CLOSED,
             rule: rules.breaker,
         }
@@ -127,6 +130,8 @@ impl Pace {
     /// again. What the endpoint asked for and its rate stay.
     pub(crate) fn restart(&mut self) {
         self.expect_token();
+        // How long the lane did nothing is no wait for a token.
+        self.token_missing_since = None;
         (self.allowed, self.successes) = (1, 0);
         self.breaker = Breaker::CLOSED;
     }
@@ -176,6 +181,7 @@ impl Pace {
     /// An attempt that had started was not made, because there was no token for it: a pause that grows
     /// with each. True if it is the first in a row.
     pub(crate) fn missed_token(&mut self, monotonic: Duration) -> bool {
+        self.token_missing_since.get_or_insert(monotonic);
         if self.token_until > monotonic {
             // Others were under way with it.
             return false;
@@ -189,6 +195,11 @@ impl Pace {
     /// Whether a token that is missing now has been missing through the longest pause.
     pub(crate) fn misses_token_for_long(&self, monotonic: Duration) -> bool {
         self.tokens_missed >= TOKEN_PAUSES && self.token_until <= monotonic
+    }
+
+    /// For how long a token that is missing now has been missing, as far as is known.
+    pub(crate) fn misses_token_for(&self, monotonic: Duration) -> Duration {
+        self.token_missing_since.map_or(Duration::ZERO, |since| monotonic.saturating_sub(since))
     }
 
     /// A token may be had now.
@@ -211,6 +222,7 @@ impl Pace {
         }
         if signal != Signal::Unknown {
             self.expect_token();
+            self.token_missing_since = None;
         }
         match signal {
             Signal::Success => self.grow(),

@@ -311,9 +311,9 @@ impl Scheduler {
         let lane = self.lanes.get(&key.endpoint)?;
         let (flown, app, riders) = (lane.sent(key.message)?, lane.app(), lane.riders(key.message));
         let long = lane.misses_token_for_long(at);
+        let wait = Some(self.options.token_wait).filter(|wait| lane.misses_token_for(at) >= *wait);
         let waits = |message: &Position| {
-            let (rules, wait) = (lane.rules(), self.options.token_wait);
-            let flown = lane.sent(*message);
+            let (rules, flown) = (lane.rules(), lane.sent(*message));
             flown.is_some_and(|flown| !settle::is_for_the_record(&flown, rules, wait, long, at.now))
         };
         let (waiting, recorded): (Vec<_>, Vec<_>) = std::iter::once(key.message).chain(riders).partition(waits);

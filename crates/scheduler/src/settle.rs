@@ -75,12 +75,20 @@ pub(crate) fn settle(
 
 /// Whether an attempt that was not made, because there was no token for it, is one for the
 /// record all the same: a person asked for it, or the delivery has waited for too long. Age alone is
-/// not enough, only with a token that is missing for `long` already.
-pub(crate) fn is_for_the_record(flown: &Flown, rules: &Rules, token_wait: Duration, long: bool, now: UnixMs) -> bool {
+/// not enough, only with a token that is missing for `long` already. Nor is it that the attempt has been
+/// due for the longest wait: that may be for another reason, such as a hold, a rate, a stop of the server
+/// or a leap of the clock. The wait is given if the token has been missing for as long.
+pub(crate) fn is_for_the_record(
+    flown: &Flown,
+    rules: &Rules,
+    token_wait: Option<Duration>,
+    long: bool,
+    now: UnixMs,
+) -> bool {
     let Flown { scheduled, accepted, .. } = *flown;
     let limit = rules.max_age.filter(|_| scheduled.trigger == Trigger::Scheduled).map(|age| accepted + age);
     scheduled.trigger == Trigger::Resent
-        || scheduled.due + token_wait <= now
+        || token_wait.is_some_and(|wait| scheduled.due + wait <= now)
         || (long && limit.is_some_and(|limit| limit <= now))
 }
 

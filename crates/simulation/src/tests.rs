@@ -37,7 +37,7 @@ fn whatever_fails_every_message_comes_to_an_end_that_can_be_seen() {
         "attempts": sum(|found| found.attempts),
         "ends_of_the_server": sum(|found| found.deaths),
         "allowed_duplicates": sum(|found| found.duplicates),
-        "simulated_hours": sum(|found| found.simulated_ms) / 3_600_000,
+        "simulated_hours": (sum(|found| found.simulated_ms) / 36_000) as f64 / 100.0,
     });
     let rounds = proof.rounds();
     proof.found(rounds, found);

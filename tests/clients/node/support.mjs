@@ -71,11 +71,16 @@ export async function shop(test) {
 }
 
 /** Sets fields of an endpoint that Svix's client does not know. */
-export async function change(app, endpoint, fields) {
+export const change = (app, endpoint, fields) => call("PATCH", app, endpoint, JSON.stringify(fields));
+
+/** An endpoint with the fields that Svix's client does not know. */
+export const show = (app, endpoint) => call("GET", app, endpoint);
+
+async function call(method, app, endpoint, body) {
   const answer = await fetch(`${process.env.POSTRIDER_URL}/api/v1/app/${app.id}/endpoint/${endpoint.id}`, {
-    method: "PATCH",
+    method,
     headers: { authorization: `Bearer ${process.env.POSTRIDER_TOKEN}`, "content-type": "application/json" },
-    body: JSON.stringify(fields),
+    body,
   });
   if (!answer.ok) throw new Error(`${answer.status}: ${await answer.text()}`);
   return answer.json();

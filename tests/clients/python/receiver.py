@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +18,7 @@ class Arrival:
 class Receiver:
     def __init__(self) -> None:
         self.status = 200
+        self.answer: Callable[[Arrival], bytes] = lambda _: b""
         self._arrivals: queue.Queue[Arrival] = queue.Queue()
         receiver = self
 
@@ -24,10 +26,13 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver._arrivals.put(Arrival(headers, body))
+                arrival = Arrival(headers, body)
+                answer = receiver.answer(arrival)
+                receiver._arrivals.put(arrival)
                 self.send_response(receiver.status)
-                self.send_header("content-length", "0")
+                self.send_header("content-length", str(len(answer)))
                 self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 pass

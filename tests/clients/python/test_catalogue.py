@@ -5,6 +5,8 @@ import os
 import jsonschema_rs
 import pytest
 import requests
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from svix.api import EventTypeIn, EventTypePatch
 
 
 SCHEMAS = [
@@ -69,3 +71,35 @@ def test_a_document_is_imported_by_svix_client(svix, uid):
     done = svix.event_type.import_openapi(EventTypeImportOpenApiIn(spec=document))
     assert done.data.modified == [uid]
     assert svix.event_type.get(uid).schemas == {"1": {"type": "object"}}
+
+
+def valid(path) -> dict:
+    """What is there, a document of OpenAPI 3.1."""
+    headers = {"authorization": f"Bearer {os.environ['POSTRIDER_TOKEN']}"}
+    answer = requests.get(f"{os.environ['POSTRIDER_URL']}/api/v1{path}", headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+    return document
+
+
+def test_an_export_is_valid_openapi(svix, uid):
+    # With a reference within a schema, versions, markup in a description, an archived one, and none at all.
+    for number, schema in enumerate(SCHEMAS):
+        svix.event_type.create(EventTypeIn(name=f"{uid}.{number}", description="*It* <came>", schemas={"1": schema}))
+    svix.event_type.create(EventTypeIn(name=f"{uid}.bare", description=""))
+    svix.event_type.create(EventTypeIn(name=f"{uid}.old", description="Gone", archived=True))
+    two = {"1": {"type": "object"}, "2": {"type": "object", "title": "second", "examples": [{"n": 1}]}}
+    svix.event_type.patch(f"{uid}.0", EventTypePatch(description="It came", schemas=two))
+    webhooks = valid("/event-type/export/openapi")["webhooks"]
+    assert f"{uid}.bare" in webhooks
+    # It does not look into the schemas of webhooks: they say the same as those that came, references and all.
+    for number, schema in enumerate([two["2"], *SCHEMAS[1:]]):
+        exported = webhooks[f"{uid}.{number}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        came, went = jsonschema_rs.Draft202012Validator(schema), jsonschema_rs.Draft202012Validator(exported)
+        assert [went.is_valid(payload) for payload in PAYLOADS] == [came.is_valid(payload) for payload in PAYLOADS]
+
+
+def test_our_own_document_is_valid_openapi():
+    assert valid("/openapi.json")["paths"]

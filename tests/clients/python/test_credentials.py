@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from oauthlib.oauth2 import BackendApplicationServer, RequestValidator
 from receiver import Receiver
+from svix.api import MessageStatus
+from werkzeug.datastructures import Authorization
 
 
 @pytest.fixture
@@ -85,6 +87,32 @@ def test_python_demands_a_client_certificate_and_gets_it(api, send, receiver: Re
     assert roles == [("client", "CN=postrider of a shop"), ("ca", "CN=authority of a test")]
     message = send()
     assert receiver.take_of(message.id).body == b'{"n":1}'
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [("till", "pa55"), ("Aladdin", "open sesame:2"), ("käse", "pä55wörd€"), ("k3y", "")]
+)
+def test_werkzeug_reads_user_and_password(api, send, receiver: Receiver, username, password):
+    create(api, url=receiver.url, auth={"type": "basic", "username": username, "password": password})
+    read = Authorization.from_header(receiver.take_of(send().id).headers["authorization"])
+    assert (read.type, read.username, read.password) == ("basic", username, password)
+
+
+def test_werkzeug_reads_the_user_and_password_of_a_url(api, send, receiver: Receiver):
+    create(api, url=receiver.url.replace("://", "://k%C3%A4se:pa%3A55%20@"))
+    read = Authorization.from_header(receiver.take_of(send().id).headers["authorization"])
+    assert (read.type, read.username, read.password) == ("basic", "käse", "pa:55 ")
+
+
+def test_werkzeug_reads_a_bearer_token_and_python_a_key(api, send, receiver: Receiver):
+    endpoint = create(api, url=receiver.url, auth={"type": "bearer", "token": "mF_9.B5f-4.1JqM~+/=="})
+    read = Authorization.from_header(receiver.take_of(send().id).headers["authorization"])
+    assert (read.type, read.token) == ("bearer", "mF_9.B5f-4.1JqM~+/==")
+    key = {"type": "apiKey", "header": "X-Shop-Key", "value": "v4lue with: spaces, and =; signs"}
+    assert api.patch(f"/endpoint/{endpoint['id']}", json={"auth": key}).is_success
+    arrival = receiver.take_of(send().id)
+    assert arrival.headers["x-shop-key"] == key["value"]
+    assert "authorization" not in arrival.headers
 
 
 class Validator(RequestValidator):
@@ -217,9 +245,24 @@ def test_pproxy_refuses_another_user(api, send, ended, receiver: Receiver, socks
     assert until(failed)
 
 
+FLAGS = ["--hostname", "127.0.0.1", "--port", "0", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
+
+
 def test_proxy_py_tunnels(api, send, receiver: Receiver):
-    flags = ["--hostname", "127.0.0.1", "--port", "0", "--num-workers", "1", "--num-acceptors", "1", "--log-level", "e"]
-    with proxy.Proxy(flags) as tunnel:
+    with proxy.Proxy(FLAGS) as tunnel:
         create(api, url=receiver.url, proxy=f"http://127.0.0.1:{tunnel.flags.port}")
         message = send()
         assert receiver.take_of(message.id).headers["webhook-id"] == message.id
+
+
+@pytest.mark.parametrize("wrong", ["", "till@", "till:wrong@"])
+def test_proxy_py_lets_its_user_through_and_nobody_else(api, send, ended, receiver: Receiver, wrong):
+    with proxy.Proxy([*FLAGS, "--basic-auth", "till:pa55"]) as tunnel:
+        place = f"127.0.0.1:{tunnel.flags.port}"
+        endpoint = create(api, url=receiver.url, proxy=f"http://{wrong}{place}")
+        refused = send()
+        ended(refused, 3, MessageStatus.FAIL)
+        assert "proxy" in api.get(f"/attempt/msg/{refused.id}").text
+        assert api.patch(f"/endpoint/{endpoint['id']}", json={"proxy": f"http://till:pa55@{place}"}).is_success
+        message = send()
+        assert receiver.take().headers["webhook-id"] == message.id, "nothing came before"

@@ -29,3 +29,21 @@ def test_an_envelope_of_standard_webhooks_is_what_verifies(svix, app, endpoint, 
     verified = standardwebhooks.Webhook(key).verify(arrival.body, arrival.headers)
     assert (verified["type"], verified["data"]) == ("order.paid", {"n": 1})
     assert verified["timestamp"] == message.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize("format", ["cloudevents-binary", "cloudevents-structured"])
+def test_elements_of_a_batch_are_cloudevents(svix, app, endpoint, receiver, send, change, format):
+    change(endpoint, format=format, policy={"batch": {"maxMessages": 3, "maxWaitMs": 60_000}})
+    sent = [send(event_type) for event_type in ["order.paid", "order.sent", "order.paid"]]
+    arrival = receiver.take()
+    assert arrival.headers["content-type"] == "application/cloudevents-batch+json; charset=utf-8"
+    # The library reads no batches.
+    headers = {"content-type": "application/cloudevents+json; charset=utf-8"}
+    elements = [json.dumps(element).encode() for element in json.loads(arrival.body)]
+    events = [from_http_event(HTTPMessage(headers, element)) for element in elements]
+    assert [(event.get_id(), event.get_type()) for event in events] == [(one.id, one.event_type) for one in sent]
+    assert [event.get_time() for event in events] == [one.timestamp for one in sent]
+    assert {event.get_source() for event in events} == {f"/postrider/{app.id}"}
+    assert all(event.get_data() == {"n": 1} for event in events)
+    key = svix.endpoint.get_secret(app.id, endpoint.id).key
+    standardwebhooks.Webhook(key).verify(arrival.body, arrival.headers)

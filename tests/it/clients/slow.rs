@@ -1,7 +1,7 @@
 //! Clients that take a place and do little or nothing with it, and clients that
 //! never come to an end.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::Shop;
 use super::wire::exchange;
-use crate::support::{Ingest, Setup, in_time, until};
+use crate::support::{Ingest, Setup, in_time, say, until};
 
 /// Clients at one door.
 const CLIENTS: usize = 5_000;
@@ -42,33 +42,51 @@ enum Door {
     Ingest,
 }
 
-impl Shop {
+/// Where clients come to.
+#[derive(Clone)]
+enum Place {
+    Tcp(String),
+    Socket(PathBuf),
+}
+
+impl Place {
     /// A connection; `None` if the system lets nobody wait there any more.
-    async fn connect(&self, door: Door) -> Option<Box<dyn Stream>> {
-        let socket = |name: &str| self.server.setup.data_dir().join(name);
-        let unix = async |path: &Path| UnixStream::connect(path).await.ok().map(|stream| Box::new(stream) as _);
-        match door {
-            Door::Tcp => {
-                let url = self.server.url();
-                let connecting = TcpStream::connect(url.trim_start_matches("http://").to_owned());
-                let connected = tokio::time::timeout(FULL, connecting).await.ok()?;
+    async fn connect(self) -> Option<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(address) => {
+                let connected = tokio::time::timeout(FULL, TcpStream::connect(address)).await.ok()?;
                 connected.ok().map(|stream| Box::new(stream) as _)
             }
-            Door::Api => unix(&socket("api.sock")).await,
-            Door::Ingest => unix(&socket("ingest.sock")).await,
+            Self::Socket(path) => UnixStream::connect(path).await.ok().map(|stream| Box::new(stream) as _),
+        }
+    }
+}
+
+impl Shop {
+    fn place(&self, door: Door) -> Place {
+        let socket = |name: &str| Place::Socket(self.server.setup.data_dir().join(name));
+        match door {
+            Door::Tcp => Place::Tcp(self.server.url().trim_start_matches("http://").to_owned()),
+            Door::Api => socket("api.sock"),
+            Door::Ingest => socket("ingest.sock"),
         }
     }
 
-    /// So many clients that begin something and go no further.
+    /// So many clients come, and those who get in begin something and go no further.
     async fn crowd(&self, door: Door, clients: usize) -> Vec<Box<dyn Stream>> {
-        let mut crowd = Vec::new();
+        let mut coming = JoinSet::new();
         for _ in 0..clients {
-            let Some(mut stream) = self.connect(door).await else { break };
-            let begun = if matches!(door, Door::Ingest) { "{\"app\":" } else { "GET /api/v1/app HTTP/1.1\r\nhost:" };
+            coming.spawn(self.place(door).connect());
+        }
+        let begun = if matches!(door, Door::Ingest) { "{\"app\":" } else { "GET /api/v1/app HTTP/1.1\r\nhost:" };
+        let mut crowd = Vec::new();
+        while let Some(came) = coming.join_next().await {
+            let Some(mut stream) = came.expect("a client does not fail") else { continue };
             // One that was refused is closed.
             let _ = stream.write_all(begun.as_bytes()).await;
             crowd.push(stream);
         }
+        say(format_args!("{door:?}: {clients} clients came, {} got in or wait", crowd.len()));
         crowd
     }
 }
@@ -156,7 +174,7 @@ async fn a_byte_now_and_then_holds_a_place_for_a_known_time_only() {
     for place in 0..2 * FEW {
         let (begin, byte, expected) = slow[place % slow.len()];
         let door = if place < FEW { Door::Tcp } else { Door::Api };
-        let stream = shop.connect(door).await.expect("there is a place");
+        let stream = shop.place(door).connect().await.expect("there is a place");
         let begin = begin.clone();
         clients.spawn(async move { (dribble(stream, &begin, byte).await, expected) });
     }

@@ -227,3 +227,26 @@ async fn an_export_has_no_secret_and_an_import_asks_for_it() {
     let differs = to.run(&["import", path]);
     assert!(differs.stderr.contains("auth") && !format!("{differs:?}").contains("s3cret"), "{differs:?}");
 }
+
+#[tokio::test]
+async fn an_import_names_all_lines_that_lack_credentials_at_once() {
+    let (from, to, receiver) = (Server::start().await, Server::start().await, Receiver::start().await);
+    let api = from.api();
+    api.app("shop").await;
+    let auth = json!({ "type": "bearer", "token": "t0ken" });
+    api.endpoint("shop", &receiver, json!({ "uid": "a", "auth": auth })).await;
+    api.endpoint("shop", &receiver, json!({ "uid": "fine" })).await;
+    api.endpoint("shop", &receiver, json!({ "uid": "b", "auth": auth })).await;
+    let url = receiver.url().replace("//", "//us:pw@");
+    api.post("/app/shop/endpoint", json!({ "uid": "c", "url": url })).await;
+    let file = from.setup.home().join("exported.ndjson");
+    std::fs::write(&file, &from.run(&["export"]).ok().stdout).expect("it can be written");
+    for flags in [&[][..], &["--dry-run"]] {
+        let refused = to.run(&[&["import", file.to_str().expect("UTF-8")], flags].concat());
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        for said in ["3 fields have no credentials:\n", "line 3: auth: has", "line 5: auth: has", "line 6: url: has"] {
+            assert!(refused.stderr.contains(said), "{said}: {refused:?}");
+        }
+    }
+    assert_eq!(to.api().get("/app").await["data"], json!([]), "nothing was done");
+}

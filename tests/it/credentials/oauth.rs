@@ -52,6 +52,31 @@ async fn a_token_is_fetched_once_for_many_messages_and_shown_nowhere() {
 }
 
 #[tokio::test]
+async fn scope_and_audience_are_asked_for_and_each_pair_has_a_token_of_its_own() {
+    let (server, receiver, tokens) = (Server::start().await, Receiver::start().await, Receiver::start().await);
+    tokens.always(Reply::Body(200, TOKEN));
+    let api = server.api();
+    api.app("shop").await;
+    let mut asked = auth(&tokens, "s");
+    asked["scope"] = json!("events.write till:17");
+    asked["audience"] = json!("https://shop.example/?a=1&b=2");
+    for (number, audience) in [asked["audience"].clone(), Value::Null].into_iter().enumerate() {
+        let (event, mut auth) = (format!("order.paid{number}"), asked.clone());
+        if audience.is_null() {
+            auth.as_object_mut().expect("an object").remove("audience");
+        }
+        api.endpoint("shop", &receiver, json!({ "auth": auth, "eventTypes": [event] })).await;
+        api.send("shop", &event, json!({})).await;
+        receiver.expect(number + 1).await;
+    }
+    let bodies: Vec<_> =
+        tokens.arrivals().iter().map(|arrival| String::from_utf8_lossy(&arrival.body).into_owned()).collect();
+    let with_scope = "grant_type=client_credentials&scope=events.write+till%3A17";
+    let with_both = format!("{with_scope}&audience=https%3A%2F%2Fshop.example%2F%3Fa%3D1%26b%3D2");
+    assert_eq!(bodies, [with_both.as_str(), with_scope]);
+}
+
+#[tokio::test]
 async fn without_a_token_deliveries_wait_uncharged_and_go_out_when_there_is_one() {
     // One attempt is all that there is.
     let setup = Setup::new().set("retry.schedule", "0").set("breaker.failures", "1");
@@ -166,7 +191,18 @@ async fn what_makes_no_sense_is_refused_by_name() {
         let answer = api.call("POST", "/app/shop/endpoint", &json!({ "url": receiver.url(), "auth": bad })).await;
         assert_eq!(answer.json()["detail"][0]["loc"], json!(["body", "auth", "tokenUrl"]), "{answer:?}");
     }
-    for (name, value) in [("clientId", json!("")), ("clientSecret", json!("é")), ("clientAuth", json!("none"))] {
+    let refused = [
+        ("clientId", json!("")),
+        ("clientSecret", json!("é")),
+        ("clientAuth", json!("none")),
+        ("scope", json!("")),
+        ("scope", json!("events\n")),
+        ("scope", json!(["events"])),
+        ("audience", json!("é")),
+        ("audience", json!("x".repeat(2_049))),
+        ("audience", json!(17)),
+    ];
+    for (name, value) in refused {
         let mut bad = auth(&tokens, "s");
         bad[name] = value;
         let answer = api.call("POST", "/app/shop/endpoint", &json!({ "url": receiver.url(), "auth": bad })).await;

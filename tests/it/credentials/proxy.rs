@@ -74,6 +74,42 @@ async fn requests_go_through_the_servers_proxy_and_an_endpoints_own_comes_before
 }
 
 #[tokio::test]
+async fn the_command_line_sets_and_shows_it_and_says_what_is_wrong() {
+    let ((proxy, asked), receiver) = (connecting().await, Receiver::start().await);
+    let server = Server::start().await;
+    let api = server.api();
+    api.app("shop").await;
+    let create = |uid: &str, proxy: &str| {
+        let url = receiver.url();
+        server.run(&["endpoint", "create", "--app", "shop", "--uid", uid, "--url", &url, "--proxy", proxy])
+    };
+    let made = create("main", &format!("http://us3r:pa55@{proxy}"));
+    assert_eq!(
+        made.json()["proxy"].as_str().map(|shown| shown.trim_end_matches('/')),
+        Some(&*format!("http://***@{proxy}"))
+    );
+    assert!(!made.stdout.contains("pa55"), "{made:?}");
+    api.send("shop", "a", json!({})).await;
+    receiver.expect(1).await;
+    assert!(heads(&asked)[0].contains("dXMzcjpwYTU1"), "base64 of us3r:pa55");
+
+    for wrong in ["ftp://a.test:1", "http://s3cret:s3cret@a.test", "http://10.0.0.1:3128", "nonsense", ""] {
+        for ran in
+            [create("other", wrong), server.run(&["endpoint", "update", "--app", "shop", "main", "--proxy", wrong])]
+        {
+            assert_eq!((ran.code, ran.stderr.contains("proxy: ")), (Some(1), true), "{wrong}: {ran:?}");
+            assert!(!ran.stderr.contains("s3cret"), "{ran:?}");
+        }
+    }
+    let both = ["endpoint", "update", "--app", "shop", "main", "--proxy", "http://a.test:1", "--no-proxy"];
+    let both = server.run(&both);
+    assert!(both.code == Some(64) && both.stderr.contains("--no-proxy"), "{both:?}");
+    let there = api.get("/app/shop/endpoint").await;
+    assert_eq!(there["data"].as_array().map(Vec::len), Some(1), "{there}");
+    assert_eq!(there["data"][0]["proxy"], made.json()["proxy"], "nothing has changed");
+}
+
+#[tokio::test]
 async fn what_is_no_proxy_or_an_inward_one_is_refused_by_name() {
     let (server, receiver) = (Server::start().await, Receiver::start().await);
     let api = server.api();

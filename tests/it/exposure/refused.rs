@@ -63,7 +63,10 @@ async fn a_file_that_is_missing_or_open_to_others_is_refused() {
 
 #[tokio::test]
 async fn one_file_without_the_other_is_refused() {
-    for (set, missing) in [("api.tls.cert", "api.tls.key"), ("api.tls.key", "api.tls.cert")] {
+    let (sent, its_key) = ("dispatch.client_cert", "dispatch.client_key");
+    for (set, missing) in
+        [("api.tls.cert", "api.tls.key"), ("api.tls.key", "api.tls.cert"), (sent, its_key), (its_key, sent)]
+    {
         let ended = Setup::new().set(set, "x.pem").refused().await;
         assert_eq!(ended.code, USAGE, "{ended:?}");
         assert!(ended.stderr.contains(&format!("{missing}: is not set, but `{set}` is")), "{ended:?}");

@@ -36,3 +36,21 @@ fn the_check_of_a_configuration_says_it_too() {
     assert_eq!(warned(&checked(&["--set", "metrics.listen=10.0.0.1:1"])), ["metrics.listen"]);
     assert_eq!(warned(&checked(&[])), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_certificate_that_clients_refuse_is_told_by_the_check_and_by_a_start() {
+    let setup = Setup::new();
+    for (until, says) in [((2026, 1, 2), "has expired"), ((2099, 1, 1), "")] {
+        let files = Files::of(&setup, &Authority::new().issue_until(until));
+        let path = |path: &std::path::Path| path.display().to_string();
+        let set =
+            [("cert", path(&files.cert)), ("key", path(&files.key))].map(|(key, at)| format!("api.tls.{key}={at}"));
+        let checked = run(setup.data_dir(), &["check-config", "--set", &set[0], "--set", &set[1]]);
+        let warnings: Vec<_> =
+            checked.ok().stderr.lines().filter(|line| line.starts_with("warning: api.tls")).collect();
+        assert!(warnings.concat().contains(says) && warnings.is_empty() == says.is_empty(), "{checked:?}");
+        let server = files.used_by(setup.clone()).start().await;
+        assert_eq!(server.log().contains("has expired: clients refuse it"), !says.is_empty(), "{}", server.log());
+        server.stop().await;
+    }
+}

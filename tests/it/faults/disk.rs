@@ -52,6 +52,7 @@ async fn while_the_disk_stalls_nobody_is_told_yes_and_memory_is_bounded() {
     assert!(books.answer(n, &answer), "what waited is accepted: {answer}");
     assert_eq!(books.send(&mut first, 10, 1_000).await, 10);
     books.settle(&server, "after the stall").await;
+    assert_eq!(books.duplicates(), 0, "nothing was sent again");
     server.stop().await;
     proof.found(
         stall.as_secs(),

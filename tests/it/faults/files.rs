@@ -45,6 +45,7 @@ async fn without_a_file_to_open_nothing_is_lost_and_it_goes_on_by_itself() {
         .await;
         books.settle(&server, "after the files were free again").await;
     }
+    assert_eq!(books.duplicates(), 0, "nothing was sent again");
     assert_eq!(server.metrics().await.sum("postrider_invariant_violations_total", ""), 0.0);
     server.stop().await;
     let rounds = proof.rounds();

@@ -51,11 +51,21 @@ struct Arrived {
 
 /// An end of the server that may lose what is not synced.
 struct Cut {
+    end: End,
     begun: Instant,
     /// The server is gone.
     ended: Option<Instant>,
     /// What was confirmed before this must not be sent again.
     synced: Option<Instant>,
+}
+
+/// How the server ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// By `kill -9`: what it has said holds.
+    Kill,
+    /// With the power: what it says while that goes binds nobody.
+    PowerCut,
 }
 
 /// How many there were.
@@ -93,15 +103,12 @@ impl Books {
 
     /// The power is going: whatever the server says now binds nobody.
     fn is_cutting(&self) -> bool {
-        self.cuts.last().is_some_and(|cut| cut.ended.is_none())
+        self.cuts.last().is_some_and(|cut| cut.end == End::PowerCut && cut.ended.is_none())
     }
 
     /// Something was sent again that was confirmed at this moment.
     fn sent_again(&mut self, id: &str, confirmed: Instant) {
         self.duplicates += 1;
-        if self.cuts.is_empty() {
-            return;
-        }
         match self.cuts.iter().find(|cut| cut.ended.is_none_or(|ended| ended >= confirmed)) {
             None => self.faults.push(format!("{id} was sent again, and the server had not ended in between")),
             Some(cut) => {
@@ -176,8 +183,17 @@ impl Ledger {
 
     /// The power is cut from now on: what is answered later may be lost.
     pub(crate) fn cut_begins(&self) {
+        self.begins(End::PowerCut);
+    }
+
+    /// The process is killed now.
+    pub(crate) fn kill_begins(&self) {
+        self.begins(End::Kill);
+    }
+
+    fn begins(&self, end: End) {
         let mut books = self.books();
-        let cut = Cut { begun: Instant::now(), ended: None, synced: books.synced };
+        let cut = Cut { end, begun: Instant::now(), ended: None, synced: books.synced };
         books.cuts.push(cut);
     }
 

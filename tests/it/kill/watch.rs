@@ -56,10 +56,9 @@ impl Watch {
         self.files.look().first != self.before.first
     }
 
-    /// A segment has gone, or a checkpoint was written, after which it may go.
-    pub(crate) fn has_retired(&self) -> bool {
-        let now = self.files.look();
-        now.first != self.before.first || now.checkpoint != self.before.checkpoint
+    /// A checkpoint was written.
+    pub(crate) fn has_checkpoint(&self) -> bool {
+        self.files.look().checkpoint != self.before.checkpoint
     }
 
     /// The first answer after a segment was made. Counted from the first time that
@@ -72,12 +71,19 @@ impl Watch {
         })
     }
 
-    /// The first answer after a segment has gone, or the checkpoint before that was written.
-    pub(crate) fn retirement(&self) -> IsTime {
+    /// The first answer after a checkpoint was written.
+    pub(crate) fn checkpoint(&self) -> IsTime {
+        self.change(|before, now| now.checkpoint != before.checkpoint)
+    }
+
+    /// The first answer after a segment has gone.
+    pub(crate) fn removal(&self) -> IsTime {
+        self.change(|before, now| now.first != before.first)
+    }
+
+    /// The first answer after what was there when this was made has changed so, or the wait has been long.
+    fn change(&self, is_so: fn(&Seen, &Seen) -> bool) -> IsTime {
         let (files, before, began) = (self.files.clone(), self.before.clone(), Instant::now());
-        Box::new(move |_| {
-            let now = files.look();
-            now.first != before.first || now.checkpoint != before.checkpoint || Load::is_over(began)
-        })
+        Box::new(move |_| is_so(&before, &files.look()) || Load::is_over(began))
     }
 }

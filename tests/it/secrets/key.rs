@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Receiver, Server, Setup};
+use crate::support::{Receiver, Server, Setup, until};
 
 const KEY: &str = "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s=";
 const OTHER_KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
@@ -167,9 +167,22 @@ async fn everything_that_a_server_makes_is_its_owners_alone() {
     let server = Server::start().await;
     server.api().app("shop").await;
     let dir = server.setup.data_dir().to_owned();
-    let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-    assert_eq!(mode(&dir), 0o700);
-    for name in ["store.key", "jwt-secret", "default-org", "api.sock", "ingest.sock"] {
-        assert_eq!(mode(&dir.join(name)), 0o600, "{name}");
+    until("the index", async || dir.join("index").is_dir().then_some(())).await;
+    let made = everything_in(&dir);
+    for name in ["store.key", "jwt-secret", "default-org", "lock", "api.sock", "ingest.sock", "journal", "index"] {
+        assert!(made.contains(&dir.join(name)), "{name}");
     }
+    for path in made {
+        // What is made under a passing name may be gone.
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+    }
+}
+
+/// A directory and all that is in it.
+fn everything_in(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut all = vec![path.to_owned()];
+    all.extend(entries.flat_map(|entry| everything_in(&entry.path())));
+    all
 }

@@ -100,7 +100,7 @@ pub(crate) const CASES: [Case; 30] = [
     },
     Case {
         key: "few-files",
-        figure: "256 open files only, and clients that take all they can get",
+        figure: "256 open files only, and more clients than that at a door, while segments are made",
         unit: "rounds",
         target: 100,
         batch: 20,
@@ -118,7 +118,7 @@ pub(crate) const CASES: [Case; 30] = [
     },
     Case {
         key: "zoo",
-        figure: "Hostile endpoints, all kinds at once beside good ones: each is told in words that name the cause, its connection is let go, memory and files are bounded, all others get everything",
+        figure: "Hostile endpoints, all kinds at once beside good ones: each is told in words that name the cause, its connection is let go within 15 s, memory and files are bounded, all others get everything",
         unit: "rounds",
         target: 100,
         batch: 5,
@@ -127,7 +127,7 @@ pub(crate) const CASES: [Case; 30] = [
     },
     Case {
         key: "slow-clients",
-        figure: "5,000 idle clients at a door take its places and nothing else",
+        figure: "5,000 clients come to a door and go no further: they take its places, and nothing else",
         unit: "runs",
         target: 10,
         batch: 1,

@@ -55,14 +55,14 @@ struct Fuzzed {
 /// # Errors
 /// Cargo cannot be run, or what a test has written is not understood.
 pub(crate) fn execute(case: &Case, rounds: u64, seed: Option<u64>, root: &Path) -> Result<Ended> {
+    // Chosen here, so that it is known of a run that fails.
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(()) >> 32);
     let test = match case.from {
         From::Test(test) => test,
-        From::Fuzz => return fuzz(case, rounds, root),
+        From::Fuzz => return fuzz(case, rounds, seed, root),
     };
     let directory = tempfile::tempdir().context("failed to make a temporary directory")?;
     let results = directory.path().join("results.jsonl");
-    // Chosen here, so that it is known of a run that fails.
-    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(()) >> 32);
     let mut command = cargo_test(test);
     command.current_dir(root).stdin(Stdio::null());
     command.env("POSTRIDER_PROOF_ROUNDS", rounds.to_string()).env("POSTRIDER_PROOF_SEED", seed.to_string());
@@ -73,7 +73,7 @@ pub(crate) fn execute(case: &Case, rounds: u64, seed: Option<u64>, root: &Path) 
     }
     match test.counts {
         Counts::Itself => {}
-        Counts::Cases => return Ok(Ended::Ran { passed: true, rounds, seed: None, found: Map::new() }),
+        Counts::Cases => return Ok(Ended::Ran { passed: true, rounds, seed: Some(seed), found: Map::new() }),
         Counts::Runs => return Ok(Ended::Ran { passed: true, rounds: 1, seed: None, found: Map::new() }),
     }
     // A test that is skipped passes and finds nothing.
@@ -84,11 +84,11 @@ pub(crate) fn execute(case: &Case, rounds: u64, seed: Option<u64>, root: &Path) 
     Ok(line.ended(case))
 }
 
-fn fuzz(case: &Case, cpu_seconds: u64, root: &Path) -> Result<Ended> {
-    // About as many targets share the time.
-    let seconds = (cpu_seconds / 10).max(1).to_string();
+fn fuzz(case: &Case, cpu_seconds: u64, seed: u64, root: &Path) -> Result<Ended> {
+    // So many targets share the time.
+    let seconds = (cpu_seconds / 14).max(1).to_string();
     let mut command = Command::new("bash");
-    command.current_dir(root).args(["fuzz/run", "--json", "--seconds", &seconds]);
+    command.current_dir(root).args(["fuzz/run", "--json", "--seconds", &seconds, "--seed", &seed.to_string()]);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("failed to run {command:?}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (mut executions, mut spent, mut crashes) = (0, 0.0, 0);
@@ -101,7 +101,7 @@ fn fuzz(case: &Case, cpu_seconds: u64, root: &Path) -> Result<Ended> {
     }
     let found = json!({ "executions": executions, "crashes": crashes });
     let found = found.as_object().cloned().unwrap_or_default();
-    Ok(Ended::Ran { passed: output.status.success() && crashes == 0, rounds: spent as u64, seed: None, found })
+    Ok(Ended::Ran { passed: output.status.success() && crashes == 0, rounds: spent as u64, seed: Some(seed), found })
 }
 
 /// How a run that failed is repeated.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use postrider_model::event_type::{EventTypeFields, Validation};
 use postrider_model::schema::{self, Schemas};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::references::Budget;
 use super::{EXTENSION, MAX_WEBHOOKS, references};
@@ -18,6 +18,8 @@ pub(super) struct Described {
     deprecated: bool,
     group_name: Option<String>,
     schema: Option<Value>,
+    /// It has a body, and no schema in JSON of it.
+    pub(super) lacks_schema: bool,
     more: More,
 }
 
@@ -109,23 +111,44 @@ fn one(document: &Map<String, Value>, name: &str, item: &Value, budget: &mut Bud
         Some(body) => Some(references::followed(document, body).map_err(wrong(&["post", "requestBody"]))?),
         None => None,
     };
-    let schema = body.and_then(|body| body.get("content")?.get("application/json")?.get("schema"));
+    let content = body.and_then(|body| body.get("content")?.as_object());
+    let schema = content.and_then(|content| in_json(content)?.get("schema"));
+    let lacks_schema = schema.is_none() && content.is_some_and(|content| !content.is_empty());
     let place = ["post", "requestBody", "content", "application/json", "schema"];
     let schema = schema.map(|schema| references::gathered(document, schema, budget)).transpose();
-    let schema = schema.map_err(wrong(&place))?;
-    let more = match operation.get(EXTENSION) {
+    let schema = schema.map_err(wrong(&place))?.map(as_object);
+    let mut more = match operation.get(EXTENSION) {
         Some(more) => budget
             .take(more, &mut { schema::MAX_BYTES })
             .map_err(wrong(&["post", EXTENSION]))
             .and_then(|()| More::deserialize(more).map_err(|error| (vec!["post", EXTENSION], error.to_string())))?,
         None => More::default(),
     };
+    more.schemas.values_mut().for_each(|schema| *schema = as_object(schema.take()));
     Ok(Described {
         name: name.to_owned(),
         description,
         deprecated: operation.get("deprecated").and_then(Value::as_bool).unwrap_or_default(),
         group_name,
         schema,
+        lacks_schema,
         more,
     })
+}
+
+/// A schema may be `true` or `false` in a document; everywhere else it is an object that says the same.
+fn as_object(schema: Value) -> Value {
+    match schema {
+        Value::Bool(true) => json!({}),
+        Value::Bool(false) => json!({ "not": {} }),
+        other => other,
+    }
+}
+
+/// What is said of a body as JSON, whatever parameters its type has, such as `charset`.
+fn in_json(content: &Map<String, Value>) -> Option<&Value> {
+    const JSON: &str = "application/json";
+    let is_json = |name: &str| name.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case(JSON));
+    let other = || content.iter().find(|(name, _)| is_json(name)).map(|(_, said)| said);
+    content.get(JSON).or_else(other)
 }

@@ -19,7 +19,7 @@ const VALUES: [&str; 5] = ["enum", "const", "default", "example", "examples"];
 
 /// Bytes of all that is taken out of one document, where what several webhooks have in common counts
 /// for each of them.
-const MAX_TAKEN_BYTES: usize = 16 << 20;
+const MAX_TAKEN_BYTES: usize = 4 << 20;
 
 /// What may still be taken out of a document.
 pub(super) struct Budget {
@@ -169,8 +169,8 @@ mod tests {
         assert!(problem.contains("more than 262144 bytes"), "{problem}");
         let (document, mut budget) = (document(schema::MAX_BYTES / 2), Budget::default());
         let taken = (0..200).map_while(|_| gathered(&document, &schema, &mut budget).ok()).count();
-        assert_eq!(taken, 127, "16 MiB by somewhat more than 128 KiB");
+        assert_eq!(taken, 31, "4 MiB by somewhat more than 128 KiB");
         let problem = gathered(&document, &schema, &mut budget).expect_err("all of it is large");
-        assert!(problem.contains("exceed 16777216 bytes"), "{problem}");
+        assert!(problem.contains("exceed 4194304 bytes"), "{problem}");
     }
 }

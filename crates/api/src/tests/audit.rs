@@ -224,4 +224,20 @@ async fn only_the_operator_reads_the_log() {
         assert_eq!(list["data"].as_array().unwrap().len(), expected, "{query}: {list}");
     }
     world.get("/api/v1/audit?app_id=nowhere").await.is_error(StatusCode::NOT_FOUND, "not_found");
+    for (name, value, says) in [
+        ("actor", "nobody", "must be `org_...`"),
+        ("actor", "uid:root", "must be `org_...`"),
+        ("actor", "uid:017", "must be `org_...`"),
+        ("actor", "0F0F0F0F0F0F0F0F", "must be `org_...`"),
+        ("operation", "v1.endpoint.delte", "must be the id of an operation"),
+        ("operation", "", "must be the id of an operation"),
+        ("before", "yesterday", "must be a time"),
+        ("after", "1", "must be a time"),
+    ] {
+        let answer = world.get(&format!("/api/v1/audit?{name}={value}")).await;
+        answer.is_invalid(&["query", name], says);
+    }
+    for actor in ["server", "uid:17", "0f0f0f0f0f0f0f0f"] {
+        world.get(&format!("/api/v1/audit?actor={actor}")).await.is(StatusCode::OK);
+    }
 }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use postrider_model::config::ConfigChange;
 use postrider_model::id::OrgId;
+use postrider_model::signature::Signature;
 use serde_json::{Value, json};
 
 use super::fake::{BODY_LIMIT, Fake, START, Still, org};
@@ -52,6 +53,7 @@ impl World {
             url_guard: Arc::new(|url| {
                 (url.host_str() == Some("127.0.0.1")).then(|| "leads to a private address".to_owned())
             }),
+            signature: Signature::default(),
             clock: Arc::new(Still),
             limits,
         };

@@ -71,6 +71,8 @@ pub(super) struct State {
     ids: u64,
     /// How endpoints are verified.
     pub(super) verification: VerificationSetting,
+    /// Is told before somebody looks at the configuration, and may keep him waiting.
+    pub(super) before_look: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl State {
@@ -113,6 +115,10 @@ impl Environment for State {
 
     fn endpoint_limit(&self) -> usize {
         postrider_model::endpoint::DEFAULT_ENDPOINTS_PER_APPLICATION
+    }
+
+    fn signature(&self) -> Signature {
+        Signature::default()
     }
 
     fn verification(&self) -> &VerificationSetting {
@@ -242,6 +248,8 @@ impl Configure for Fake {
     }
 
     fn with_config(&self, look: &mut dyn FnMut(&Config)) {
+        let before = self.state().before_look.clone();
+        before.inspect(|before| before());
         look(&self.state().config);
     }
 
@@ -512,7 +520,7 @@ impl Expunge for Fake {
 }
 
 impl Explain for Fake {
-    fn why(&self, key: DeliveryKey) -> Option<Wait> {
+    fn why(&self, key: DeliveryKey, _: u16) -> Option<Wait> {
         self.state().waits.get(&key).cloned()
     }
 

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
 use postrider_model::id::EndpointId;
+use postrider_model::id::MessageId;
 use postrider_model::time::UnixMs;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
@@ -128,7 +129,8 @@ fn an_answer_names_the_ones_that_failed() {
         assert!(failed(none).is_empty(), "{none}");
     }
     assert_eq!(failed(&list(&[named(&ids[1])])), [2]);
-    assert_eq!(failed(&list(&[named(&ids[2]), named(&ids[0])])), [3, 1]);
+    assert_eq!(failed(&list(&[named(&ids[2]), named(&ids[0])])), [1, 3]);
+    assert_eq!(failed(&list(&[named(&ids[1]), named(&ids[1])])), [2], "one that is named twice has failed once");
     for all in [
         list(&[named(&ids[1]), named("msg_0ERdjjOCvwLrdBodjus57LGrMBo")]),
         list(&[named("")]),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postrider_dispatcher::Dispatcher;
+use postrider_dispatcher::{Dispatcher, Identity, Options};
 use postrider_model::client_tls::ClientTls;
 use postrider_model::job::{FailureKind, Outcome};
 use postrider_model::target::Target;
@@ -74,6 +74,25 @@ async fn a_server_that_wants_a_certificate_gets_the_endpoints_own() {
             let outcome = attempt(&dispatcher, &receiver, bad).await;
             assert!(is_refused(&outcome, alpn), "{:?}", outcome.result);
         }
+    }
+}
+
+#[tokio::test]
+async fn the_servers_certificate_is_for_those_that_have_none_of_their_own() {
+    let ((issuer, roots), (clients, client_roots), (stranger, _)) = (authority(), authority(), authority());
+    let receiver = Receiver::with_tls(Some(demanding(&issuer, &client_roots, &[])), ok).await;
+    let (certificate, key) = identity(&clients);
+    let servers = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect("a good pair");
+    let dispatcher = dispatcher(Options { extra_roots: roots, identity: Some(servers), ..allowing(&["127.0.0.0/8"]) });
+    assert_eq!(answer(&attempt(&dispatcher, &receiver, None).await).status, 200);
+    let only_ca = ClientTls { ca: Some(issuer.pem()), ..ClientTls::default() };
+    assert_eq!(answer(&attempt(&dispatcher, &receiver, Some(only_ca)).await).status, 200);
+    let own = attempt(&dispatcher, &receiver, Some(with_identity(&identity(&stranger)))).await;
+    assert_eq!(failure(&own), FailureKind::Tls, "its own one counts, and is not one of theirs");
+    let (_, other_key) = identity(&clients);
+    for (certificate, key) in [("", key.as_str()), (&certificate, ""), (&certificate, &other_key)] {
+        let error = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).expect_err("no pair");
+        assert!(!error.to_string().is_empty());
     }
 }
 

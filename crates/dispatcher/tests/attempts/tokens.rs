@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use postrider_dispatcher::Dispatcher;
+use postrider_dispatcher::{Check, Dispatcher};
 use postrider_model::auth::Auth;
 use postrider_model::job::{AttemptResult, FailureKind, Outcome};
 use postrider_model::oauth::{ClientAuth, OAuth2};
 use postrider_model::proxy::Proxy;
 use postrider_model::target::Target;
+use postrider_model::verification::VerificationFailure;
 use postrider_model::via::Via;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -122,6 +123,52 @@ async fn a_token_that_is_not_accepted_any_more_is_exchanged_once() {
 }
 
 #[tokio::test]
+async fn a_verification_exchanges_its_token_as_an_attempt_does() {
+    let tokens = token_endpoint(3_600).await;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let left = Arc::clone(&refused);
+    let refuses = move || {
+        let refuse = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        status(if refuse { 401 } else { 404 })
+    };
+    let mut receiver = Receiver::start(refuses).await;
+    let dispatcher = loopback();
+    let check = Check::Challenge("c".to_owned());
+    let verified = async || dispatcher.verify(&with_token(&receiver.url(), oauth(&tokens)), &check).await;
+    let says = |status| VerificationFailure::Status(status);
+    assert_eq!(verified().await.map_err(|not| not.why), Err(says(404)), "the token was accepted");
+    refused.store(1, Ordering::SeqCst);
+    assert_eq!(verified().await.map_err(|not| not.why), Err(says(404)));
+    refused.store(usize::MAX, Ordering::SeqCst);
+    assert_eq!(verified().await.map_err(|not| not.why), Err(says(401)));
+    assert_eq!(
+        got(&mut receiver),
+        ["Bearer token-1", "Bearer token-1", "Bearer token-2", "Bearer token-2", "Bearer token-3"]
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_was_made_counts_where_no_other_token_can_be_had() {
+    let asked = AtomicUsize::new(0);
+    let tokens = Receiver::start(move || match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Response::new(Bytes::from_static(br#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#)),
+        _ => status(503),
+    })
+    .await;
+    let answered = AtomicUsize::new(0);
+    let mut receiver =
+        Receiver::start(move || status(if answered.fetch_add(1, Ordering::SeqCst) == 0 { 200 } else { 401 })).await;
+    let dispatcher = loopback();
+    assert_eq!(answer(&attempt(&dispatcher, &receiver, oauth(&tokens)).await).status, 200);
+    assert_eq!(answer(&attempt(&dispatcher, &receiver, oauth(&tokens)).await).status, 401);
+    assert_eq!(got(&mut receiver).len(), 2);
+    // Now there is none, and no request is made.
+    let outcome = attempt(&dispatcher, &receiver, oauth(&tokens)).await;
+    assert!(detail(&outcome).contains("503"), "{}", detail(&outcome));
+    assert!(got(&mut receiver).is_empty());
+}
+
+#[tokio::test]
 async fn without_a_token_no_request_is_made_and_the_failure_is_of_its_own_kind() {
     for (code, body, says) in [
         (401, r#"{"error":"invalid_client","error_description":"s3cret"}"#, "answered 401 (invalid_client)"),
@@ -180,6 +227,13 @@ async fn a_token_endpoint_that_hangs_ends_in_time_and_is_no_fault_of_the_endpoin
     let receiver = Receiver::start(ok).await;
     let oauth = OAuth2 { token_url: format!("http://{silent}/"), ..oauth(&receiver) };
     let target = Target { timeout: SHORT, ..with_token(&receiver.url(), oauth) };
+    let dispatcher = loopback();
+    let not_passed =
+        dispatcher.verify(&target, &Check::Challenge("c".to_owned())).await.expect_err("there is no token");
+    assert_eq!(not_passed.why, VerificationFailure::NoAnswer(FailureKind::Token));
+    // It remembers that.
+    let outcome = dispatcher.attempt(job(target.clone())).await;
+    assert!(detail(&outcome).contains("asked again later"), "{outcome:?}");
     let outcome = loopback().attempt(job(target)).await;
     assert!(detail(&outcome).contains("did not answer within"), "{outcome:?}");
 }

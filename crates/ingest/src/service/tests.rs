@@ -8,12 +8,13 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::double::{Double, accepted, accepted_line, org};
-use crate::socket;
+use crate::socket::{self, SocketFile};
 
 const LINE: &[u8] = b"{\"app\":\"shop\",\"type\":\"order.paid\",\"payload\":{}}\n";
 
 struct Running {
     dir: TempDir,
+    _file: SocketFile,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -26,10 +27,10 @@ impl Running {
 
 fn start(service: Service) -> anyhow::Result<Running> {
     let dir = tempfile::tempdir()?;
-    let listener = socket::bind(&dir.path().join("in.sock"), 0o600, None)?;
+    let (listener, file) = socket::bind(&dir.path().join("in.sock"), 0o600, None)?;
     let (stop, stopped) = oneshot::channel();
     let ended = tokio::spawn(service.run(listener, async move { stopped.await.unwrap_or_default() }));
-    Ok(Running { dir, stop, ended })
+    Ok(Running { dir, _file: file, stop, ended })
 }
 
 fn service(options: Options, double: &Double) -> Service {

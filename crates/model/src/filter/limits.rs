@@ -8,6 +8,7 @@
 //! are all that these characters can hide in.
 
 use super::pattern;
+use super::work::Looks;
 use crate::validate::Problem;
 
 /// Characters of a filter.
@@ -38,8 +39,8 @@ enum Token<'a> {
     Sign(char),
 }
 
-/// Checks a filter's text.
-pub(super) fn check(text: &str) -> Result<(), Problem> {
+/// Checks a filter's text; how often it looks at values.
+pub(super) fn check(text: &str) -> Result<Looks, Problem> {
     match text.chars().count() {
         n if n > MAX_CHARS => return Err(format!("has {n} characters, at most {MAX_CHARS} are allowed")),
         _ if text.trim().is_empty() => return Err("must not be empty; `null` is no filter".into()),
@@ -47,9 +48,12 @@ pub(super) fn check(text: &str) -> Result<(), Problem> {
     }
     let tokens = tokens(text)?;
     check_brackets(&tokens)?;
-    check_width(&tokens)?;
-    check_terms(&tokens)?;
-    check_patterns(&tokens)
+    let wide = check_width(&tokens)?;
+    let asked_of_each = asked_of_each(&tokens);
+    let (terms, within) = check_terms(&tokens, &asked_of_each)?;
+    check_patterns(&tokens)?;
+    let (segments, text_bytes) = paths(&tokens, &asked_of_each);
+    Ok(Looks { terms, within, wide, segments, text_bytes, descends: tokens.contains(&Token::Descend) })
 }
 
 fn tokens(text: &str) -> Result<Vec<Token<'_>>, Problem> {
@@ -122,7 +126,8 @@ fn check_brackets(tokens: &[Token<'_>]) -> Result<(), Problem> {
     }
 }
 
-fn check_width(tokens: &[Token<'_>]) -> Result<(), Problem> {
+/// How many selectors of many values there are.
+fn check_width(tokens: &[Token<'_>]) -> Result<usize, Problem> {
     let count = |wanted: Token<'_>| tokens.iter().filter(|token| **token == wanted).count();
     if count(Token::Sign('$')) > 0 {
         return Err("has a `$`, which is not supported; `@` is the payload".into());
@@ -136,22 +141,41 @@ fn check_width(tokens: &[Token<'_>]) -> Result<(), Problem> {
             "selects many values (`*`, `?`, `..`, slices) {wide} times, at most {MAX_WIDE} are allowed"
         ));
     }
-    Ok(())
+    Ok(wide)
 }
 
-/// What is asked of one value, and what is asked of each of many.
-fn check_terms(tokens: &[Token<'_>]) -> Result<(), Problem> {
-    let (mut all, mut within) = (0, 0);
-    // Of each open bracket, whether it is one of `[?...]`.
+/// Of each token, whether it lies within `[?...]`, where it is asked of each of many values.
+fn asked_of_each(tokens: &[Token<'_>]) -> Vec<bool> {
+    // Of each open bracket, whether it is such a one.
     let mut open = vec![];
-    let mut before = None;
-    for (at, token) in tokens.iter().enumerate() {
-        let next = tokens.get(at + 1);
+    let lies_within = |(at, token): (usize, &Token<'_>)| {
         match token {
-            Token::Sign('[') => open.push(next == Some(&Token::Sign('?'))),
+            Token::Sign('[') => open.push(tokens.get(at + 1) == Some(&Token::Sign('?'))),
             Token::Sign(']') => drop(open.pop()),
             _ => {}
         }
+        open.contains(&true)
+    };
+    tokens.iter().enumerate().map(lies_within).collect()
+}
+
+/// Of what is asked of each of many values, the segments of all paths and the bytes of all texts. The library goes
+/// through all of a path where nothing was found at its first segment, and copies a text to compare it.
+fn paths(tokens: &[Token<'_>], asked_of_each: &[bool]) -> (usize, usize) {
+    let within = tokens.iter().zip(asked_of_each).filter_map(|(token, within)| within.then_some(token));
+    within.fold((0, 0), |(segments, text_bytes), token| match token {
+        Token::Sign('.' | '[') | Token::Descend => (segments + 1, text_bytes),
+        Token::Text(text) => (segments, text_bytes + text.len()),
+        _ => (segments, text_bytes),
+    })
+}
+
+/// How much is asked in all, and how much of it of each of many values.
+fn check_terms(tokens: &[Token<'_>], asked_of_each: &[bool]) -> Result<(usize, usize), Problem> {
+    let (mut all, mut within) = (0, 0);
+    let mut before = None;
+    for (at, (token, of_each)) in tokens.iter().zip(asked_of_each).enumerate() {
+        let next = tokens.get(at + 1);
         let begins = match token {
             Token::Word(_) => next == Some(&Token::Sign('(')),
             // The second of two; of a comparison either may stand alone.
@@ -161,7 +185,7 @@ fn check_terms(tokens: &[Token<'_>]) -> Result<(), Problem> {
             _ => false,
         };
         all += usize::from(begins);
-        within += usize::from(begins && open.contains(&true));
+        within += usize::from(begins && *of_each);
         before = Some(token);
     }
     if all > MAX_TERMS {
@@ -172,7 +196,7 @@ fn check_terms(tokens: &[Token<'_>]) -> Result<(), Problem> {
             "has {within} comparisons, calls, `&&` and `||` within `[?...]`, at most {MAX_WIDE_TERMS} are allowed"
         ));
     }
-    Ok(())
+    Ok((all, within))
 }
 
 /// Patterns are part of the filter, so that each is read once, and when it is set.

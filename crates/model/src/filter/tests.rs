@@ -96,6 +96,8 @@ fn what_is_no_expression_is_refused_with_its_place() {
         ("match(@.a, @.b)", "the pattern must be a text"),
         ("search(@.a)", "the pattern must be a text"),
         ("search(@.a, '(')", "unclosed group"),
+        ("match(@.a, 'x)|(?:y')", "unopened group"),
+        ("search(@.a, 'x)|(?:y')", "unopened group"),
         ("search(@.a, '\\\\w{9000}')", "too large"),
     ] {
         assert!(says(filter).contains(expected), "{filter}: {}", says(filter));
@@ -216,5 +218,80 @@ proptest! {
         for text in [text, signs] {
             let _ = Filter::new(&text).lets_through(&Payload::new(&body));
         }
+    }
+}
+
+/// Whether each of these filters lets a payload through, asked one after the other.
+fn each_passes(filters: &[&str], payload: &Payload<'_>) -> Vec<bool> {
+    let ask = |filter: &&str| {
+        let filter = Filter::new(filter);
+        assert_eq!(filter.check(), Ok(()), "{filter:?}");
+        filter.lets_through(payload)
+    };
+    filters.iter().map(ask).collect()
+}
+
+#[test]
+fn what_all_filters_of_a_message_take_is_bounded() {
+    let text = json!({"t": "de".repeat(30_000), "s": "de"}).to_string();
+    let deep = format!("{}{}{}", "[".repeat(100), vec!["{}"; 20_000].join(","), "]".repeat(100));
+    let flat = json!(vec![0; 30_000]).to_string();
+    let texts = json!(vec!["e".repeat(40); 100]).to_string();
+    let whole = ["@!=@"; 32].join("||");
+    // Of each value it is asked all the way, although the first segment leads nowhere; and a long text is copied.
+    let (dots, brackets) = (format!("@[?@{}]", ".a".repeat(2_000)), format!("@[?@{}]", "[0]".repeat(1_300)));
+    let long = format!("@[?@=='{}']", "\u{10348}".repeat(4_000));
+    for (payload, slow) in [
+        (&flat, dots.as_str()),
+        (&flat, brackets.as_str()),
+        (&text, "search(@.t, 'e[de]{700}[xy]')"),
+        (&text, "match(@.t, '[de]*e[de]{600}x')"),
+        (&text, "search(@.t, 'e{0,700}[xy]')"),
+        (&deep, "@..[?@!=@||@!=@||@!=@||@!=@]"),
+        (&deep, "@..[?@[?@[?@==1]]]"),
+    ] {
+        let payload = Payload::new(payload.as_bytes());
+        assert!(!payload.ran_out(), "nothing was asked");
+        // What would take too long is let through, and others are still asked.
+        assert_eq!(each_passes(&["@.s == 'x'", slow, "@.s == 'x'"], &payload), [false, true, false], "{slow}");
+        assert!(payload.ran_out(), "{slow}");
+    }
+    // What takes long, but not too long, can be asked some times.
+    for (payload, costly) in [
+        (&text, "search(@.t, 'e[de]{20}[xy]')"),
+        (&texts, "@[?search(@, 'e{0,700}[xy]')]"),
+        (&flat, whole.as_str()),
+        (&flat, long.as_str()),
+        (&flat, "@..[?@[?@==1]]"),
+    ] {
+        let passed = each_passes(&[costly; 100], &Payload::new(payload.as_bytes()));
+        let first = passed.iter().position(|passed| *passed).unwrap_or_default();
+        assert!(first > 1, "{costly}: {first}");
+        assert!(passed.iter().skip(first).all(|passed| *passed), "{costly}: the same takes as much");
+    }
+}
+
+#[test]
+fn common_filters_are_far_from_the_bound() {
+    let item = json!({"sku": "a-17", "price": 12.5, "name": "a thing", "tags": ["new", "red"]});
+    let order = json!({
+        "amount": 170, "currency": "EUR", "customer": {"email": "ada@example.com", "country": "DE"},
+        "note": "please ring twice. ".repeat(100), "items": vec![item; 450],
+    });
+    let order = order.to_string();
+    assert!((30_000..MAX_FILTERED_BYTES).contains(&order.len()), "{}", order.len());
+    for common in [
+        "@.amount > 200 && @.currency == 'EUR' || @.customer.country == 'FR'",
+        "search(@.customer.email, '@example\\\\.org$') || match(@.customer.country, 'A|CH')",
+        "search(@.note, 'urgent|important')",
+        "@.order.customer.address.country.code == 'DE' && @.items[0].product.supplier.address.city == 'Bonn'",
+        "@.items[?@.product.supplier.address.country == 'France']",
+        "match(@.note, '.*urgent.*')",
+        "@.items[?@.price > 80 && @.sku != 'a-1']",
+        "@.items[?match(@.sku, '[a-z]-[0-9]{3}')]",
+    ] {
+        let payload = Payload::new(order.as_bytes());
+        assert_eq!(each_passes(&[common; 100], &payload), [false; 100], "{common}");
+        assert!(!payload.ran_out(), "{common}");
     }
 }

@@ -1,218 +1,202 @@
-//! What a schema costs before a payload is compared: its patterns, and the steps that a validator
-//! takes at one and the same value, each of which lies on its stack.
+//! What a schema may cost: its patterns, the schemas that follow each other at one and the same
+//! value, each of which lies on the validator's stack, and the steps that all of them take there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ptr;
 
-use percent_encoding::percent_decode_str;
-use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::shortened;
+use super::graph::{Graph, Node, Steps, size};
+use super::parts::{Of, Part, parts};
+use super::places::Places;
+use super::{pattern, shortened};
 use crate::validate::Problem;
 
 /// Schemas that may follow each other at one value, by `$ref`, `allOf` and their like.
 pub(super) const MAX_STEPS: usize = 32;
-/// What is followed in all: more only has a schema whose references are ambiguous.
-const MAX_FOLLOWED: usize = 1 << 18;
 /// Patterns of a schema.
-pub(super) const MAX_PATTERNS: usize = 64;
-/// Bytes that a compiled pattern may take.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
+pub(super) const MAX_PATTERNS: u32 = 64;
+/// Steps at one value.
+pub(super) const MAX_AT_ONE_VALUE: u64 = 16 << 10;
 
-/// Keywords whose schemas, or lists or objects of schemas, are for the same value.
-const SCHEMAS_IN_PLACE: [&str; 4] = ["not", "if", "then", "else"];
-const LISTS_IN_PLACE: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const NAMED_IN_PLACE: [&str; 2] = ["dependentSchemas", "dependencies"];
 /// Keywords that lead to another place by its address.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
-/// Keywords whose schemas are for what lies within the value. They lie on the stack, too, but a
-/// payload's depth has a limit.
-const SCHEMAS_WITHIN: [&str; 8] = [
-    "additionalProperties",
-    "propertyNames",
-    "items",
-    "additionalItems",
-    "contains",
-    "contentSchema",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-];
-const LISTS_WITHIN: [&str; 2] = ["prefixItems", "items"];
-const NAMED_WITHIN: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+/// What a value is compared with as a whole, or has to have.
+const COMPARED_WITH: [&str; 5] = ["const", "enum", "required", "dependentRequired", "dependencies"];
+/// Steps of `$dynamicRef`, for which the validator looks at all schemas that it came through.
+const DYNAMIC_STEPS: u64 = 256;
 
-/// Checks a schema before it is compiled; its most steps at one value.
-pub(super) fn check(schema: &Value) -> Result<usize, Problem> {
-    let mut walk = Walk::new(schema);
+/// Checks a schema before it is compiled under an address; what it consists of, and where that stands.
+pub(super) fn check<'a>(schema: &'a Value, address: &str) -> Result<(Graph, Places<'a>), Problem> {
+    let mut walk = Walk {
+        places: Places::of(schema, address)?,
+        within: vec![schema],
+        nodes: HashMap::new(),
+        known: HashMap::new(),
+        graph: Graph::default(),
+    };
+    walk.graph.root = walk.node(schema);
     while let Some(part) = walk.within.pop() {
-        let steps = walk.follow(part, 0)?;
-        walk.most = walk.most.max(steps);
+        let followed = walk.follow(part, 0)?;
+        walk.graph.depth = walk.graph.depth.max(followed.depth);
     }
-    Ok(walk.most)
+    Ok((walk.graph, walk.places))
 }
 
 /// A walk through all that is reached from the root.
 struct Walk<'a> {
-    /// Where references may start: the root, and whatever has an address. Which of them is
-    /// meant is not found out: all that may be meant is followed.
-    resources: Vec<&'a Value>,
-    addresses: HashSet<&'a str>,
-    anchors: HashMap<&'a str, Vec<&'a Value>>,
+    places: Places<'a>,
     /// Schemas of values that lie within those that were walked through.
     within: Vec<&'a Value>,
-    /// Steps from each schema, itself counted.
-    known: HashMap<*const Value, usize>,
-    patterns: usize,
-    followed: usize,
-    most: usize,
+    /// The node of each schema that was come across.
+    nodes: HashMap<*const Value, usize>,
+    /// Those that were followed.
+    known: HashMap<usize, Followed>,
+    graph: Graph,
+}
+
+#[derive(Clone, Copy)]
+struct Followed {
+    /// Schemas that follow each other from there on, itself counted.
+    depth: usize,
+    node: usize,
 }
 
 impl<'a> Walk<'a> {
-    fn new(root: &'a Value) -> Self {
-        let mut walk = Self {
-            resources: vec![root],
-            addresses: HashSet::new(),
-            anchors: HashMap::new(),
-            within: vec![root],
-            known: HashMap::new(),
-            patterns: 0,
-            followed: 0,
-            most: 0,
-        };
-        walk.gather(root, true);
-        walk
+    /// The node of a schema, which is filled when it is followed.
+    fn node(&mut self, part: &'a Value) -> usize {
+        let next = self.graph.nodes.len();
+        let node = *self.nodes.entry(ptr::from_ref(part)).or_insert(next);
+        if node == next {
+            self.graph.nodes.push(Node::default());
+        }
+        node
     }
 
-    /// What has a name, wherever it is: a reference may lead anywhere. The depth has a limit.
-    fn gather(&mut self, part: &'a Value, is_root: bool) {
-        match part {
-            Value::Array(members) => members.iter().for_each(|member| self.gather(member, false)),
-            Value::Object(members) => {
-                if let Some(address) = members.get("$id").and_then(Value::as_str) {
-                    self.addresses.insert(address.trim_end_matches('#'));
-                    if !is_root {
-                        self.resources.push(part);
-                    }
-                }
-                for keyword in ["$anchor", "$dynamicAnchor"] {
-                    if let Some(name) = members.get(keyword).and_then(Value::as_str) {
-                        self.anchors.entry(name).or_default().push(part);
-                    }
-                }
-                members.values().for_each(|member| self.gather(member, false));
-            }
-            _ => {}
+    /// The node of a schema for what lies within, which is followed later.
+    fn node_within(&mut self, part: &'a Value) -> usize {
+        if !self.nodes.contains_key(&ptr::from_ref(part)) {
+            self.within.push(part);
         }
+        self.node(part)
     }
 
-    /// The steps from a schema on, itself counted, `before` of which were taken already.
-    fn follow(&mut self, part: &'a Value, before: usize) -> Result<usize, Problem> {
-        self.followed += 1;
-        if self.followed > MAX_FOLLOWED {
-            return Err("has too many references to places that may be meant".into());
-        }
-        let too_many = || {
-            format!(
+    /// Follows a schema and those for the same value, `before` of which lie before it.
+    fn follow(&mut self, part: &'a Value, before: usize) -> Result<Followed, Problem> {
+        let index = self.node(part);
+        let known = self.known.get(&index).copied();
+        if before + known.map_or(1, |known| known.depth) > MAX_STEPS {
+            return Err(format!(
                 "has more than {MAX_STEPS} schemas that follow each other at the same value, by `$ref` or `allOf` and \
                  their like, or they lead in a circle"
-            )
-        };
-        let known = self.known.get(&ptr::from_ref(part)).copied();
-        if before + known.unwrap_or(1) > MAX_STEPS {
-            return Err(too_many());
+            ));
         }
         if let Some(known) = known {
             return Ok(known);
         }
-        self.check_patterns(part)?;
-        let mut steps = 0;
-        for next in self.in_place(part)? {
-            steps = steps.max(self.follow(next, before + 1)?);
+        self.check_draft(part)?;
+        let (mut node, in_place) = self.within(part)?;
+        let mut depth = 0;
+        node.all = node.own;
+        for next in in_place {
+            let next = self.follow(next, before + 1)?;
+            depth = depth.max(next.depth);
+            node.in_place.push(next.node);
+            if let Some(followed) = self.graph.nodes.get(next.node) {
+                node.all = node.all.and(followed.all);
+            }
         }
-        self.known.insert(ptr::from_ref(part), steps + 1);
-        let within = parts(part, &SCHEMAS_WITHIN, &LISTS_WITHIN, &NAMED_WITHIN);
-        self.within.extend(within);
-        Ok(steps + 1)
+        if node.all.fixed > MAX_AT_ONE_VALUE {
+            return Err(format!(
+                "takes more than {MAX_AT_ONE_VALUE} steps at one value: schemas that follow there, by `$ref` or `allOf` \
+                 and their like, and values that it is compared with"
+            ));
+        }
+        let followed = Followed { depth: depth + 1, node: index };
+        self.known.insert(index, followed);
+        if let Some(place) = self.graph.nodes.get_mut(index) {
+            *place = node;
+        }
+        Ok(followed)
     }
 
-    fn in_place(&mut self, part: &'a Value) -> Result<Vec<&'a Value>, Problem> {
-        let mut next = parts(part, &SCHEMAS_IN_PLACE, &LISTS_IN_PLACE, &NAMED_IN_PLACE);
-        if let Some(draft) = part.get("$schema").and_then(Value::as_str)
-            && boon::Draft::from_url(draft) != Some(boon::Draft::V2020_12)
-        {
-            return Err(format!("at \"/$schema\": `{draft}` is not draft 2020-12, the only one that is supported"));
+    fn check_draft(&self, part: &Value) -> Result<(), Problem> {
+        match part.get("$schema").and_then(Value::as_str) {
+            Some(draft) if boon::Draft::from_url(draft) != Some(boon::Draft::V2020_12) => {
+                let at = self.places.at(part, "$schema");
+                Err(format!("{at}`{}` is not draft 2020-12, the only one that is supported", shortened(draft)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a schema has by itself, which are for what lies within its value, and those that are for the same.
+    fn within(&mut self, part: &'a Value) -> Result<(Node, Vec<&'a Value>), Problem> {
+        let mut node = self.alone(part)?;
+        let mut in_place = vec![];
+        for Part { of, name, schema, .. } in parts(part) {
+            if of == Of::SameValue {
+                in_place.push(schema);
+                continue;
+            }
+            let next = self.node_within(schema);
+            match (of, name) {
+                (Of::Property, Some(name)) => drop(node.named.insert(name.into(), next)),
+                (Of::PatternProperty, Some(pattern)) => {
+                    node.a_name = node.a_name.and(self.pattern(part, "patternProperties", &pattern)?);
+                    node.members.push(next);
+                }
+                (Of::Members, _) => node.members.push(next),
+                (Of::Names, _) => node.names.push(next),
+                (Of::FirstItems, _) => node.prefix.push(next),
+                (Of::Items, _) => node.items.push(next),
+                _ => {}
+            }
         }
         for keyword in REFERENCES {
-            let Some(reference) = part.get(keyword).and_then(Value::as_str) else { continue };
-            let (address, place) = reference.split_once('#').unwrap_or((reference, ""));
-            if !address.is_empty() && !self.addresses.contains(address) {
-                return Err(shortened(&format!(
-                    "has a reference that cannot be followed: `{reference}` is not a part of the schema, and nothing is \
-                     fetched"
-                )));
+            if let Some(reference) = part.get(keyword).and_then(Value::as_str) {
+                in_place.extend(self.referred_to(part, keyword, reference)?);
             }
-            let place = percent_decode_str(place).decode_utf8_lossy();
-            self.followed += self.resources.len();
-            next.extend(self.resources.iter().filter_map(|resource| resource.pointer(&place)));
-            next.extend(self.anchors.get(&*place).into_iter().flatten().copied());
         }
-        Ok(next)
+        Ok((node, in_place))
     }
 
-    /// Each pattern is small before the validator, which allows more, compiles all.
-    fn check_patterns(&mut self, part: &Value) -> Result<(), Problem> {
-        let names = part.get("patternProperties").and_then(Value::as_object);
-        let names = names.into_iter().flat_map(|named| named.keys().map(String::as_str));
-        for pattern in part.get("pattern").and_then(Value::as_str).into_iter().chain(names) {
-            self.patterns += 1;
-            if self.patterns > MAX_PATTERNS {
-                return Err(format!("has more than {MAX_PATTERNS} patterns"));
-            }
-            let compiled = RegexBuilder::new(&as_compiled(pattern)).size_limit(MAX_PATTERN_BYTES).build();
-            compiled.map_err(|error| {
-                let said = match error {
-                    regex::Error::CompiledTooBig(_) => {
-                        format!("is too large a pattern: compiled it has more than {MAX_PATTERN_BYTES} bytes")
-                    }
-                    // Before the last line there is a picture.
-                    other => format!("is no pattern: {}", other.to_string().lines().last().unwrap_or_default()),
-                };
-                format!("`{}` {said}", shortened(pattern))
-            })?;
+    /// What a schema has without the schemas within it.
+    fn alone(&mut self, part: &Value) -> Result<Node, Problem> {
+        let get = |keyword: &str| part.get(keyword);
+        let compared = COMPARED_WITH.iter().filter_map(|keyword| get(keyword)).map(size);
+        let mut node = Node { own: Steps::TEXT, ..Node::default() };
+        node.own.fixed = compared.fold(1, u64::saturating_add);
+        if get("$dynamicRef").is_some() {
+            node.own.fixed += DYNAMIC_STEPS;
         }
-        Ok(())
-    }
-}
-
-/// The schemas under keywords.
-fn parts<'a>(schema: &'a Value, single: &[&str], lists: &[&str], named: &[&str]) -> Vec<&'a Value> {
-    let get = |keyword: &&str| schema.get(*keyword);
-    let single = single.iter().filter_map(get).filter(|part| part.is_object());
-    let lists = lists.iter().filter_map(get).filter_map(Value::as_array).flatten();
-    let named = named.iter().filter_map(get).filter_map(Value::as_object).flat_map(|named| named.values());
-    single.chain(lists).chain(named).filter(|part| part.is_object()).collect()
-}
-
-/// A pattern with the meaning that the draft gives to its classes, as the validator compiles it:
-/// they have letters and digits of ASCII only, and so are much smaller.
-fn as_compiled(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern.chars();
-    while let Some(first) = rest.next() {
-        match (first, if first == '\\' { rest.next() } else { None }) {
-            (_, None) => out.push(first),
-            (_, Some('d')) => out.push_str("[0-9]"),
-            (_, Some('D')) => out.push_str("[^0-9]"),
-            (_, Some('w')) => out.push_str("[0-9A-Za-z_]"),
-            (_, Some('W')) => out.push_str("[^0-9A-Za-z_]"),
-            (_, Some('c')) => match rest.next() {
-                Some(letter) if letter.is_ascii_alphabetic() => {
-                    out.push_str(&format!("\\x{{{:x}}}", letter as u32 % 32))
-                }
-                other => out.extend(['\\', 'c'].into_iter().chain(other)),
-            },
-            (_, Some(other)) => out.extend(['\\', other]),
+        node.is_unique = get("uniqueItems") == Some(&Value::Bool(true));
+        if let Some(pattern) = get("pattern").and_then(Value::as_str) {
+            node.own = node.own.and(self.pattern(part, "pattern", pattern)?);
         }
+        Ok(node)
     }
-    out
+
+    /// What a reference leads to, and all that it may lead to where that depends on the way there.
+    fn referred_to(&mut self, part: &Value, keyword: &str, reference: &str) -> Result<Vec<&'a Value>, Problem> {
+        let mut found = vec![self.places.follow(part, keyword, reference)?];
+        let anchor = found.first().and_then(|target| target.get("$dynamicAnchor")).and_then(Value::as_str);
+        if let Some(anchor) = anchor.filter(|_| keyword == "$dynamicRef") {
+            found.extend(self.places.with_dynamic_anchor(anchor));
+        }
+        Ok(found)
+    }
+
+    /// The steps that a pattern takes.
+    fn pattern(&mut self, part: &Value, keyword: &str, pattern: &str) -> Result<Steps, Problem> {
+        self.graph.patterns += 1;
+        if self.graph.patterns > MAX_PATTERNS {
+            return Err(format!("has more than {MAX_PATTERNS} patterns"));
+        }
+        let checked = pattern::check(pattern);
+        let checked = checked.map_err(|problem| format!("{}{problem}", self.places.at(part, keyword)))?;
+        self.graph.read_chars += checked.read_chars;
+        pattern::check_read(self.graph.read_chars)?;
+        Ok(Steps::of_pattern(checked.steps_a_byte))
+    }
 }

@@ -26,6 +26,8 @@ pub struct BackedUp {
     pub earliest: Option<UnixMs>,
     /// Which key the store needs, see [`super::key_name`].
     pub key: String,
+    /// What the backup had lost and has again, by file.
+    pub copied_again: Vec<String>,
     /// What cannot be read in the store, by file and position.
     pub damage: Vec<String>,
 }
@@ -35,7 +37,7 @@ impl BackedUp {
         manifest: &Manifest,
         snapshot: &Snapshot,
         (copied_files, copied_bytes): (u64, u64),
-        damage: Vec<String>,
+        (copied_again, damage): (Vec<String>, Vec<String>),
     ) -> Self {
         let Manifest { segments, snapshots, store_id, .. } = manifest;
         let checkpoints = snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
@@ -50,6 +52,7 @@ impl BackedUp {
             last: segments.last().map(|segment| segment.last_time_ms).unwrap_or_default(),
             earliest: super::plan::earliest(manifest),
             key: super::key_name(*store_id),
+            copied_again,
             damage,
         }
     }

@@ -9,23 +9,28 @@ use bytes::Bytes;
 
 use super::copy::{Making, read_hashed};
 use super::error::{BackupError, failed};
+use super::lost::Lost;
 use super::manifest::{FileCopy, Layout, Manifest, SegmentCopy};
 use crate::journal::{Subject, rewrite_file};
 use crate::record::{Record, decode, erase as erase_content};
 use crate::state::Expunging;
 
-/// Takes it out; gives how many files were written anew.
-pub(super) fn erase(layout: &Layout<'_>, manifest: &mut Manifest) -> Result<u64, BackupError> {
-    let gone = std::mem::take(&mut manifest.expunging);
+/// Takes it out; gives how many files were written anew. It is not forgotten as long as files are
+/// lost: somebody may put them back.
+pub(super) fn erase(layout: &Layout<'_>, manifest: &mut Manifest, lost: &Lost) -> Result<u64, BackupError> {
+    let gone = manifest.expunging.clone();
     let mut written = 0;
-    let segments: Vec<SegmentCopy> =
-        manifest.segments.iter().filter(|segment| may_hold(&gone, segment.number)).cloned().collect();
+    let is_due = |segment: &&SegmentCopy| may_hold(&gone, segment.number) && !lost.contains(&segment.file);
+    let segments: Vec<SegmentCopy> = manifest.segments.iter().filter(is_due).cloned().collect();
     for segment in segments {
         if holds(layout, manifest.store_id, &segment, &gone)? {
             let file = write_anew(layout, manifest.store_id, &segment, &gone)?;
             manifest.put(SegmentCopy { file, ..segment });
             written += 1;
         }
+    }
+    if lost.is_empty() {
+        manifest.expunging = Expunging::new();
     }
     Ok(written)
 }

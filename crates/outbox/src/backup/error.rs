@@ -91,6 +91,14 @@ pub enum BackupError {
         /// Which, and where.
         what: String,
     },
+    /// The backup has lost files that the store does not have any more.
+    #[error("{what}, and the store does not have it any more{}", nor_others(*more))]
+    Lost {
+        /// The first of them, and what has become of it.
+        what: String,
+        /// How many more there are.
+        more: usize,
+    },
     /// A store is to be restored to where something lies already.
     #[error("{} is not empty: there is {name} in it", dir.display())]
     NotEmpty {
@@ -123,7 +131,13 @@ impl BackupError {
     /// Whether the backup is damaged.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Manifest { .. } | Self::Checkpoint(CheckpointError::Damaged { .. }))
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::Lost { .. }
+                | Self::Manifest { .. }
+                | Self::Checkpoint(CheckpointError::Damaged { .. })
+        )
     }
 }
 
@@ -142,4 +156,16 @@ pub(super) fn not_opened<'a>(path: &'a Path) -> impl Fn(io::Error) -> BackupErro
 
 pub(super) fn is_missing(path: &Path) -> String {
     format!("{} is missing", path.display())
+}
+
+pub(super) fn has_other_length(path: &Path, len: u64, expected: u64) -> String {
+    format!("{} has {len} bytes, not {expected}", path.display())
+}
+
+fn nor_others(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => ", nor 1 other file that the backup has lost".to_owned(),
+        more => format!(", nor {more} other files that the backup has lost"),
+    }
 }

@@ -18,6 +18,7 @@ mod copy;
 mod erase;
 mod error;
 mod lineage;
+mod lost;
 mod manifest;
 mod place;
 mod plan;

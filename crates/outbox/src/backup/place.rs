@@ -17,6 +17,10 @@ pub fn is_free_for_a_backup(disk: &dyn Disk, target: &Path) -> Result<(), Backup
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         names => names.map_err(failed("list", target))?,
     };
+    // A server that was started there by mistake may have left something beside it.
+    if is_backup(disk, target) {
+        return Ok(());
+    }
     let is_ours = |name: &&String| DIRECTORIES.iter().chain(&BESIDE).any(|ours| ours == name);
     let refused = |dir: &Path, name: &String| BackupError::NotABackup { dir: dir.to_owned(), name: name.clone() };
     if let Some(name) = names.iter().find(|name| !is_ours(name)) {

@@ -268,17 +268,14 @@ fn next_segment(highest: u32, now: UnixMs) -> u32 {
     highest.saturating_add(PASSED_OVER).max(seconds).min(u32::MAX >> 1)
 }
 
-/// An earlier run may have come as far as this, at another time: it is said in one segment only.
+/// An earlier run may have come as far as this, at another time: it is said in one segment only. What
+/// is removed stays away once the next one has its name, and until then the restore is not finished.
 fn remove_what_was_said(disk: &dyn Disk, dir: &Path, end: Position) -> Result<(), BackupError> {
     let journal = dir.join(JOURNAL);
     let numbers = segment_numbers(disk, &journal).map_err(failed("list", &journal))?;
-    let behind: Vec<_> = numbers.into_iter().filter(|number| *number > end.segment()).collect();
-    for number in &behind {
-        let path = segment_path(&journal, *number);
+    for number in numbers.into_iter().filter(|number| *number > end.segment()) {
+        let path = segment_path(&journal, number);
         disk.remove_file(&path).map_err(failed("remove", &path))?;
-    }
-    if !behind.is_empty() {
-        disk.sync_dir(&journal).map_err(failed("sync", &journal))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use postrider_model::time::{Clock, UnixMs};
 use super::ahead::Ahead;
 use super::copy::{Counter, Making};
 use super::error::{BackupError, failed};
+use super::lost::Lost;
 use super::manifest::{CheckpointCopy, FileCopy, Layout, Manifest, SegmentCopy, Snapshot};
 use super::{BackedUp, Progress, erase, lineage, place, thin};
 use crate::checkpoint::{self, CheckpointError};
@@ -37,11 +38,11 @@ pub struct BackupRequest {
 }
 
 /// Brings a backup up to date, or begins one. What was copied before and has not changed is
-/// not copied again; what the store has given up meanwhile is kept.
+/// not copied again, unless the backup has lost it; what the store has given up meanwhile is kept.
 ///
 /// # Errors
-/// There is no store, something else lies in `target`, or the file system fails. What the
-/// backup held before can still be restored then.
+/// There is no store, something else lies in `target`, the file system fails, or the backup has lost
+/// what the store does not have any more. What the backup held before can still be restored then.
 pub fn backup(
     request: &BackupRequest,
     disk: &Arc<dyn Disk>,
@@ -57,9 +58,11 @@ pub fn backup(
     };
     let manifest = place::prepare(disk, &request.target, store_id)?;
     let layout = Layout { disk, target: &request.target };
+    let lost = Lost::find(&layout, &manifest)?;
     let counter = Counter::new(progress);
+    let (copied, copied_again, damage) = ((0, 0), vec![], vec![]);
     let mut taking =
-        Taking { dir: &request.dir, layout, manifest, counter, unsaved: 0, copied: (0, 0), damage: Vec::new() };
+        Taking { dir: &request.dir, layout, manifest, lost, counter, unsaved: 0, copied, copied_again, damage };
     let mut snapshot = None;
     for _ in 0..PASSES {
         taking.damage.clear();
@@ -73,21 +76,28 @@ pub fn backup(
     };
     taking.add(snapshot.clone());
     thin::forget_before(&mut taking.manifest, request.keep.map(|keep| clock.now() - keep));
-    taking.copied.0 += erase::erase(&taking.layout, &mut taking.manifest)?;
+    taking.lost.forget_what_is_not_named(&taking.manifest);
+    taking.copied.0 += erase::erase(&taking.layout, &mut taking.manifest, &taking.lost)?;
     taking.manifest.write(&**disk, &request.target)?;
     thin::remove_what_is_not_named(&taking.layout, &taking.manifest)?;
-    Ok(BackedUp::of(&taking.manifest, &snapshot, taking.copied, taking.damage))
+    // Only now: what could be copied is.
+    taking.lost.refuse()?;
+    let told = (taking.copied_again, taking.damage);
+    Ok(BackedUp::of(&taking.manifest, &snapshot, taking.copied, told))
 }
 
 struct Taking<'a, 'p> {
     dir: &'a Path,
     layout: Layout<'a>,
     manifest: Manifest,
+    lost: Lost,
     counter: Counter<'a, 'p>,
     /// Bytes that were copied since the manifest was written.
     unsaved: u64,
     /// Files and bytes that were copied.
     copied: (u64, u64),
+    /// What the backup had lost.
+    copied_again: Vec<String>,
     damage: Vec<String>,
 }
 
@@ -150,7 +160,8 @@ impl Taking<'_, '_> {
     /// About how much there is to copy.
     fn expect(&mut self, ahead: &mut Ahead<'_>) -> Result<(), BackupError> {
         ahead.fill().map_err(failed("open a segment in", ahead.dir))?;
-        let known = |number: &u32| self.manifest.segment(*number).is_some_and(|segment| segment.sealed);
+        let is_there = |segment: &SegmentCopy| segment.sealed && !self.lost.contains(&segment.file);
+        let known = |number: &u32| self.manifest.segment(*number).is_some_and(is_there);
         let mut bytes = 0;
         for (number, file) in ahead.open.iter().filter(|(number, _)| !known(number)) {
             let path = segment_path(ahead.dir, *number);
@@ -178,8 +189,9 @@ impl Taking<'_, '_> {
         // Before anything is read, so that what changes meanwhile is another version.
         let version = file.version().map_err(&read)?;
         let known = self.manifest.segment(number).cloned();
+        let there = known.as_ref().filter(|known| !self.lost.contains(&known.file));
         if let Some(known) =
-            known.as_ref().filter(|known| sealed && known.sealed && version.is_some() && known.version == version)
+            there.filter(|known| sealed && known.sealed && version.is_some() && known.version == version)
         {
             return Ok(known.end());
         }
@@ -194,11 +206,11 @@ impl Taking<'_, '_> {
             }
         }
         self.damage.extend(survey.damage.iter().map(ToString::to_string));
-        if let Some(known) = known.as_ref().filter(|known| lineage::has_more(known, &survey)) {
-            if !sealed {
-                // The store wrote behind it, and does not any more.
-                return Err(lineage::restored(&self.layout, self.dir, number));
-            }
+        if !sealed && known.as_ref().is_some_and(|known| lineage::has_more(known, &survey)) {
+            // The store wrote behind it, and does not any more.
+            return Err(lineage::restored(&self.layout, self.dir, number));
+        }
+        if let Some(known) = there.filter(|known| lineage::has_more(known, &survey)) {
             // Its version stays as it was, so that it is told again the next time.
             self.damage.push(format!(
                 "{} has {} frames, and the copy of it {}: it is shorter than the copy, which stays",
@@ -209,7 +221,7 @@ impl Taking<'_, '_> {
             return Ok(known.end());
         }
         let bytes = u64::from(survey.end);
-        let same = known.as_ref().filter(|known| known.file.bytes == bytes);
+        let same = there.filter(|known| known.file.bytes == bytes);
         let keeps = match same {
             // What has rotted in the store has not in the backup.
             Some(known) if !survey.damage.is_empty() && known.damage.is_empty() => true,
@@ -222,6 +234,7 @@ impl Taking<'_, '_> {
             Some(known) => SegmentCopy { sealed, version, ..known.clone() },
             None => {
                 let copied = self.copy(&**file, path, number, bytes)?;
+                self.copied_again.extend(known.as_ref().and_then(|known| self.lost.found(&known.file)));
                 described(number, copied, &survey, (sealed, version))
             }
         };
@@ -244,7 +257,8 @@ impl Taking<'_, '_> {
         let stem = format!("checkpoint-{:010}-{:010}", position.segment(), position.offset_bytes());
         let file = FileCopy::of(&stem, bytes);
         let known = self.manifest.snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
-        if let Some(known) = known.into_iter().find(|known| known.file == file) {
+        let known = known.into_iter().find(|known| known.file == file).cloned();
+        if let Some(known) = known.as_ref().filter(|known| !self.lost.contains(&known.file)) {
             return Ok(known.clone());
         }
         let path = self.layout.checkpoints().join(&file.name);
@@ -252,6 +266,10 @@ impl Taking<'_, '_> {
         making.write(bytes)?;
         making.name(&path)?;
         self.note_copied(file.bytes);
+        if let Some(known) = known {
+            self.copied_again.extend(self.lost.found(&file));
+            return Ok(known);
+        }
         Ok(CheckpointCopy { file, position: *position, time_ms: self.time_before(*position)? })
     }
 

@@ -9,7 +9,7 @@ use postrider_model::time::UnixMs;
 
 use super::Progress;
 use super::copy::{Counter, read_hashed};
-use super::error::{BackupError, failed, is_missing};
+use super::error::{BackupError, failed, has_other_length, is_missing};
 use super::manifest::{FileCopy, Layout, Manifest, SegmentCopy};
 use super::plan::{self, Point};
 use crate::checkpoint;
@@ -100,7 +100,7 @@ impl Verified {
         self.files += 1;
         self.bytes += len;
         if len != file.bytes {
-            self.problems.push(format!("{} has {len} bytes, not {}", path.display(), file.bytes));
+            self.problems.push(has_other_length(path, len, file.bytes));
         } else if read_hashed(&*opened, len, &mut |_, _| Ok(())).map_err(failed("read", path))? != file.sha256 {
             self.problems.push(changed(path));
         }

@@ -42,16 +42,16 @@ use postrider_model::lane::{LaneEvent, Settlement};
 use postrider_model::position::Position;
 
 use crate::ids::{IdRandom, SequenceMask};
-use crate::index::Row;
 use crate::journal::{AppendError, FrameClass, FrameKind, Journal};
 use crate::keeper::KeeperSignal;
 use crate::meters::Meters;
 use crate::record::{Encoder, Record};
-use crate::rows;
+use crate::rows::{self, FrameRows};
 use crate::shared::Shared;
 use operational::Quiet;
 use request::{Arrival, Errand, FrameBound as _, Ingest, Urgent};
-use stage::{Answer, Frame};
+use room::Bound;
+use stage::Frame;
 
 /// Outcomes, requests and messages that one frame takes at most of each, in bytes. More
 /// wait for the next.
@@ -92,7 +92,7 @@ pub(crate) struct Committer {
     events: Vec<LaneEvent>,
     /// Messages of which lanes were told in a frame.
     told: HashSet<Position>,
-    rows: Vec<Row>,
+    rows: FrameRows,
     meters: Meters,
     quiet: Quiet,
     /// Since when a frame of outcomes waits to be synced.
@@ -124,7 +124,7 @@ impl Committer {
             random: IdRandom::default(),
             events: Vec::new(),
             told: HashSet::new(),
-            rows: Vec::new(),
+            rows: FrameRows::default(),
             meters: Meters::new(),
             quiet: Quiet::default(),
             unsynced_since: None,
@@ -209,10 +209,11 @@ impl Committer {
         self.unsynced_since.is_some()
     }
 
-    /// Nothing waits that was taken from the channels.
+    /// Nothing waits that was taken from the channels, and nothing is to be told by itself.
     pub(crate) fn is_idle(&self) -> bool {
         let requests = self.waiting_urgent.len() + self.waiting_commands.len();
-        self.waiting_outcomes.is_empty() && requests == 0 && self.waiting_ingest.is_empty()
+        let waits = !self.waiting_outcomes.is_empty() || requests > 0 || !self.waiting_ingest.is_empty();
+        !waits && !self.has_counted()
     }
 
     fn has_taken_all(&self) -> bool {
@@ -268,6 +269,9 @@ impl Committer {
             None if self.journal.wants_provision() => WITHOUT_ROOM,
             None => IDLE,
         };
+        // What was counted of operational events is told when its minute is over, though nothing comes.
+        let counted = self.quiet.next().map(|at| at.since(self.shared.now()));
+        let patience = counted.map_or(patience, |counted| counted.min(patience));
         if self.wait_for(patience, true)? == Came::Outcomes {
             self.wait_for(self.shared.options.outcome_gather, false)?;
         }
@@ -302,24 +306,24 @@ impl Committer {
     /// One frame out of what was taken. `false` if there is no room for it, not
     /// even in the reserve.
     fn commit(&mut self) -> Result<bool, AppendError> {
-        let (bound, tells, later) = self.hold_back_what_does_not_fit();
+        let (Bound { bytes, tells, counted }, later) = self.hold_back_what_does_not_fit();
         let class = if self.waiting_ingest.is_empty() { FrameClass::Reserved } else { FrameClass::Ingest };
         let only_outcomes = self.waiting_ingest.is_empty() && self.waiting_urgent.is_empty();
         // What is told is delivered: its cause must not be lost after that.
         let lazy = only_outcomes && !tells && !self.waiting_outcomes.iter().any(|outcome| outcome.ordered);
         let kind = if lazy { FrameKind::Lazy } else { FrameKind::Synced };
-        let mut builder = match self.journal.begin_frame(kind, class, bound, self.shared.now()) {
+        let mut builder = match self.journal.begin_frame(kind, class, bytes, self.shared.now()) {
             Ok(builder) => builder,
             Err(AppendError::Full) => {
                 self.take_back(later);
-                return self.give_up_for_want_of_room(class);
+                return self.give_up_for_want_of_room(class, &counted);
             }
             Err(error) => return Err(error),
         };
         let mut frame = Frame::new(builder.time());
         self.stage_outcomes(&mut builder, &mut frame);
         self.stage_urgent(&mut builder, &mut frame);
-        self.stage_operational(&mut builder, &mut frame);
+        self.stage_operational(counted, &mut builder, &mut frame);
         self.stage_ingest(&mut builder, &mut frame);
         self.take_back(later);
         if !frame.records.is_empty() {
@@ -350,11 +354,17 @@ impl Committer {
 
     /// Everything is on disk: now it happens in memory too, and is answered.
     fn publish(&mut self, mut frame: Frame) {
+        self.rows.take_from(&frame.records);
+        rows::index(&self.shared.index, &frame.records, &mut self.rows.ends);
         {
             let mut state = self.shared.state.lock();
             let mut config = self.shared.config.write();
+            let mut in_flight = self.shared.in_flight.lock();
             for (position, record) in &frame.records {
                 state.apply(&mut config, *position, record, &mut self.events);
+                if let Record::Outcome(outcome, _) = record {
+                    in_flight.remove(&outcome.delivery.key());
+                }
             }
             state.applied = self.journal.end();
             self.shared.note_record(state.last_record);
@@ -371,37 +381,16 @@ impl Committer {
             LaneEvent::Waiting { key, .. } => Some(key.message),
             _ => None,
         }));
-        for (position, record) in &frame.records {
+        for (_, record) in &frame.records {
             self.meters.count(record);
-            rows::each(*position, record, &mut |row| self.rows.push(row));
         }
         self.shared.bodies.follow(&frame.records, &self.told);
-        if let Some((position, _)) = frame.records.first() {
-            self.shared.index.insert_all(position.segment(), self.rows.drain(..));
-        }
+        rows::index(&self.shared.index, &frame.records, &mut self.rows.begins);
         self.shared.feed.push(&mut self.events);
         // The newest first: who waits for many in order is woken by the oldest, once, and
         // finds all of them. The other way round it would take them one by one as they come.
         for answer in frame.answers.drain(..).rev() {
             answer.send();
-        }
-    }
-}
-
-impl Answer {
-    fn send(self) {
-        // Whoever asked may have gone; what was asked for has happened all the same.
-        match self {
-            Self::Accepted(reply, accepted) => drop(reply.send(Ok(accepted))),
-            Self::Command(reply, done) => reply.send(Ok(done)),
-            Self::Deliveries(reply, count) => reply.send(Ok(count)),
-            Self::Task(reply, task) => reply.send(Ok(task)),
-            Self::Batch(reply) => {
-                let _ = reply.send(request::Batched::Recorded);
-            }
-            Self::Kept(reply, answered) => reply.send(Ok(answered)),
-            Self::Carried(reply) => drop(reply.send(())),
-            Self::Expunged(reply) | Self::Noted(reply) => reply.send(Ok(())),
         }
     }
 }

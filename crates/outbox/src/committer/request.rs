@@ -72,11 +72,11 @@ pub(crate) enum Urgent {
     /// A request with an idempotency key was answered.
     Keep(Answered, ReplyTo<Answered>),
     /// What a request with an idempotency key came to has to move out of its segment.
-    CarryAnswer(record::Answered, Bytes, oneshot::Sender<()>),
+    CarryAnswer(record::Answered, Bytes, oneshot::Sender<Carrying>),
     /// An entry of the audit log that tells of no change in the store.
     Note(Box<Call>, ReplyTo<()>),
     /// An entry of the audit log has to move out of its segment.
-    CarryEntry(Box<Entry>, oneshot::Sender<()>),
+    CarryEntry(Box<Entry>, oneshot::Sender<Carrying>),
 }
 
 /// What needs no record. It has a channel of its own, which is looked at first:
@@ -179,10 +179,19 @@ pub(crate) struct CarryRequest {
     /// Those that the message names, and those to which a replay added it.
     pub(crate) endpoints: Vec<EndpointId>,
     pub(crate) body: Content,
-    /// How those deliveries ended that were neither live nor dead letters when
-    /// this was asked for. What ends later has a record of its own.
+    /// Those of them whose delivery was live or a dead letter, before it was looked how the others ended.
+    pub(crate) known: Vec<EndpointId>,
+    /// How the others ended.
     pub(crate) ended: BTreeMap<EndpointId, DeliveryState>,
-    pub(crate) reply: oneshot::Sender<()>,
+    pub(crate) reply: oneshot::Sender<Carrying>,
+}
+
+/// What came of it that a record was to be carried.
+pub(crate) enum Carrying {
+    Done,
+    /// One of the message's deliveries has ended since it was looked how they stand. Carried
+    /// without that, its end would be forgotten with the segment that tells of it.
+    LookAgain,
 }
 
 /// The record with the content was found.

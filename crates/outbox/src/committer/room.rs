@@ -5,10 +5,21 @@ use std::sync::atomic::Ordering;
 
 use postrider_model::lane::Settlement;
 
+use super::operational::{DISK_FULL, Event, leave_out};
 use super::request::{FrameBound as _, Ingest, Urgent};
 use super::{Committer, FRAME_BYTES};
 use crate::journal::{self, AppendError, FrameClass};
 use crate::shared::Shared;
+
+/// What the next frame takes beside what is in the queues.
+pub(super) struct Bound {
+    /// Its bytes at most.
+    pub(super) bytes: usize,
+    /// Something may be told in it.
+    pub(super) tells: bool,
+    /// What was counted before, and is told in it.
+    pub(super) counted: Vec<Event>,
+}
 
 /// What waits for the frame after the next.
 pub(super) struct Later {
@@ -19,20 +30,20 @@ pub(super) struct Later {
 
 impl Committer {
     /// A frame has to fit into a segment. Leaves in the queues what does, gives
-    /// its bound in bytes and whether something may be told of it, and takes out the rest.
-    pub(super) fn hold_back_what_does_not_fit(&mut self) -> (usize, bool, Later) {
+    /// its bound, and takes out the rest.
+    pub(super) fn hold_back_what_does_not_fit(&mut self) -> (Bound, Later) {
         let mut telling = self.telling();
         let Shared { options, .. } = &*self.shared;
         let limit = journal::Options { store_id: 0, segment_bytes: options.segment_bytes, max_bytes: 0 };
         let limit = limit.frame_limit_bytes();
-        let mut bound = 0;
+        // Nobody knows the size of an edited object; few are near to their bound.
+        let edited = limit / 4;
+        let (counted, mut bound) = self.counted(telling.as_ref(), edited.min(FRAME_BYTES));
         let mut fits = |bytes: usize| {
             let fits = bound + bytes <= limit;
             bound += if fits { bytes } else { 0 };
             fits
         };
-        // Nobody knows the size of an edited object; few are near to their bound.
-        let edited = limit / 4;
         let mut share = FRAME_BYTES;
         let state = telling.is_some().then(|| self.shared.state.lock());
         let outcomes = self.waiting_outcomes.iter().position(|outcome| {
@@ -53,8 +64,8 @@ impl Committer {
         let urgent = self.waiting_urgent.split_off(urgent.unwrap_or(self.waiting_urgent.len()));
         let ingest = self.waiting_ingest.iter().position(|message| !fits(message.bound_bytes().min(limit)));
         let ingest = self.waiting_ingest.split_off(ingest.unwrap_or(self.waiting_ingest.len()));
-        let tells = telling.is_some_and(|telling| telling.may_tell);
-        (bound, tells, Later { outcomes, urgent, ingest })
+        let tells = !counted.is_empty() || telling.is_some_and(|telling| telling.may_tell);
+        (Bound { bytes: bound, tells, counted }, Later { outcomes, urgent, ingest })
     }
 
     pub(super) fn take_back(&mut self, later: Later) {
@@ -65,9 +76,16 @@ impl Committer {
 
     /// There is no room for this frame: what waits at the doors hears so, and
     /// the rest is tried again with the reserved room. `false` if that is used up.
-    pub(super) fn give_up_for_want_of_room(&mut self, class: FrameClass) -> Result<bool, AppendError> {
+    pub(super) fn give_up_for_want_of_room(
+        &mut self,
+        class: FrameClass,
+        counted: &[Event],
+    ) -> Result<bool, AppendError> {
         if !self.shared.full.swap(true, Ordering::AcqRel) {
             tracing::error!("the journal is full: messages are refused until there is room");
+        }
+        for event in counted {
+            leave_out(DISK_FULL, event.times);
         }
         for message in self.waiting_ingest.drain(..) {
             let _ = message.reply.send(Err(postrider_model::ports::Unavailable::DiskFull.into()));

@@ -27,9 +27,9 @@ use postrider_model::time::UnixMs;
 use tokio::sync::oneshot;
 
 use super::Committer;
-use super::request::{Batched, ReplyTo, Urgent};
+use super::request::{Batched, Carrying, ReplyTo, Urgent};
 use crate::journal::FrameBuilder;
-use crate::record::Record;
+use crate::record::{DeliveryRef, Record};
 
 /// An idempotency key is remembered this long.
 pub(crate) const KEY_WINDOW: Duration = Duration::from_secs(24 * 3600);
@@ -66,9 +66,28 @@ pub(super) enum Answer {
     Task(ReplyTo<Task>, Task),
     Batch(oneshot::Sender<Batched>),
     Kept(ReplyTo<Answered>, Answered),
-    Carried(oneshot::Sender<()>),
+    Carried(oneshot::Sender<Carrying>),
     Noted(ReplyTo<()>),
     Expunged(ReplyTo<()>),
+}
+
+impl Answer {
+    /// Tells whoever asked, once it is on disk.
+    pub(super) fn send(self) {
+        // Whoever asked may have gone; what was asked for has happened all the same.
+        match self {
+            Self::Accepted(reply, accepted) => drop(reply.send(Ok(accepted))),
+            Self::Command(reply, done) => reply.send(Ok(done)),
+            Self::Deliveries(reply, count) => reply.send(Ok(count)),
+            Self::Task(reply, task) => reply.send(Ok(task)),
+            Self::Batch(reply) => {
+                let _ = reply.send(Batched::Recorded);
+            }
+            Self::Kept(reply, answered) => reply.send(Ok(answered)),
+            Self::Carried(reply) => drop(reply.send(Carrying::Done)),
+            Self::Expunged(reply) | Self::Noted(reply) => reply.send(Ok(())),
+        }
+    }
 }
 
 impl Frame {
@@ -83,6 +102,11 @@ impl Frame {
             keys: HashMap::new(),
             answered: HashSet::new(),
         }
+    }
+
+    /// Whether this frame changes a delivery, or expunges or carries its message.
+    fn changes(&self, delivery: &DeliveryRef) -> bool {
+        self.touched.contains(&delivery.key()) || self.contents.contains(&delivery.sequence)
     }
 }
 

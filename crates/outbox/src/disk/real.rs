@@ -43,7 +43,10 @@ impl Disk for RealDisk {
         for dir in missing.into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => self.sync_dir(&parent_of(dir))?,
+                _ => self.sync_dir(&parent_of(dir)).inspect_err(|_| {
+                    // Else the next start would find it, and build on a name that a power cut may take.
+                    let _ = fs::remove_dir(dir);
+                })?,
             }
         }
         Ok(())

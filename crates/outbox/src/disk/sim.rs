@@ -178,7 +178,10 @@ impl Disk for SimDisk {
                     state.operation()?;
                     state.make_dir(dir);
                     let parent = dir.parent().unwrap_or(dir);
-                    state.sync_operation(|state| state.sync_names(parent), |state| state.lose_names(parent))?;
+                    let synced =
+                        state.sync_operation(|state| state.sync_names(parent), |state| state.lose_names(parent));
+                    // As the real one does.
+                    synced.inspect_err(|_| state.remove(dir))?;
                 }
             }
         }

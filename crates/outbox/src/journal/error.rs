@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use postrider_model::position::Position;
 
+use crate::disk::is_out_of_files;
+
 /// Why nothing was appended.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
@@ -98,6 +100,13 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it may be read later: too many files are open. What the disk cannot read stays so as a rule.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_out_of_files(source))
+    }
+}
+
 /// Why the journal was not opened. Nothing that could be read was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -176,6 +185,10 @@ impl fmt::Display for Damage {
             DamageKind::MissingFrames => "frames are missing",
             DamageKind::MissingSegment => "the segment is missing",
         };
-        write!(f, "{}: bytes {} to {}: {what}", self.path.display(), self.from, self.to)
+        write!(f, "{}: bytes {} to ", self.path.display(), self.from)?;
+        match self.to {
+            u32::MAX => write!(f, "the end: {what}"),
+            to => write!(f, "{to}: {what}"),
+        }
     }
 }

@@ -17,6 +17,8 @@ pub(super) const FRAME_MAGIC: [u8; 4] = *b"PRFR";
 /// The size of a record's envelope: its length and its checksum.
 pub(super) const ENVELOPE_BYTES: usize = 8;
 
+/// No journal comes as far as this number of a frame, by a million of them a second.
+const MAX_NUMBER: u64 = u64::MAX >> 1;
 /// Where the checksum stands in a frame's header.
 const CRC_AT: std::ops::Range<usize> = 8..12;
 
@@ -123,8 +125,12 @@ impl FrameHeader {
             && header.store_id == store_id
             && header.position == position
             && (start..=position).contains(&header.synced_through)
+            // The journal may be cut there, and goes on then where a frame can be found.
+            && (header.synced_through.offset_bytes() as usize).is_multiple_of(ALIGNMENT_BYTES)
             && (payload_bytes as usize).is_multiple_of(ALIGNMENT_BYTES)
-            && payload_bytes <= room;
+            && payload_bytes <= room
+            // Others follow, by one more each.
+            && header.number <= MAX_NUMBER;
         plausible.then_some(header)
     }
 

@@ -6,6 +6,8 @@ use postrider_model::time::UnixMs;
 
 /// The version of everything in a segment file.
 pub(super) const FORMAT_VERSION: u16 = 1;
+/// The number of a new store's first segment.
+pub const FIRST_SEGMENT: u32 = 1;
 
 /// Where the first frame of a segment begins.
 pub(crate) const SEGMENT_HEADER_BYTES: u32 = 64;

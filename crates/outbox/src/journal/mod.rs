@@ -40,6 +40,7 @@ mod replace;
 mod rewrite;
 mod salvage;
 mod scanner;
+mod sequence;
 mod shared;
 mod survey;
 #[cfg(test)]
@@ -49,11 +50,14 @@ mod writer;
 
 pub use error::{AppendError, Damage, DamageKind, OpenError, ReadError, RemoveError};
 pub use frame::{FrameBuilder, FrameFull, FrameKind, record_bytes};
+pub use layout::FIRST_SEGMENT;
 pub(crate) use layout::{SEGMENT_HEADER_BYTES, segment_name};
 pub use options::{DEFAULT_SEGMENT_BYTES, Options};
 pub use reader::{JournalReader, RecordAt, SegmentInfo};
 pub use recover::{Opened, RecoveryReport, Start, TornTail};
 pub use rewrite::{Edit, rewrite_file};
-pub use salvage::{FrameSeen, Seen, salvage_segment, segment_numbers, store_id};
+pub use salvage::{FrameSeen, Reading, Seen, read_up_to, salvage_segment, segment_numbers, store_id};
+pub use sequence::Sequence;
+pub(crate) use sequence::between;
 pub use survey::{FrameInfo, Subject, Survey, segment_of_one_frame, segment_path};
 pub use writer::{AppendedFrame, FrameClass, Journal};

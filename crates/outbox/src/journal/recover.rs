@@ -17,6 +17,7 @@ use postrider_model::time::UnixMs;
 use super::behind;
 use super::catalogue::{Found, catalogue};
 use super::error::{AppendError, Damage, OpenError};
+use super::layout::FIRST_SEGMENT;
 use super::options::Options;
 use super::reader::{JournalReader, RecordAt};
 use super::repair::{Repair, Repaired};
@@ -171,7 +172,7 @@ fn assemble(
             Some(Active { number: end.segment(), file, end: end.offset_bytes(), allocated_bytes })
         }
     };
-    let last = found.keys().next_back().copied().unwrap_or(0).max(end.segment());
+    let last = found.keys().next_back().copied().unwrap_or(FIRST_SEGMENT - 1).max(end.segment());
     let resume = Resume {
         active,
         spares: found.range(end.segment().saturating_add(1)..).map(|(number, _)| *number).collect(),

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use postrider_model::position::Position;
 
@@ -45,6 +46,9 @@ impl Repair<'_> {
         let end = self.scanned.end;
         let torn = self.keep_torn_tails()?;
         self.remove_unfit(&torn)?;
+        if !self.context.start.clean {
+            self.name_last_anew()?;
+        }
         let mut repaired = Repaired { torn, end, next_frame: self.scanned.next_frame, rewritten: false, sealed: false };
         let Some(active) = self.found.get(&end.segment()) else {
             return Ok(repaired);
@@ -109,6 +113,36 @@ impl Repair<'_> {
             self.remove(number)?;
         }
         Ok(())
+    }
+
+    /// The process before may have ended because the sync of the last segment's name failed. What
+    /// is written into that would be gone with its name after a power cut, whatever is synced
+    /// until then. To name it anew takes no room, unlike a new one. Only the last can be in doubt:
+    /// each was synced before the next was made. One with frames is written anew anyway.
+    fn name_last_anew(&mut self) -> Result<(), OpenError> {
+        let end = self.scanned.end;
+        let is_empty = |number: u32| number > end.segment() || end.offset_bytes() <= SEGMENT_HEADER_BYTES;
+        let Some(number) = self.found.keys().next_back().copied().filter(|number| is_empty(*number)) else {
+            return Ok(());
+        };
+        let path = self.context.path(number);
+        let aside = temporary_name(&path);
+        let renamed = self.rename(&path, &aside).and_then(|()| self.rename(&aside, &path));
+        match renamed {
+            // It has no frames: it is made anew when there is room.
+            Err(error) if is_full(&error) => {
+                self.found.remove(&number);
+                let disk = &**self.context.disk;
+                let removed = remove_if_there(disk, &path).and_then(|_| remove_if_there(disk, &aside));
+                removed.and_then(|_| disk.sync_dir(self.context.dir)).map_err(failed("remove journal segment", &path))
+            }
+            renamed => renamed.map_err(failed("rename journal segment", &path)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.context.disk.rename(from, to)?;
+        self.context.disk.sync_dir(self.context.dir)
     }
 
     fn remove(&mut self, number: u32) -> Result<(), OpenError> {

@@ -37,11 +37,21 @@ pub struct FrameSeen {
     pub number: u64,
     /// When it was written.
     pub time: UnixMs,
+    /// The offset after its last byte.
+    pub end: u32,
+}
+
+impl FrameSeen {
+    /// Whether another one is the next, by its number.
+    #[must_use]
+    pub const fn goes_on_with(&self, next: &Self) -> bool {
+        matches!(self.number.checked_add(1), Some(number) if number == next.number)
+    }
 }
 
 impl From<&FrameHeader> for FrameSeen {
     fn from(header: &FrameHeader) -> Self {
-        Self { position: header.position, number: header.number, time: header.time }
+        Self { position: header.position, number: header.number, time: header.time, end: header.end_offset() }
     }
 }
 
@@ -89,6 +99,22 @@ pub fn store_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// What one look at a segment file has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// What is damaged.
+    pub damage: Vec<Damage>,
+    /// The first and the last frame that can be read.
+    pub ends: Option<(FrameSeen, FrameSeen)>,
+}
+
+impl Reading {
+    /// Another frame that can be read.
+    fn see(&mut self, frame: FrameSeen) {
+        self.ends = Some((self.ends.map_or(frame, |(first, _)| first), frame));
+    }
+}
+
 /// Visits all records of one segment file that can be read, without opening
 /// the journal, and tells what is damaged. Nothing is changed.
 ///
@@ -101,10 +127,31 @@ pub fn salvage_segment(
     store_id: u64,
     visit: &mut dyn FnMut(RecordAt<'_>),
 ) -> io::Result<Vec<Damage>> {
+    Ok(read_up_to(u64::MAX, disk, dir, segment, store_id, visit)?.damage)
+}
+
+/// The same of the bytes up to `limit`, with the ends of what can be read.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_up_to(
+    limit: u64,
+    disk: &dyn Disk,
+    dir: &Path,
+    segment: u32,
+    store_id: u64,
+    visit: &mut dyn FnMut(RecordAt<'_>),
+) -> io::Result<Reading> {
     let path = dir.join(segment_name(segment));
     let file = disk.open_to_read(&path)?;
-    let len = file.len()?;
-    read_segment(&Source { segment, path, store_id }, file, len, &mut whole_records(visit))
+    let limit = limit.min(file.len()?);
+    let mut read = Reading::default();
+    let damage = read_segment(&Source { segment, path, store_id }, file, limit, &mut |seen| match seen {
+        Seen::Frame(frame) => read.see(frame),
+        Seen::Record(record) => visit(record),
+        Seen::Damage(_) | Seen::Broken(_) => {}
+    })?;
+    Ok(Reading { damage, ..read })
 }
 
 /// Walks through the frames up to `limit`.

@@ -32,7 +32,8 @@ pub(super) struct Scanned {
     pub(super) end: Position,
     /// The number of the next frame.
     pub(super) next_frame: u64,
-    /// Where the last frame ends that counts and holds no records.
+    /// Where the last mark ends: a frame that holds no records, and says that all before it
+    /// was synced.
     pub(super) mark_end: Option<Position>,
 }
 
@@ -120,7 +121,7 @@ impl<'a> Scanner<'a> {
         scanned.records += u64::from(frame.records);
         scanned.synced_through = scanned.synced_through.max(frame.synced_through);
         scanned.last_frame_time = scanned.last_frame_time.max(Some(frame.time));
-        if frame.records == 0 {
+        if frame.records == 0 && frame.synced_through == frame.position {
             scanned.mark_end = Some(Position::new(frame.position.segment(), frame.end_offset()));
         }
         Ok(())

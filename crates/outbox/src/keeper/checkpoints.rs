@@ -13,23 +13,30 @@ const GROWTH: u64 = 10;
 /// But at least by this much.
 const MIN_GROWTH_BYTES: u64 = 64 << 20;
 
+#[derive(Clone, Copy)]
 pub(super) struct Checkpoints {
     /// The size of the last one.
     checkpoint_bytes: u64,
-    /// Everything in the journal before this is in it.
-    position: Position,
+    /// Everything in the journal before this is in one that will be found after a power cut.
+    covered: Position,
+    /// The same of the one that was found at the start. Its name may be lost yet, if the
+    /// process before failed to sync it; not if that left the word of a clean stop, which it
+    /// does after it.
+    found: Position,
     /// Where the journal ended when one was last written or tried.
     tried_at: Position,
 }
 
 impl Checkpoints {
     pub(super) const fn new(last: LastCheckpoint) -> Self {
-        Self { checkpoint_bytes: last.bytes, position: last.position, tried_at: last.position }
+        let LastCheckpoint { position, bytes, clean } = last;
+        let covered = if clean { position } else { Position::ZERO };
+        Self { checkpoint_bytes: bytes, covered, found: position, tried_at: position }
     }
 
-    /// Whether the last checkpoint holds what the segment did.
+    /// Whether a checkpoint that stays holds what the segment did.
     pub(super) fn covers(&self, segment: u32) -> bool {
-        self.position.segment() > segment
+        self.covered.segment() > segment
     }
 
     fn is_due(&self, applied: Position, segment_bytes: u32) -> bool {
@@ -48,6 +55,14 @@ impl Keeper {
         }
     }
 
+    /// Makes sure that a checkpoint covers a segment.
+    pub(super) fn cover(&mut self, segment: u32) -> bool {
+        if !self.checkpoints.covers(segment) {
+            self.write_checkpoint();
+        }
+        self.checkpoints.covers(segment)
+    }
+
     /// Gives whether there is a new checkpoint.
     pub(crate) fn write_checkpoint(&mut self) -> bool {
         let shared = std::sync::Arc::clone(&self.shared);
@@ -58,13 +73,19 @@ impl Keeper {
         let Some((position, bytes)) = self.ask(Errand::Checkpoint) else { return false };
         match checkpoint::write(&*self.disk, &self.shared.options.dir, &bytes) {
             Ok(()) => {
-                self.checkpoints = Checkpoints { checkpoint_bytes: bytes.len() as u64, position, tried_at: position };
+                let checkpoint_bytes = bytes.len() as u64;
+                self.checkpoints =
+                    Checkpoints { checkpoint_bytes, covered: position, tried_at: position, ..self.checkpoints };
                 true
             }
             Err(error) => {
                 // The old one is still whole; the next try comes with more growth.
                 tracing::warn!(%error, "a checkpoint could not be written");
                 self.checkpoints.tried_at = position;
+                if error.is_no_room() {
+                    // Then what is full could never be made room in: the one that was found has to do.
+                    self.checkpoints.covered = self.checkpoints.covered.max(self.checkpoints.found);
+                }
                 false
             }
         }

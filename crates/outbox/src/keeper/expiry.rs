@@ -30,8 +30,12 @@ impl Keeper {
                 continue;
             }
             self.in_batches(DeliveryChange::Expired(DeadReason::HeldTooLong), || {
-                let state = self.shared.state.lock();
+                let (state, config) = (self.shared.state.lock(), self.shared.config.read());
                 let Some(lane) = state.lanes.get(&endpoint) else { return vec![] };
+                let hold = config.endpoint(endpoint).and_then(|found| config.hold(found));
+                if hold.is_none_or(|(_, held_since)| held_since != since) {
+                    return vec![];
+                }
                 let waits_since = |live: &Live| live.message.0.time().max(live.scheduled.due).max(since);
                 let old = lane.window.iter().filter(|(_, live)| now.since(waits_since(live)) >= limit);
                 old.take(BATCH).map(|(sequence, live)| live.delivery(lane.app, endpoint, sequence)).collect()

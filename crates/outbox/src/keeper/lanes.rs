@@ -22,9 +22,13 @@ pub(super) fn fill(shared: &Shared) {
             let Some((from, end)) = next(shared, endpoint).filter(|_| room > 0) else { break };
             let mut read = Vec::new();
             let reached = read_on(shared, endpoint, (from, end), room, &mut |_, delivery| read.push(delivery));
-            shared.state.lock().fill(endpoint, (from, reached), &read, &mut events);
-            room = room.saturating_sub(events.len());
-            shared.feed.push(&mut events);
+            {
+                let mut state = shared.state.lock();
+                state.fill(endpoint, (from, reached), &read, &mut events);
+                room = room.saturating_sub(events.len());
+                // Under the lock: how one of them ends is told after that it waits.
+                shared.feed.push(&mut events);
+            }
             // It cannot be read for now.
             if reached <= from {
                 break;

@@ -78,8 +78,8 @@ pub struct Keeper {
     indexing: index::Indexing,
     checkpoints: checkpoints::Checkpoints,
     walked: tasks::Walked,
-    /// Where the journal ended when no room could be made.
-    no_room_at: Option<Position>,
+    /// Where the journal ended when no room could be made, and until when that is not tried again.
+    no_room_at: Option<(Position, Duration)>,
     grace: grace::Grace,
     scrub: scrub::Scrub,
     expunging: expunge::Expunging,

@@ -2,14 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use postrider_model::delivery::DeliveryState;
+use postrider_model::id::EndpointId;
 use postrider_model::position::Position;
 use tokio::sync::oneshot;
 
 use super::Keeper;
 use crate::committer::KEY_WINDOW;
-use crate::committer::request::{CarryRequest, Errand, Urgent};
+use crate::committer::request::{CarryRequest, Carrying, Errand, Urgent};
 use crate::journal::SegmentInfo;
 use crate::lookup::{Found, scan};
 use crate::meters;
@@ -18,6 +20,8 @@ use crate::shared::Shared;
 
 /// Segments that are looked at for history when room is short.
 const LOOK_AHEAD: usize = 16;
+/// What keeps room from being made may pass, as where no more files may be open.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Records that are carried with one wait.
 const CARRY_BATCH: usize = 256;
 
@@ -47,7 +51,8 @@ impl Keeper {
             return;
         }
         let applied = self.shared.state.lock().applied;
-        if self.no_room_at == Some(applied) {
+        let monotonic = self.shared.clock.monotonic();
+        if self.no_room_at.is_some_and(|(at, until)| at == applied && monotonic < until) {
             // Nothing has been recorded since the last look, so nothing has become history.
             return;
         }
@@ -61,7 +66,8 @@ impl Keeper {
             .take(LOOK_AHEAD)
             .any(|segment| self.live_bytes(segment).saturating_mul(2) <= segment.bytes_used);
         if !pays || !self.retire(oldest) {
-            self.no_room_at = Some(applied);
+            // What was carried for it is no news either.
+            self.no_room_at = Some((self.shared.state.lock().applied, monotonic + LOOK_AGAIN_AFTER));
             return;
         }
         // The committer looks again when it is idle; a later round sees whether that was enough.
@@ -70,6 +76,7 @@ impl Keeper {
 
     /// Carries what is live out of a segment and removes it. `false` if it has to stay.
     fn retire(&mut self, segment: &SegmentInfo) -> bool {
+        // In this order: what a backup keeps of this checkpoint on must not need the segment.
         if !self.carry_out(segment) || !self.cover(segment.number) {
             return false;
         }
@@ -88,16 +95,30 @@ impl Keeper {
         if !self.each_needed(segment, &mut |position, _| found.push(position)) {
             return false;
         }
-        for batch in found.chunks(CARRY_BATCH) {
-            let answers: Vec<_> = batch.iter().filter_map(|position| self.carry(*position)).collect();
-            if answers.len() < batch.len() || answers.into_iter().any(|answer| self.answers.wait(answer).is_none()) {
+        found.chunks(CARRY_BATCH).all(|batch| self.carry_all(batch))
+    }
+
+    /// Carries these records, with one wait for all of them as a rule.
+    fn carry_all(&self, batch: &[Position]) -> bool {
+        let mut left = batch.to_vec();
+        while !left.is_empty() {
+            let asked: Vec<_> = left.iter().filter_map(|position| Some((*position, self.carry(*position)?))).collect();
+            if asked.len() < left.len() {
                 return false;
+            }
+            left.clear();
+            for (position, answer) in asked {
+                match self.answers.wait(answer) {
+                    Some(Carrying::Done) => {}
+                    Some(Carrying::LookAgain) => left.push(position),
+                    None => return false,
+                }
             }
         }
         true
     }
 
-    fn carry(&self, position: Position) -> Option<oneshot::Receiver<()>> {
+    fn carry(&self, position: Position) -> Option<oneshot::Receiver<Carrying>> {
         let found = match self.shared.read_record(position).ok()? {
             Record::Answered(answered, sealed) => {
                 let (reply, answer) = oneshot::channel();
@@ -111,20 +132,18 @@ impl Keeper {
             }
             record => message(position, record)?,
         };
+        let mut endpoints = self.shared.endpoints_of(&found);
+        let known = known_of(&self.shared, &found, &endpoints);
         let mut ended = self.shared.ended_states(&found).ok()?;
         // Dead letters are told by the state alone: one that is not there any more stays away (W10).
         ended.retain(|_, state| matches!(state, DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. }));
         let (reply, answer) = oneshot::channel();
-        let mut endpoints = self.shared.endpoints_of(&found);
         endpoints.extend(ended.keys().filter(|endpoint| !endpoints.contains(endpoint)).copied().collect::<Vec<_>>());
         let Found { sequence, meta: message, body, .. } = found;
-        self.urgent.send(Urgent::Carry(CarryRequest { message, sequence, endpoints, body, ended, reply })).ok()?;
+        self.urgent
+            .send(Urgent::Carry(CarryRequest { message, sequence, endpoints, known, body, ended, reply }))
+            .ok()?;
         Some(answer)
-    }
-
-    /// Makes sure that a checkpoint covers a segment.
-    fn cover(&mut self, segment: u32) -> bool {
-        self.checkpoints.covers(segment) || (self.write_checkpoint() && self.checkpoints.covers(segment))
     }
 
     /// All that may be, if it cannot be read.
@@ -174,6 +193,12 @@ fn message(position: Position, record: Record) -> Option<Found> {
         }
         _ => None,
     }
+}
+
+/// Those of a message's endpoints where it is live or a dead letter.
+fn known_of(shared: &Shared, message: &Found, endpoints: &[EndpointId]) -> Vec<EndpointId> {
+    let state = shared.state.lock();
+    endpoints.iter().copied().filter(|endpoint| state.delivery(&message.delivery(*endpoint)).is_some()).collect()
 }
 
 /// Whether nothing later is known of a key. What is known first is replaced by

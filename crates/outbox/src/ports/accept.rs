@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_model::command::{Command, Reply, Write};
+use metrics::counter;
+use postrider_model::command::{self, Command, Write};
 use postrider_model::fan_out::FanOut;
+use postrider_model::filter::{HURRIED_STEPS, MAX_STEPS};
 use postrider_model::message::{Accepted, NewMessage};
 use postrider_model::payload::Payload;
 use postrider_model::ports::{Accept, AcceptError, Answer, Configure as _, ControlError, Receipt, Unavailable};
+use postrider_model::schema::CompareError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::unconstrained;
 
 use crate::Outbox;
 use crate::committer::request::{Arrival, FrameBound as _, Ingest, no_id};
 use crate::keys;
+use crate::meters::UNCHECKED;
 use crate::orders::Pointers;
 use crate::record::{self, IdempotencyKey};
 
@@ -24,14 +28,14 @@ impl Accept for Outbox {
             bound.name(&mut message);
         }
         // Nobody starves by going without tokio's budget: what is done here in one poll
-        // is bounded, at most one body is read for an order key.
+        // is bounded, at most one body is read for an order key, and filters are asked for some 10 ms.
         Box::pin(unconstrained(async move {
             outbox.check(&message)?;
             outbox.ensure_app(&message).await?;
             let (reply, answer) = oneshot::channel();
             // Waiting for room is what slows the doors down.
             let room = outbox.room(room_bytes(&message)).await?;
-            let mut first = outbox.prepare(message, reply)?;
+            let mut first = outbox.prepared(message, reply).await?;
             first.room = Some(room);
             outbox.send(Arrival { first, more: vec![] })?;
             let receipt = async { answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into())) };
@@ -55,6 +59,22 @@ const KEYS_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// What a waiting message costs besides its body, in bytes.
 pub(crate) const MESSAGE_ROOM_BYTES: u32 = 1_024;
+
+/// To whom it is answered what has become of a message.
+type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
+
+/// Why a message has no deliveries yet.
+enum NotPrepared {
+    Refused(AcceptError),
+    /// Its filters take more steps than were allowed, or its schema may.
+    TakesLong(Box<(NewMessage, Reply)>),
+}
+
+impl From<AcceptError> for NotPrepared {
+    fn from(error: AcceptError) -> Self {
+        Self::Refused(error)
+    }
+}
 
 /// The room that a message takes while it waits, in bytes.
 pub(super) const fn room_bytes(message: &NewMessage) -> usize {
@@ -106,9 +126,9 @@ impl Outbox {
             }),
         };
         match self.execute(command).await {
-            Ok(Reply::Application { .. }) => Ok(()),
+            Ok(command::Reply::Application { .. }) => Ok(()),
             Err(ControlError::Unavailable(unavailable)) => Err(unavailable.into()),
-            Err(ControlError::Command(postrider_model::command::CommandError::Invalid(errors))) => Err(errors.into()),
+            Err(ControlError::Command(command::CommandError::Invalid(errors))) => Err(errors.into()),
             _ => Err(AcceptError::UnknownApplication),
         }
     }
@@ -124,13 +144,34 @@ impl Outbox {
         }
     }
 
+    /// Computes the deliveries: where filters or a schema take long, on a thread that may block (W11).
+    pub(super) async fn prepared(&self, message: NewMessage, reply: Reply) -> Result<Ingest, AcceptError> {
+        match self.prepare(message, reply, HURRIED_STEPS) {
+            Ok(ingest) => Ok(ingest),
+            Err(NotPrepared::Refused(error)) => Err(error),
+            Err(NotPrepared::TakesLong(waiting)) => {
+                let turn = Arc::clone(&self.looking).acquire_owned().await.map_err(|_| Unavailable::Stopping)?;
+                let outbox = self.clone();
+                let work = move || {
+                    let (message, reply) = *waiting;
+                    let prepared = outbox.prepare(message, reply, MAX_STEPS);
+                    // Held until here: a sender that went away does not make room for another one.
+                    drop(turn);
+                    prepared
+                };
+                match self.shared.reading(work).await {
+                    Ok(Ok(ingest)) => Ok(ingest),
+                    Ok(Err(NotPrepared::Refused(error))) => Err(error),
+                    // It has panicked: with all steps there is nothing that takes too long.
+                    Ok(Err(NotPrepared::TakesLong(_))) | Err(_) => Err(Unavailable::Stopping.into()),
+                }
+            }
+        }
+    }
+
     /// Computes the deliveries, against the configuration of this moment; the
     /// committer does it again if that has changed by then (W2).
-    pub(super) fn prepare(
-        &self,
-        message: NewMessage,
-        reply: oneshot::Sender<Result<Accepted, AcceptError>>,
-    ) -> Result<Ingest, AcceptError> {
+    fn prepare(&self, message: NewMessage, reply: Reply, steps: u64) -> Result<Ingest, NotPrepared> {
         let (app, config_version, candidates, pointers, described) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
@@ -144,16 +185,37 @@ impl Outbox {
             let described = described.map(|(event_type, validation)| (Arc::clone(event_type), validation));
             (entry.app.id, entry.version, candidates, pointers, described)
         };
-        let payload = Payload::of_type(&message.body, message.content_type.as_deref());
+        let payload = Payload::of_type(&message.body, message.content_type.as_deref()).with_steps(steps);
         let asked = candidates.filters();
         let FanOut { endpoints, held_back } = candidates.judge(&payload);
-        let mismatch = described.and_then(|(event_type, validation)| {
-            let schemas = event_type.fields.schemas.as_ref()?;
-            schemas.compare(payload.value()).err().map(|mismatch| Box::new((validation, mismatch)))
-        });
+        let schemas = described.as_ref().and_then(|(event_type, _)| event_type.fields.schemas.as_ref());
+        let compared = match schemas {
+            None => Some(Ok(())),
+            Some(schemas) if steps < MAX_STEPS => schemas.compare_at_once(&payload),
+            Some(schemas) => Some(schemas.compare(&payload)),
+        };
+        let Some(compared) = compared.filter(|_| !payload.ran_out() || steps == MAX_STEPS) else {
+            return Err(NotPrepared::TakesLong(Box::new((message, reply))));
+        };
+        if payload.ran_out() {
+            counter!(UNCHECKED, "by" => "filter").increment(1);
+        }
+        let mismatch = match compared {
+            Ok(()) => None,
+            Err(CompareError::TakesTooLong | CompareError::CannotBeRead) => {
+                counter!(UNCHECKED, "by" => "schema").increment(1);
+                None
+            }
+            Err(CompareError::Differs(mismatch)) => described.map(|(_, validation)| Box::new((validation, mismatch))),
+            Err(error @ CompareError::NoThread(_)) => {
+                tracing::warn!(%error, "a message cannot be accepted at the moment");
+                let retry_after = self.shared.options.overload_wait;
+                return Err(AcceptError::from(Unavailable::Overloaded { retry_after }).into());
+            }
+        };
         let limit = self.shared.options.pending_per_application;
         if self.shared.state.lock().pending_of(app) + endpoints.len() as u64 > limit {
-            return Err(Unavailable::TooManyPending { limit }.into());
+            return Err(AcceptError::from(Unavailable::TooManyPending { limit }).into());
         }
         let idempotency = message.idempotency_key.as_deref().map(|key| IdempotencyKey {
             key: keys::idempotency(message.org, app, key),

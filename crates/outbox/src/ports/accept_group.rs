@@ -58,7 +58,7 @@ impl Outbox {
         self.check(&message)?;
         self.ensure_app(&message).await?;
         let (reply, answer) = oneshot::channel();
-        group.push(self.prepare(message, reply)?);
+        group.push(self.prepared(message, reply).await?);
         Ok(answer)
     }
 }

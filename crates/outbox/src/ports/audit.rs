@@ -41,7 +41,7 @@ impl Audit for Outbox {
                 break;
             }
         }
-        pager.finish(|id: AuditId| Some(id.as_bytes().to_vec()))
+        pager.finish(|id: AuditId| id.as_bytes().to_vec())
     }
 }
 

@@ -53,7 +53,7 @@ impl Control for Outbox {
                         (pending, found)
                     })
                     .await?;
-                let Some(found) = found else { return Ok(cancelled) };
+                let Some(found) = found? else { return Ok(cancelled) };
                 pending = rest;
                 for batch in found.chunks(BATCH) {
                     cancelled += outbox.change(DeliveryChange::Cancelled, batch.to_vec()).await?;
@@ -155,16 +155,11 @@ impl Shared {
         // outcome must not count for the replay (W6).
         let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
         let mut last = in_flight.unwrap_or(0);
-        self.index
-            .attempts_of_message(app, delivery.sequence, None, true, usize::MAX, &mut |row| {
-                if row.endpoint == delivery.endpoint
-                    && let Ok(crate::record::Record::Outcome(outcome, _)) = self.read_record(row.position)
-                {
-                    last = last.max(outcome.ended.attempt);
-                }
-                true
-            })
-            .map_err(crate::lookup::query_error)?;
+        self.outcomes_of(app, delivery.sequence, &mut |row, outcome| {
+            if row.endpoint == delivery.endpoint {
+                last = last.max(outcome.ended.attempt);
+            }
+        })?;
         // Retention removes the record of an attempt before a message that something else needs.
         let settled = self.index.settled_of_message(app, delivery.sequence).map_err(crate::lookup::query_error)?;
         let settled = settled.into_iter().filter(|row| row.endpoint == delivery.endpoint);

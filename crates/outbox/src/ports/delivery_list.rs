@@ -4,6 +4,7 @@
 use std::ops::{Bound, RangeBounds as _};
 
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
+use postrider_model::endpoint::Hold;
 use postrider_model::id::{EndpointId, RawId};
 use postrider_model::position::Position;
 use postrider_model::query::{Delivery, DeliveryFilter, Page, PageRequest, QueryError, delivery_page_key};
@@ -31,6 +32,8 @@ pub(super) struct Walk {
 /// A part of a lane, in the order of the list.
 pub(super) struct Part {
     found: Vec<(DeliveryRef, DeliveryState)>,
+    /// Why the lane was held at the moment of these states, if it was.
+    hold: Option<Hold>,
     /// Rows that were looked at for it.
     rows: usize,
     /// Where to go on, unless this was the end of the lane.
@@ -50,7 +53,7 @@ impl Walk {
         let found: Vec<_> = if self.descending { all.rev().take(limit).collect() } else { all.take(limit).collect() };
         let last = found.last().map(|(delivery, _)| delivery.sequence);
         let reached = if found.len() < limit { None } else { last };
-        Part { found, rows: 0, reached }
+        Part { found, hold: None, rows: 0, reached }
     }
 
     /// Whether `sequence` lies after `place` in the order of the list.
@@ -63,21 +66,6 @@ impl Walk {
 type Lister<'a> = dyn Fn(&Shared, EndpointId, &Walk) -> Result<Part, QueryError> + 'a;
 
 impl Shared {
-    pub(super) fn listed(&self, delivery: &DeliveryRef, event_type: &str, state: DeliveryState) -> Delivery {
-        let config = self.config.read();
-        let waits = state.waits_for().is_some();
-        let endpoint = config.endpoint(delivery.endpoint).filter(|_| waits);
-        Delivery {
-            key: delivery.key(),
-            app: delivery.app,
-            message: delivery.message,
-            event_type: event_type.to_owned(),
-            accepted: delivery.accepted(),
-            state,
-            held: endpoint.and_then(|endpoint| config.hold(endpoint)).map(|(hold, _)| hold),
-        }
-    }
-
     /// A page over lanes, and in each over sequences.
     pub(super) fn deliveries(
         &self,
@@ -100,7 +88,7 @@ impl Shared {
             let after = last.filter(|last| last.endpoint == endpoint).map(|last| last.message);
             let mut walk = Walk { after, descending, limit: limit.max(BATCH) };
             loop {
-                let Part { found, rows, reached } = list(self, endpoint, &walk)?;
+                let Part { found, hold, rows, reached } = list(self, endpoint, &walk)?;
                 looked_at += rows;
                 for (delivery, state) in found {
                     if items.len() >= limit || looked_at >= 2 * PAGE_ROWS {
@@ -108,7 +96,7 @@ impl Shared {
                     }
                     looked_at += 1;
                     last = Some(delivery.key());
-                    items.extend(self.delivery_if(filter, &delivery, state)?);
+                    items.extend(self.delivery_if(filter, &delivery, (state, hold))?);
                 }
                 let Some(reached) = reached else { break };
                 last = Some(DeliveryKey { endpoint, message: reached });
@@ -125,12 +113,12 @@ impl Shared {
         &self,
         filter: &DeliveryFilter,
         delivery: &DeliveryRef,
-        state: DeliveryState,
+        (state, hold): (DeliveryState, Option<Hold>),
     ) -> Result<Option<Delivery>, QueryError> {
         if !matching::matches_but_type(filter, delivery, &state) {
             return Ok(None);
         }
-        let found = match self.message_at(delivery.sequence, delivery.position) {
+        let found = match self.message_from(delivery.app, (delivery.sequence, delivery.position)) {
             Ok(found) => found,
             // It is listed all the same: nothing hides in silence.
             Err(QueryError::Damaged { .. }) => None,
@@ -138,7 +126,7 @@ impl Shared {
         };
         let event_type = found.map_or_else(String::new, |found| found.meta.event_type);
         let wanted = filter.event_types.as_ref().is_none_or(|types| types.contains(&event_type));
-        Ok(wanted.then(|| self.listed(delivery, &event_type, state)))
+        Ok(wanted.then(|| listed(delivery, &event_type, state, hold)))
     }
 
     /// The deliveries of a lane that wait. Those before the cursor are in the
@@ -146,7 +134,8 @@ impl Shared {
     pub(super) fn pending_part(&self, endpoint: EndpointId, walk: &Walk) -> Result<Part, QueryError> {
         let Behind { read, rows, reached } = self.behind(endpoint, walk)?;
         let state = self.state.lock();
-        let Some(lane) = state.lanes.get(&endpoint) else { return Ok(Part { found: vec![], rows, reached: None }) };
+        let hold = self.hold(endpoint);
+        let Some(lane) = state.lanes.get(&endpoint) else { return Ok(Part { rows, ..walk.part(std::iter::empty()) }) };
         // What has moved into the window since it was read is found there.
         let first = |delivery: &DeliveryRef| DeliveryState::Scheduled(Scheduled::first(delivery.accepted()));
         let behind = read.iter().filter(|delivery| lane.is_behind(delivery));
@@ -165,7 +154,7 @@ impl Shared {
         found.retain(|(delivery, _)| known.is_none_or(|known| !walk.is_past(delivery.sequence, known)));
         found.sort_unstable_by_key(|(delivery, _)| delivery.sequence);
         let part = walk.part(found.into_iter());
-        Ok(Part { rows, reached: part.reached.or(known), ..part })
+        Ok(Part { hold, rows, reached: part.reached.or(known), ..part })
     }
 
     /// What lies behind the window of a lane, by the index: at most [`PAGE_ROWS`]
@@ -214,21 +203,43 @@ impl Shared {
             theirs.map(|key| key.message).collect()
         };
         flying.sort_unstable();
-        walk.part(flying.into_iter().filter_map(|sequence| {
+        let part = walk.part(flying.into_iter().filter_map(|sequence| {
             let pending = lane.state(sequence).filter(DeliveryState::is_pending)?;
             let live = lane.window.get(&sequence)?;
             Some((live.delivery(lane.app, endpoint, sequence), pending))
-        }))
+        }));
+        Part { hold: self.hold(endpoint), ..part }
     }
 
     /// The dead letters of a lane.
     pub(super) fn dead_part(&self, endpoint: EndpointId, walk: &Walk) -> Part {
         let state = self.state.lock();
         let Some(lane) = state.lanes.get(&endpoint) else { return walk.part(std::iter::empty()) };
-        walk.part(lane.dead.range(walk.range()).map(|(sequence, dead)| {
+        let part = walk.part(lane.dead.range(walk.range()).map(|(sequence, dead)| {
             let state = lane.state(*sequence).unwrap_or_else(|| dead.state());
             (dead.delivery(lane.app, endpoint, *sequence), state)
-        }))
+        }));
+        Part { hold: self.hold(endpoint), ..part }
+    }
+
+    /// Why an endpoint gets nothing, if so. It changes together with the state of its
+    /// deliveries, as an outcome may disable it: to be asked under the state's lock.
+    pub(super) fn hold(&self, endpoint: EndpointId) -> Option<Hold> {
+        let config = self.config.read();
+        config.hold(config.endpoint(endpoint)?).map(|(hold, _)| hold)
+    }
+}
+
+/// A delivery as it is shown.
+pub(super) fn listed(delivery: &DeliveryRef, event_type: &str, state: DeliveryState, hold: Option<Hold>) -> Delivery {
+    Delivery {
+        key: delivery.key(),
+        app: delivery.app,
+        message: delivery.message,
+        event_type: event_type.to_owned(),
+        accepted: delivery.accepted(),
+        state,
+        held: hold.filter(|_| state.waits_for().is_some()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::time::Duration;
 
+use postrider_model::delivery::DeliveryKey;
 use postrider_model::id::EndpointId;
 use postrider_model::position::Position;
 use postrider_model::query::{EndpointStats, QueryError};
@@ -80,9 +81,12 @@ impl Shared {
     /// Deliveries that wait, and those that are in flight.
     fn waiting(&self, endpoint: EndpointId) -> (u64, u64) {
         let state = self.state.lock();
-        let pending = state.lanes.get(&endpoint).map_or(0, |lane| lane.pending_by_schedule());
+        let Some(lane) = state.lanes.get(&endpoint) else { return (0, 0) };
+        let pending = lane.pending_by_schedule();
         let in_flight = self.in_flight.lock();
-        let sending = in_flight.keys().filter(|key| key.endpoint == endpoint).count() as u64;
+        // Not those that have ended and are resent, nor what was cancelled meanwhile.
+        let is_pending = |key: &&DeliveryKey| lane.state(key.message).is_some_and(|state| state.is_pending());
+        let sending = in_flight.keys().filter(|key| key.endpoint == endpoint).filter(is_pending).count() as u64;
         (pending.saturating_sub(sending), sending)
     }
 

@@ -1,6 +1,8 @@
 //! Lists of messages: those of an application, and of these the ones that went
 //! to one of its endpoints.
 
+use std::cell::Cell;
+
 use postrider_model::delivery::{DeliveryKey, DeliveryState, Scheduled};
 use postrider_model::fan_out::{Verdict, WILDCARD};
 use postrider_model::id::{AppId, EndpointId, RawId};
@@ -21,6 +23,8 @@ use crate::shared::Shared;
 
 /// What it costs to find out how a delivery has ended, in rows of a page.
 const ENDED_ROWS: usize = 10;
+/// Steps of a filter on payloads that cost as much as looking at a row: some 10 µs.
+const ROW_STEPS: u64 = 512;
 
 /// What memory knows of a message and an endpoint.
 struct Stands {
@@ -37,6 +41,8 @@ pub(crate) struct Wanted<'a> {
     /// The event type is in each of these lists.
     types: Vec<Vec<u64>>,
     descending: bool,
+    /// Steps that the endpoint's filter has taken.
+    steps: Cell<u64>,
 }
 
 impl<'a> Wanted<'a> {
@@ -46,7 +52,7 @@ impl<'a> Wanted<'a> {
         // Rows know a type by its hash, which says nothing of what it begins with.
         let own = own.filter(|types| !types.iter().any(|name| name.ends_with(WILDCARD)));
         let own = own.map(|types| types.iter().map(|name| keys::event_type(name)).collect());
-        Self { filter, types: [asked, own].into_iter().flatten().collect(), descending }
+        Self { filter, types: [asked, own].into_iter().flatten().collect(), descending, steps: Cell::default() }
     }
 
     /// Whether the row's message may be meant; the record tells for sure.
@@ -80,8 +86,20 @@ impl<'a> Wanted<'a> {
                     Some(body) => Payload::of_type(body, meta.content_type.as_deref()),
                     None => Payload::default(),
                 };
-                endpoint.fields.judge(&meta.event_type, &channels, &payload) == Verdict::Wanted
+                let verdict = endpoint.fields.judge(&meta.event_type, &channels, &payload);
+                self.steps.set(self.steps.get() + payload.taken());
+                verdict == Verdict::Wanted
             })
+    }
+
+    /// The steps that the endpoint's filter has taken since this was asked last.
+    pub(crate) fn take_steps(&self) -> u64 {
+        self.steps.take()
+    }
+
+    /// The same as rows of a page.
+    fn take_rows(&self) -> usize {
+        usize::try_from(self.take_steps() / ROW_STEPS).unwrap_or(usize::MAX)
     }
 }
 
@@ -99,18 +117,21 @@ impl Shared {
             if !wanted.row(row) {
                 return pager.look(row, wanted.past(row));
             }
-            match self.message_at(row.sequence, row.position) {
-                Ok(Some(found)) if wanted.record(&found) => {
+            let found = self.message_from(app, (row.sequence, row.position));
+            let found = found.map(|found| found.filter(|found| wanted.record(found)));
+            pager.spend(wanted.take_rows());
+            match found {
+                Ok(Some(found)) => {
                     let key = found.meta.id.as_bytes().to_vec();
                     pager.take(message(found), key)
                 }
-                Ok(_) => pager.look(row, false),
+                Ok(None) => pager.look(row, false),
                 Err(QueryError::Damaged { detail }) => pager.damaged(row, &detail),
                 Err(error) => pager.fail(error),
             }
         });
         scanned.map_err(query_error)?;
-        pager.finish(|row: MessageRow| self.message_key(&row))
+        pager.finish(|row: MessageRow| self.key_at(row.accepted, row.sequence))
     }
 
     pub(super) fn messages_of_endpoint(
@@ -136,9 +157,12 @@ impl Shared {
             if !(may_be_theirs && wanted.row(row)) {
                 return pager.look(row, wanted.past(row));
             }
-            let found = match self.message_at(row.sequence, row.position) {
-                Ok(Some(found)) if wanted.record(&found) => found,
-                Ok(_) => return pager.look(row, false),
+            let found = self.message_from(app, (row.sequence, row.position));
+            let found = found.map(|found| found.filter(|found| wanted.record(found)));
+            pager.spend(wanted.take_rows());
+            let found = match found {
+                Ok(Some(found)) => found,
+                Ok(None) => return pager.look(row, false),
                 Err(QueryError::Damaged { detail }) => return pager.damaged(row, &detail),
                 Err(error) => return pager.fail(error),
             };
@@ -164,7 +188,7 @@ impl Shared {
             pager.take(EndpointMessage { message: message(found), state, in_flight }, key)
         });
         scanned.map_err(query_error)?;
-        pager.finish(|row: MessageRow| self.message_key(&row))
+        pager.finish(|row: MessageRow| self.key_at(row.accepted, row.sequence))
     }
 
     /// Where a list begins: after the page before it, and where the times that

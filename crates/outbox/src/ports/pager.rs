@@ -66,12 +66,12 @@ impl<T, R: Copy> Pager<T, R> {
         false
     }
 
-    pub(super) fn finish(self, key_of: impl FnOnce(R) -> Option<PageKey>) -> Result<Page<T>, QueryError> {
+    pub(super) fn finish(self, key_of: impl FnOnce(R) -> PageKey) -> Result<Page<T>, QueryError> {
         if let Some(error) = self.error {
             return Err(error);
         }
         let next =
-            if self.looked_at >= PAGE_ROWS { self.last_row.and_then(key_of).or(self.last_key) } else { self.last_key };
+            if self.looked_at >= PAGE_ROWS { self.last_row.map(key_of).or(self.last_key) } else { self.last_key };
         Ok(Page { items: self.items, next, done: !self.more })
     }
 }

@@ -15,11 +15,12 @@ use postrider_model::query::{
 use postrider_model::status::MessageStatus;
 use postrider_model::time::UnixMs;
 
+use super::delivery_list::listed;
 use super::pager::{PAGE_ROWS, Pager};
 use crate::Outbox;
-use crate::index::{AttemptRow, MessageRow};
+use crate::index::AttemptRow;
 use crate::keys;
-use crate::lookup::{Found, query_error};
+use crate::lookup::{Found, ReadRecordError, query_error};
 use crate::record::{Content, DeliveryRef, Outcome, Record};
 use crate::rows;
 use crate::shared::Shared;
@@ -102,24 +103,26 @@ impl Query for Outbox {
             }
         };
         scanned.map_err(query_error)?;
-        pager.finish(|row: AttemptRow| shared.attempt_key(&row))
+        pager.finish(|row: AttemptRow| shared.key_at(row.ended, row.position))
     }
 
     fn deliveries_of(&self, app: AppId, id: MessageId) -> Result<Vec<Delivery>, QueryError> {
         let Some(found) = self.shared.find_message(app, id)? else { return Ok(vec![]) };
+        // Memory first: what ends after that is among the ended, and not the other way round.
+        let mut endpoints = self.shared.known_deliveries(&found);
         let ended = self.shared.ended_states(&found)?;
-        let mut endpoints = self.shared.endpoints_of(&found);
         // A replay added these, and they have ended.
-        endpoints.extend(ended.keys().filter(|endpoint| !endpoints.contains(endpoint)).copied().collect::<Vec<_>>());
-        let listed = endpoints.iter().map(|endpoint| {
-            let delivery = found.delivery(*endpoint);
-            let known = self.shared.state.lock().delivery(&delivery);
-            let state = known.or_else(|| ended.get(endpoint).copied());
-            // Its endpoint was deleted, which cancels it.
-            let state = state.unwrap_or_else(|| DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 });
-            self.shared.listed(&delivery, &found.meta.event_type, state)
+        let added = ended.keys().filter(|endpoint| !endpoints.iter().any(|(known, _)| known == *endpoint));
+        endpoints.extend(added.map(|endpoint| (*endpoint, None)).collect::<Vec<_>>());
+        let deliveries = endpoints.into_iter().map(|(endpoint, known)| {
+            known.unwrap_or_else(|| {
+                // If nothing tells of it, its endpoint was deleted, which cancels it.
+                let cancelled = || DeliveryState::Cancelled { at: found.meta.at(), attempt: 0 };
+                let state = ended.get(&endpoint).copied().unwrap_or_else(cancelled);
+                listed(&found.delivery(endpoint), &found.meta.event_type, state, None)
+            })
         });
-        Ok(listed.collect())
+        Ok(deliveries.collect())
     }
 
     fn pending(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<Delivery>, QueryError> {
@@ -200,22 +203,29 @@ fn attempt(outcome: Outcome, body: Content) -> Attempt {
 }
 
 impl Shared {
+    /// A message's endpoints, and its deliveries that are live or dead letters, these all of one moment.
+    fn known_deliveries(&self, found: &Found) -> Vec<(EndpointId, Option<Delivery>)> {
+        let endpoints = self.endpoints_of(found);
+        let state = self.state.lock();
+        let known = endpoints.into_iter().map(|endpoint| {
+            let delivery = found.delivery(endpoint);
+            let known = state.delivery(&delivery);
+            let listed = |state| listed(&delivery, &found.meta.event_type, state, self.hold(endpoint));
+            (endpoint, known.map(listed))
+        });
+        known.collect()
+    }
+
     /// The sequence in a page key, which is the bytes of an id.
-    pub(super) fn sequence_of(&self, key: Option<&PageKey>) -> Option<Position> {
+    pub(crate) fn sequence_of(&self, key: Option<&PageKey>) -> Option<Position> {
         let bytes: [u8; 20] = key?.as_slice().try_into().ok()?;
         Some(self.mask.position(RawId::from_bytes(bytes)))
     }
 
-    pub(super) fn message_key(&self, row: &MessageRow) -> Option<PageKey> {
-        let found = self.message_at(row.sequence, row.position).ok()??;
-        Some(found.meta.id.as_bytes().to_vec())
-    }
-
-    fn attempt_key(&self, row: &AttemptRow) -> Option<PageKey> {
-        match self.read_record(row.position) {
-            Ok(Record::Outcome(outcome, _)) => Some(outcome.id.as_bytes().to_vec()),
-            _ => None,
-        }
+    /// A key that leads to the place after a row, also where its record can be read no longer: an id is
+    /// its time and its place, and by chance the rest.
+    pub(crate) fn key_at(&self, at: UnixMs, position: Position) -> PageKey {
+        self.mask.clone().id(at, position, [0; 6]).as_bytes().to_vec()
     }
 
     fn type_matches(&self, outcome: &Outcome, filter: &AttemptFilter) -> bool {
@@ -224,22 +234,39 @@ impl Shared {
         matches!(self.message_at(sequence, position), Ok(Some(found)) if types.contains(&found.meta.event_type))
     }
 
+    /// The attempts of a message on record, oldest first. Those that retention has removed and those
+    /// that cannot be read any more are passed over; that reading fails for now is no reason to say that there was none.
+    pub(crate) fn outcomes_of(
+        &self,
+        app: AppId,
+        message: Position,
+        take: &mut dyn FnMut(&AttemptRow, &Outcome),
+    ) -> Result<(), QueryError> {
+        let mut failed = None;
+        let scanned = self.index.attempts_of_message(app, message, None, false, usize::MAX, &mut |row| {
+            match self.read_record(row.position) {
+                Ok(Record::Outcome(outcome, _)) => take(row, &outcome),
+                Err(ReadRecordError::Read(error)) if error.may_pass() => failed = Some(error),
+                Err(ReadRecordError::Read(error)) => tracing::error!(%error, "an attempt on record cannot be read"),
+                Ok(_) | Err(_) => {}
+            }
+            failed.is_none()
+        });
+        scanned.map_err(query_error)?;
+        failed.map_or(Ok(()), |error| Err(QueryError::Failed(error.to_string())))
+    }
+
     /// How the deliveries of a message ended that are neither live nor dead letters.
     pub(crate) fn ended_states(&self, found: &Found) -> Result<BTreeMap<EndpointId, DeliveryState>, QueryError> {
         let app = found.meta.app;
         let mut newest: BTreeMap<EndpointId, (Position, DeliveryState)> = BTreeMap::new();
         let mut attempts: BTreeMap<EndpointId, u16> = BTreeMap::new();
-        self.index
-            .attempts_of_message(app, found.sequence, None, false, usize::MAX, &mut |row| {
-                if let Ok(Record::Outcome(outcome, _)) = self.read_record(row.position)
-                    && !outcome.stale
-                {
-                    attempts.insert(row.endpoint, outcome.ended.attempt);
-                    newest.extend(ended(row, &outcome).map(|state| (row.endpoint, (row.position, state))));
-                }
-                true
-            })
-            .map_err(query_error)?;
+        self.outcomes_of(app, found.sequence, &mut |row, outcome| {
+            if !outcome.stale {
+                attempts.insert(row.endpoint, outcome.ended.attempt);
+                newest.extend(ended(row, outcome).map(|state| (row.endpoint, (row.position, state))));
+            }
+        })?;
         for row in self.index.settled_of_message(app, found.sequence).map_err(query_error)? {
             let (at, attempt) = (row.at, row.attempt);
             let state = match row.state {

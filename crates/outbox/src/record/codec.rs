@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::seal::UnsealError;
+use crate::stored_json;
 
 use super::{Accepted, Answered, Carried, Content, Deliveries, Expunged, Outcome, Record, TaskFinished, TaskStarted};
 
@@ -167,7 +168,7 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<Record, DecodeError> {
 }
 
 fn from_json<T: DeserializeOwned>(kind: u8, meta: &[u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(meta).map_err(|error| DecodeError::Meta { kind, detail: error.to_string() })
+    stored_json::from_slice(meta).map_err(|detail| DecodeError::Meta { kind, detail })
 }
 
 /// The kind without the mark, if it is one that may bear it.

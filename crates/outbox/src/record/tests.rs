@@ -207,6 +207,13 @@ fn samples() -> Vec<(&'static str, Record)> {
                 Some(Bytes::from_static(b"{\"batchItemFailures\":[]}")),
             ),
         ),
+        (
+            "outcome-whole-batch",
+            Record::Outcome(
+                Outcome { status: Some(200), failure: Some(FailureKind::WholeBatch), ..outcome() },
+                Some(Bytes::from_static(b"{\"batchItemFailures\":[]}")),
+            ),
+        ),
         ("outcome-erased", Record::Outcome(outcome(), None)),
         ("config-application", Record::Config(ConfigChange::Application(app.into()))),
         ("config-application-deleted", Record::Config(ConfigChange::ApplicationDeleted(AppId(id(1))))),
@@ -325,6 +332,13 @@ fn a_sealed_record_of_version_2_is_read_and_written_as_it_was() {
         assert_eq!(sealer.for_disk(&record).is_some(), is_endpoint, "{name}");
         assert_eq!(sealer.unsealed(record.clone()), Ok(record), "what is in the clear stays readable: {name}");
     }
+}
+
+#[test]
+fn an_endpoint_that_took_none_of_a_batch_has_failed_and_one_that_took_some_works() {
+    let says = |failure| Outcome { status: Some(200), failure, ..outcome() }.succeeded();
+    let said = [None, Some(FailureKind::BatchItem), Some(FailureKind::WholeBatch)].map(says);
+    assert_eq!(said, [Some(true), None, Some(false)]);
 }
 
 #[test]

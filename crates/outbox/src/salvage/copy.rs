@@ -65,11 +65,13 @@ fn copy_file(
     unread: &mut Vec<Unread>,
 ) -> io::Result<()> {
     let (len, target) = (source.len()?, disk.create(to)?);
-    // A segment that is written to again has its room beforehand.
-    target.allocate(len).map_err(|error| match error {
-        AllocateError::Full => rustix::io::Errno::NOSPC.into(),
-        AllocateError::Io(error) => error,
-    })?;
+    // A segment that is written to again has its room beforehand. There is none for nothing.
+    if len > 0 {
+        target.allocate(len).map_err(|error| match error {
+            AllocateError::Full => rustix::io::Errno::NOSPC.into(),
+            AllocateError::Io(error) => error,
+        })?;
+    }
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut at = 0;
     while at < len {

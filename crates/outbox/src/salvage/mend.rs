@@ -112,9 +112,9 @@ impl Mend<'_> {
         true
     }
 
-    /// Lets lanes whose backlog lies around damage read on behind it. What can be read
-    /// before it comes into their windows. Gives how many deliveries are lost.
-    pub(super) fn step_over_damage(&mut self) -> u64 {
+    /// Lets lanes whose backlog lies around damage read on behind it; `ends` are the ends of all that is
+    /// missing. What can be read before it comes into their windows. Gives how many deliveries are lost.
+    pub(super) fn step_over_damage(&mut self, ends: &[Position]) -> u64 {
         let mut lost = 0;
         for (endpoint, lane) in &mut self.state.lanes {
             let Some(cursor) = lane.backlog.cursor() else { continue };
@@ -127,10 +127,10 @@ impl Mend<'_> {
                 }
                 ControlFlow::Continue(())
             });
-            let Some(last) = unreadable.last() else { continue };
-            let (before, after): (Vec<_>, Vec<_>) =
-                behind.into_iter().partition(|delivery| delivery.position < last.to);
-            lost += lane.fill(&before, last.to).1;
+            let ends = ends.iter().copied().filter(|end| *end > cursor);
+            let Some(last) = unreadable.last().map(|part| part.to).into_iter().chain(ends).max() else { continue };
+            let (before, after): (Vec<_>, Vec<_>) = behind.into_iter().partition(|delivery| delivery.position < last);
+            lost += lane.fill(&before, last).1;
             let behind: Vec<_> = after.iter().filter(|delivery| lane.is_behind(delivery)).collect();
             lost += lane.backlog.expect(behind.into_iter().map(|delivery| delivery.sequence));
         }

@@ -31,7 +31,7 @@ use crate::checkpoint::{self, CheckpointError};
 use crate::disk::Disk;
 use crate::ids::SequenceMask;
 use crate::journal;
-use crate::open::{JOURNAL, OpenError, Recovered, recover, store_id};
+use crate::open::{JOURNAL, OpenError, Recovered, missing_checkpoint, recover, store_id};
 use crate::options::Options;
 use crate::seal::Sealer;
 use mend::Mend;
@@ -67,7 +67,7 @@ pub fn salvage(
     }
     let mut buried = mend.bury_lost_payloads();
     buried.extend(mend.bury_behind(survey.broken()));
-    salvaged.deliveries_lost = mend.step_over_damage();
+    salvaged.deliveries_lost = mend.step_over_damage(&survey.ends());
     salvaged.payloads_lost = buried.len() as u64;
     let may_lack_config = !lost.is_empty() || !old.is_whole;
     salvaged.endpoints = if may_lack_config { survey.unknown_endpoints(&mend.config) } else { vec![] };
@@ -108,7 +108,11 @@ fn look_at_checkpoint(options: &Options, disk: &Arc<dyn Disk>) -> Result<OldChec
     let known = journal::store_id(&**disk, &dir).map_err(|source| OpenError::Io { what: "read", path: dir, source });
     let read = checkpoint::read(&**disk, options);
     let old = match read {
-        Ok(_) => OldCheckpoint { is_whole: true, damage: None, base: vec![] },
+        Ok(Some(_)) => OldCheckpoint { is_whole: true, damage: None, base: vec![] },
+        Ok(None) => {
+            let damage = missing_checkpoint(options, &**disk)?;
+            OldCheckpoint { is_whole: damage.is_none(), damage, base: vec![] }
+        }
         Err(error @ CheckpointError::Damaged { .. }) => OldCheckpoint {
             is_whole: false,
             damage: Some(error.to_string()),

@@ -3,6 +3,7 @@
 //! References come later in the journal than what they refer to, so that one pass is enough.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 
 use bytes::Bytes;
 use postrider_model::config::{Config, ConfigChange};
@@ -12,7 +13,7 @@ use postrider_model::position::Position;
 
 use super::found::{LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, WhatIsKnown};
 use crate::ids::SequenceMask;
-use crate::journal::{Damage, FrameSeen, JournalReader, RecordAt, Seen};
+use crate::journal::{Damage, DamageKind, FrameSeen, JournalReader, RecordAt, Seen, between};
 use crate::open::{OpenError, Recovered};
 use crate::record::{Accepted, DeliveryChange, DeliveryRef, Record, decode};
 use crate::seal::Sealer;
@@ -158,10 +159,32 @@ impl Survey {
                 self.add_part(&damage);
             }
         }
+        self.add_gap_before(&frame);
         for part in self.parts.iter_mut().rev().take_while(|part| part.missing.after.is_none()) {
             part.missing.after = Some(frame);
         }
         self.last_frame = Some(frame);
+    }
+
+    /// Adds what is missing between two segments by the numbers of their frames alone.
+    fn add_gap_before(&mut self, frame: &FrameSeen) {
+        let before = self.last_frame.filter(|before| before.position.segment() != frame.position.segment());
+        let Some(before) = before.filter(|before| !before.goes_on_with(frame)) else { return };
+        let since = self.parts.iter().rev().take_while(|part| part.missing.after.is_none());
+        if since.map(|part| part.missing.what).any(|what| what != DamageKind::SegmentHeader) {
+            return;
+        }
+        let empty = before.position.segment() + 1..frame.position.segment();
+        for damage in between(Path::new(""), &before, empty) {
+            self.add_part(&damage);
+        }
+    }
+
+    /// Where each part ends in which messages may be missing, so not in headers.
+    pub(super) fn ends(&self) -> Vec<Position> {
+        let parts = self.parts.iter().map(|part| &part.missing);
+        let parts = parts.filter(|missing| missing.what != DamageKind::SegmentHeader);
+        parts.map(|missing| Position::new(missing.segment, missing.to)).collect()
     }
 
     /// Adds a part, unless the other reader has told of it already.

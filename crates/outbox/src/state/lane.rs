@@ -240,6 +240,12 @@ impl LaneState {
         })
     }
 
+    /// A delivery to this lane's endpoint that is live or a dead letter.
+    pub(crate) fn known(&self, endpoint: EndpointId, sequence: Position) -> Option<DeliveryRef> {
+        let live = self.window.get(&sequence).map(|live| live.delivery(self.app, endpoint, sequence));
+        live.or_else(|| self.dead.get(&sequence).map(|dead| dead.delivery(self.app, endpoint, sequence)))
+    }
+
     /// The deliveries of the window that wait by the schedule: not those that have
     /// ended and are resent.
     pub(crate) fn pending_window(&self) -> impl Iterator<Item = (Position, Live)> {

@@ -171,10 +171,7 @@ impl State {
     /// The records between two positions that live deliveries and dead letters
     /// need, and whether a lane has to read on from before their end.
     pub(crate) fn needed(&self, from: Position, to: Position) -> (Vec<Position>, bool) {
-        let within = |position: &Position| (from..to).contains(position);
-        let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
-        let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
-        let positions = live.chain(dead.map(|dead| dead.position)).filter(within).collect();
+        let positions = self.needed_positions().filter(|position| (from..to).contains(position)).collect();
         (positions, self.lanes.values().any(|lane| lane.backlog.overlaps(from, to)))
     }
 
@@ -185,11 +182,16 @@ impl State {
         (count > 0).then_some(count)
     }
 
-    /// The segment of each record that a live delivery or a dead letter needs.
-    pub(crate) fn needed_segments(&self) -> impl Iterator<Item = u32> {
+    /// Where the records are that live deliveries and dead letters need.
+    pub(crate) fn needed_positions(&self) -> impl Iterator<Item = Position> {
         let live = self.lanes.values().flat_map(|lane| lane.window.values().map(|live| live.position));
         let dead = self.lanes.values().flat_map(|lane| lane.dead.values().filter(|dead| dead.has_payload()));
-        live.chain(dead.map(|dead| dead.position)).map(Position::segment)
+        live.chain(dead.map(|dead| dead.position))
+    }
+
+    /// The segment of each of them.
+    pub(crate) fn needed_segments(&self) -> impl Iterator<Item = u32> {
+        self.needed_positions().map(Position::segment)
     }
 
     /// The first segment that a live delivery, a dead letter or a backlog needs.

@@ -22,7 +22,7 @@ fn running(dir: &tempfile::TempDir) -> (Running, [DeliveryKey; 2]) {
     (running, keys)
 }
 
-fn settle(running: &Running, job: &Job, ordered: bool) {
+pub(super) fn settle(running: &Running, job: &Job, ordered: bool) {
     let outcome = Outcome {
         key: job.key,
         attempt: job.scheduled.attempt,

@@ -14,6 +14,7 @@ use postrider_model::ports::{Accept as _, Configure as _, Control as _, ControlE
 use postrider_model::query::{Delivery, DeliveryFilter, Page, PageRequest, Query as _, QueryError};
 use postrider_model::task::TaskWork;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use tokio::runtime::Runtime;
 
 use super::stepper::{Stepper, app, endpoint, runtime, sim_dir};
@@ -446,7 +447,11 @@ fn one_way(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: postrider_proof::cases(48), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: postrider_proof::cases(48),
+        rng_seed: postrider_proof::seed().map_or(RngSeed::Random, RngSeed::Fixed),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_outbox_is_a_table_of_deliveries(

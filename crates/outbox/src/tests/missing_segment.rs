@@ -1,4 +1,4 @@
-//! A segment file that is gone, behind the checkpoint, where a start reads nothing.
+//! A segment file that is gone or not whole, behind the checkpoint, where a start reads nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::damage::{PAID, salvage_into_new};
 use super::support::{ManualClock, Running, options};
 use crate::Options;
+use crate::disk::RealDisk;
+use crate::journal::{read_up_to, store_id};
 
 const MESSAGES: usize = 60;
 
@@ -80,18 +82,115 @@ fn it_stops_the_start_where_deliveries_wait_for_what_it_held() {
     }
 }
 
+/// What is gone of the third segment's file.
+#[derive(Clone, Copy, Debug)]
+enum Gone {
+    File,
+    Bytes,
+    ButHeader,
+    AfterAFrame,
+    Zeroed,
+}
+
+impl Gone {
+    const ALL: [Self; 5] = [Self::File, Self::Bytes, Self::ButHeader, Self::AfterAFrame, Self::Zeroed];
+
+    fn from(self, dir: &Path) -> PathBuf {
+        let path = segments(dir).swap_remove(2);
+        let whole = std::fs::read(&path).expect("it is there");
+        let keep = match self {
+            Self::File => return std::fs::remove_file(&path).map(|()| path).expect("it is there"),
+            Self::Bytes | Self::Zeroed => 0,
+            Self::ButHeader => 64,
+            Self::AfterAFrame => end_of_a_frame(dir, 3),
+        };
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it is there");
+        file.set_len(keep).expect("it is ours");
+        if matches!(self, Self::Zeroed) {
+            file.set_len(whole.len() as u64).expect("it is ours");
+        }
+        path
+    }
+}
+
+fn end_of_a_frame(dir: &Path, segment: u32) -> u64 {
+    let journal = dir.join("journal");
+    let store = store_id(&RealDisk, &journal).expect("it can be read").expect("it has a segment");
+    let read = read_up_to(u64::MAX, &RealDisk, &journal, segment, store, &mut |_| {}).expect("it can be read");
+    read.ends.expect("it has frames").0.end.into()
+}
+
+/// Salvages a store that a start refuses; all that waited waits, or is told as lost.
+fn is_salvaged(dir: &Path, window: usize, gone: &Path, case: &str) {
+    let (clock, narrow) = (ManualClock::new(), |dir: &Path| Options { lane_window: window, ..small(dir) });
+    let Err(error) = Running::start(narrow(dir), &clock) else { panic!("{case}: {} is needed", gone.display()) };
+    assert!(error.is_damage() && error.to_string().contains(&gone.display().to_string()), "{case}: {error}");
+    let (salvaged_dir, salvaged) = salvage_into_new(dir, &clock);
+    let lost = salvaged.payloads_lost + salvaged.deliveries_lost;
+    assert!(lost > 5, "{case}: {salvaged:?}");
+    let mut running = Running::start(narrow(salvaged_dir.path()), &clock)
+        .unwrap_or_else(|error| panic!("{case}: after it was salvaged: {error}"));
+    assert_eq!(running.outbox.stats().pending + lost, MESSAGES as u64, "{case}: nothing is lost in silence");
+    loop {
+        running.keeper.round();
+        let waiting = running.waiting();
+        if waiting.is_empty() {
+            break;
+        }
+        for (key, _) in waiting {
+            running.attempt(key, 200, Next::Delivered);
+        }
+    }
+    assert_eq!(running.outbox.stats().pending, 0, "{case}: nothing hangs");
+    running.stop();
+}
+
+#[test]
+fn a_segment_that_is_not_whole_is_noticed_where_deliveries_wait_for_what_it_held() {
+    // What is zeros is damaged where it is read: its deliveries become dead letters that say so.
+    for gone in Gone::ALL.into_iter().filter(|gone| !matches!(gone, Gone::Zeroed)) {
+        let (dir, _clock) = store(false);
+        is_salvaged(dir.path(), MESSAGES, &gone.from(dir.path()), &format!("{gone:?}"));
+    }
+}
+
 /// What lies behind a lane's window is known by its place in the journal alone.
 #[test]
-fn it_stops_the_start_where_a_lane_has_not_read_it_yet() {
-    let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
-    let narrow = || Options { lane_window: 4, ..small(dir.path()) };
-    let running = Running::start(narrow(), &clock).expect("an empty directory opens");
-    running.app("shop");
-    running.endpoint("shop", &[PAID]);
-    for n in 0..MESSAGES {
-        running.send("shop", PAID, &format!("{n} {}", "x".repeat(5_000)));
+fn so_it_is_where_a_lane_has_not_read_it_yet() {
+    for gone in Gone::ALL {
+        let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
+        let running = Running::start(Options { lane_window: 4, ..small(dir.path()) }, &clock).expect("it is empty");
+        running.app("shop");
+        running.endpoint("shop", &[PAID]);
+        for n in 0..MESSAGES {
+            running.send("shop", PAID, &format!("{n} {}", "x".repeat(5_000)));
+        }
+        running.stop();
+        is_salvaged(dir.path(), 4, &gone.from(dir.path()), &format!("{gone:?} behind the window"));
     }
-    running.stop();
-    std::fs::remove_file(&segments(dir.path())[2]).expect("it is there");
-    assert!(Running::start(narrow(), &clock).is_err_and(|error| error.is_damage()));
+}
+
+/// A checkpoint covers what the first segments held before they go; then it is all that is known of it.
+#[test]
+fn a_checkpoint_that_is_gone_stops_the_start_where_segments_went_by_it() {
+    for first_too in [false, true] {
+        let (dir, clock) = store(false);
+        let _ = std::fs::remove_file(dir.path().join("checkpoint"));
+        if first_too {
+            std::fs::remove_file(&segments(dir.path())[0]).expect("it is there");
+        }
+        match Running::start(small(dir.path()), &clock) {
+            Ok(running) => {
+                assert!(!first_too, "configuration is gone");
+                running.stop();
+            }
+            Err(error) => {
+                assert!(first_too && error.is_damage(), "{error}");
+                assert!(error.to_string().contains("checkpoint: it is missing"), "{error}");
+                let (salvaged_dir, salvaged) = salvage_into_new(dir.path(), &clock);
+                assert!(salvaged.checkpoint.is_some() && !salvaged.endpoints.is_empty(), "{salvaged:?}");
+                Running::start(small(salvaged_dir.path()), &clock).expect("it was salvaged").stop();
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use postrider_model::time::UnixMs;
 use serde_json::Value;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
-use super::support::{ORG, message};
+use super::support::{ManualClock, ORG, Running, message};
 use crate::committer::Committer;
 use crate::disk::sim::Survival;
 use crate::options::OperationalEvents;
@@ -69,6 +69,7 @@ fn attempt(stepper: &mut Stepper, world: &SimWorld, status: u16, next: Next) -> 
     stepper.attempt(key, status, next)
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 const DEAD: Next = Next::Dead { reason: DeadReason::AttemptsExhausted };
 
 fn run(stepper: &mut Stepper, world: &SimWorld) -> Option<()> {
@@ -243,6 +244,137 @@ fn an_event_that_is_left_out_counts_as_often_as_what_it_stands_for() {
         stepper.attempt(key, 500, DEAD).expect("the disk works");
         assert_eq!(dropped.0.load(Ordering::Relaxed), 1, "the second one waits for its turn");
         attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
+        assert_eq!(dropped.0.load(Ordering::Relaxed), 2, "its minute was over before the third one came");
+        world.clock.forward(MINUTE);
+        stepper.step();
     });
     assert_eq!(dropped.0.load(Ordering::Relaxed), 3);
+}
+
+/// Makes a dead letter of a new message, without a wait before. Gives the message's id.
+fn dead_letter(stepper: &mut Stepper) -> Value {
+    let accepted = stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).expect("it is taken in");
+    let key = first_key(stepper).expect("it waits");
+    stepper.attempt(key, 500, DEAD).expect("the disk works");
+    Value::from(accepted.id.to_string())
+}
+
+/// Of each event about dead letters how many it stands for, and the message of the last.
+fn exhausted(stepper: &Stepper) -> Vec<(u64, Value)> {
+    let mut told = told(stepper).remove(TYPES[1]).unwrap_or_default();
+    told.sort_by_key(|event| event["data"]["lastAttempt"]["timestamp"].to_string());
+    let shown =
+        |event: &Value| (event["data"]["count"].as_u64().expect("it is counted"), event["data"]["msgId"].clone());
+    told.iter().map(shown).collect()
+}
+
+#[test]
+fn what_was_counted_is_told_when_its_minute_is_over_though_nothing_comes() {
+    let mut world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    let first = dead_letter(&mut stepper);
+    world.clock.forward(MINUTE / 4);
+    dead_letter(&mut stepper);
+    world.clock.forward(MINUTE / 4);
+    let last = dead_letter(&mut stepper);
+    world.clock.forward(MINUTE / 2 - Duration::from_millis(1));
+    stepper.step();
+    assert_eq!(exhausted(&stepper), [(1, first.clone())]);
+    world.clock.forward(Duration::from_millis(1));
+    stepper.step();
+    let expected = [(1, first), (2, last)];
+    assert_eq!(exhausted(&stepper), expected);
+    world.clock.forward(2 * MINUTE);
+    stepper.step();
+    assert_eq!(exhausted(&stepper), expected, "and nothing where nothing was counted");
+    // It is on disk as soon as anybody hears of it.
+    drop(stepper);
+    world.disk = world.disk.crash(Survival::Nothing);
+    assert_eq!(exhausted(&start(&world, options())), expected);
+}
+
+#[test]
+fn what_was_counted_is_told_at_a_clean_stop_and_not_after_a_crash() {
+    let mut world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    let first = dead_letter(&mut stepper);
+    let second = dead_letter(&mut stepper);
+    let disk = world.disk.clone();
+    let crashed = disk.crash(Survival::Everything);
+    stepper.stop();
+    assert_eq!(exhausted(&start(&world, options())), [(1, first.clone()), (1, second)]);
+    world.disk = crashed;
+    let mut stepper = start(&world, options());
+    world.clock.forward(2 * MINUTE);
+    stepper.step();
+    assert_eq!(exhausted(&stepper), [(1, first)]);
+    let main = stepper.endpoint_id("shop", "main").expect("it is there");
+    assert_eq!(stepper.outbox.shared.state.lock().lanes.get(&main).map(|lane| lane.dead.len()), Some(2));
+}
+
+#[test]
+fn what_was_counted_of_an_endpoint_that_is_gone_is_told_at_its_time() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    let types = [TYPES[0], TYPES[1], "endpoint.deleted"];
+    execute(&mut stepper, endpoint("ops", "sink", &types)).expect("the disk works");
+    let first = dead_letter(&mut stepper);
+    let second = dead_letter(&mut stepper);
+    let delete = Command::DeleteEndpoint { org: ORG, app: "shop".to_owned(), endpoint: "main".to_owned() };
+    execute(&mut stepper, delete).expect("it is there");
+    assert_eq!((exhausted(&stepper).len(), kept(&stepper)), (1, Some(1)));
+    world.clock.forward(MINUTE);
+    stepper.step();
+    assert_eq!(exhausted(&stepper), [(1, first), (1, second)]);
+    assert_eq!(told(&stepper)[TYPES[1]][0]["data"]["endpointUid"], "main");
+    assert_eq!(kept(&stepper), Some(0));
+}
+
+#[test]
+fn what_was_counted_is_told_to_nobody_once_the_application_is_gone() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    prepare(&mut stepper).expect("the disk works");
+    dead_letter(&mut stepper);
+    dead_letter(&mut stepper);
+    execute(&mut stepper, Command::DeleteApplication { org: ORG, app: "ops".to_owned() }).expect("it is there");
+    world.clock.forward(MINUTE);
+    stepper.step();
+    assert_eq!(kept(&stepper), Some(0));
+    assert!(stepper.committer.as_ref().is_some_and(Committer::is_idle), "nothing is left to do");
+}
+
+/// The thread of the committer wakes up for it.
+#[test]
+fn nobody_has_to_wake_the_committer_for_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (clock, telling) = (ManualClock::new(), options().operational_events);
+    let options = Options { operational_events: telling, ..super::support::options(dir.path()) };
+    let mut running = Running::start(options, &clock).expect("an empty directory opens");
+    running.command(Command::EnsureDefaultOrg { wish: Some(ORG) });
+    for name in ["ops", "shop", "quiet"] {
+        running.app(name);
+    }
+    let (sink, main) = (running.endpoint("ops", &[TYPES[1]]).id, running.endpoint("shop", &["a"]).id);
+    let told = |running: &mut Running| running.waiting().iter().filter(|(key, _)| key.endpoint == sink).count();
+    for _ in 0..2 {
+        running.send("shop", "a", "{}");
+        let waiting = running.waiting();
+        let (key, _) = *waiting.iter().find(|(key, _)| key.endpoint == main).expect("it waits");
+        running.attempt(key, 500, DEAD);
+    }
+    assert_eq!(told(&mut running), 1);
+    // The last that comes is in the minute; the rest of it is short.
+    let rest = Duration::from_millis(5);
+    clock.forward(MINUTE - rest);
+    running.send("quiet", "b", "{}");
+    assert_eq!(told(&mut running), 1);
+    clock.forward(rest);
+    while told(&mut running) < 2 {
+        super::support::wait(running.outbox.changed());
+    }
+    running.stop();
 }

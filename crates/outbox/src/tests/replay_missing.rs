@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postrider_model::command::{Command, Write};
+use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, Next};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::expunge::Expunge as _;
@@ -126,15 +126,7 @@ fn it_takes_what_was_there_when_it_was_asked_for() {
 
 /// Lets the endpoint ask for `PAID`.
 fn widen(running: &Running, endpoint: &Endpoint) {
-    running.command(Command::Endpoint {
-        org: ORG,
-        app: "shop".to_owned(),
-        endpoint: endpoint.id.to_string(),
-        write: Write::Update,
-        secret: None,
-        disabled: None,
-        edit: Box::new(|fields| fields.event_types = Some([PAID.to_owned()].into())),
-    });
+    running.edit(endpoint, |fields| fields.event_types = Some([PAID.to_owned()].into()));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use postrider_model::ports::Configure as _;
+use postrider_model::ports::{Accept as _, Configure as _};
 
 use super::damage::{PAID, Store, salvage_into_new};
-use super::support::{ManualClock, Running, options};
+use super::stepper::{self, SimWorld, sim_dir};
+use super::support::{ManualClock, Running, message, options};
+use crate::disk::sim::Survival;
 use crate::disk::{AllocateError, Disk, DiskFile, RealDisk, Space};
 use crate::journal::DamageKind;
 use crate::{Options, Unread, WhatIsKnown, salvage};
@@ -207,4 +209,24 @@ fn a_segment_that_is_gone_is_named_with_what_refers_to_it() {
         assert_eq!(lost.deliveries.get(&endpoint.id).map(|delivery| delivery.known), Some(WhatIsKnown::Delivered));
     }
     assert!(Running::start(small(to.path()), &clock).is_ok());
+}
+
+#[test]
+fn what_was_salvaged_is_there_after_a_power_cut() {
+    let (world, to) = (SimWorld::new(), PathBuf::from("/new"));
+    let mut stepper = world.start(options(&sim_dir())).expect("an empty directory opens");
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(stepper::app("shop"))).expect("it is legal");
+    stepper.ask(outbox.accept(message("shop", PAID, "1"))).expect("there is room");
+    stepper.stop();
+    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+    disk.create_dir_all(&to).expect("it is free");
+    salvage(&options(&sim_dir()), &to, &disk, &*world.clock, &mut |_, _| {}).expect("the disk works");
+    let left = world.disk.crash(Survival::Nothing);
+    let names = disk.list(&to.join("journal")).expect("it is there");
+    let journal = names.iter().map(|name| to.join("journal").join(name));
+    for path in journal.chain([to.join("checkpoint")]) {
+        let whole = world.disk.content(&path).expect("it is there");
+        assert!(left.content(&path).is_ok_and(|kept| kept == whole), "{}", path.display());
+    }
 }

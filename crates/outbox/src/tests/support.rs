@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
-use postrider_model::endpoint::{DisabledBy, Endpoint};
+use postrider_model::endpoint::{DisabledBy, Endpoint, EndpointFields};
 use postrider_model::id::{OrgId, RawId};
 use postrider_model::job::{AttemptResult, Job, Outcome, Response};
 use postrider_model::lane::{DeliveryStore, LaneEvent, Settlement};
@@ -80,7 +80,18 @@ impl Running {
     }
 
     pub(crate) fn start_on(options: Options, clock: &Arc<ManualClock>, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
-        let index = Index::open(&IndexOptions::new(options.dir.join("index"))).expect("a directory can be made");
+        let index = options.dir.join("index");
+        Self::start_beside(options, &index, clock, disk)
+    }
+
+    /// The same, with the index in a directory of its own.
+    pub(crate) fn start_beside(
+        options: Options,
+        index: &Path,
+        clock: &Arc<ManualClock>,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, OpenError> {
+        let index = Index::open(&IndexOptions::new(index)).expect("a directory can be made");
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
         let Opened { outbox, committer, keeper, report } = open(options, disk, clock, index)?;
         let committer = std::thread::spawn(move || committer.run());
@@ -141,6 +152,19 @@ impl Running {
 
     pub(crate) fn command(&self, command: Command) -> Reply {
         wait(self.outbox.execute(command)).expect("the command is legal")
+    }
+
+    /// Changes an endpoint of the application `shop`.
+    pub(crate) fn edit(&self, endpoint: &Endpoint, edit: impl FnOnce(&mut EndpointFields) + Send + 'static) {
+        self.command(Command::Endpoint {
+            org: ORG,
+            app: "shop".to_owned(),
+            endpoint: endpoint.id.to_string(),
+            write: Write::Update,
+            secret: None,
+            disabled: None,
+            edit: Box::new(edit),
+        });
     }
 
     pub(crate) fn send(&self, app: &str, event_type: &str, body: &str) -> Accepted {

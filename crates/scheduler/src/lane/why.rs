@@ -30,6 +30,12 @@ impl Lane {
         Some(self.held_longest(waits.not_before, at))
     }
 
+    /// The number of the attempt that is in flight, or that a delivery waits for.
+    pub(crate) fn attempt(&self, message: Position) -> Option<u16> {
+        let flown = self.flights.get(message).map(|flight| flight.scheduled.attempt);
+        flown.or_else(|| Some(self.queue.get(message)?.scheduled.attempt))
+    }
+
     /// The delivery that this one waits for in its order: a dead letter, else the
     /// one that is in flight, else the first that waits.
     pub(crate) fn behind(&self, message: Position) -> Option<Position> {

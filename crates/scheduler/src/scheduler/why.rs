@@ -22,6 +22,12 @@ impl Scheduler {
         lane.why(key.message, at).map(|wait| self.with_application(lane, wait, at))
     }
 
+    /// The number of the attempt that a delivery waits for or that is in flight, if it is known here.
+    #[must_use]
+    pub fn attempt(&self, key: DeliveryKey) -> Option<u16> {
+        self.lanes.get(&key.endpoint)?.attempt(key.message)
+    }
+
     /// The delivery that a delivery waits for in its order, if it waits for one.
     #[must_use]
     pub fn behind(&self, key: DeliveryKey) -> Option<DeliveryKey> {

@@ -91,7 +91,8 @@ async fn a_delivery_is_attempted_at_once_and_recorded() {
     let assignment = running.next().await;
     assert_eq!((assignment.job.key, assignment.job.scheduled.attempt), (key(1, 1), 1));
     assert!(running.began.elapsed() < Duration::from_millis(10), "it waits for no timer");
-    assert_eq!(running.handle.why(key(1, 1)), Some(Wait::InFlight));
+    assert_eq!(running.handle.why(key(1, 1), 1), Some(Wait::InFlight));
+    assert_eq!(running.handle.why(key(1, 1), 2), None, "that it waits for another one was read later");
     answer(assignment, answered(200));
     let outbox = Arc::clone(&running.outbox);
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
@@ -109,7 +110,7 @@ async fn nothing_starts_before_all_that_was_told_is_known() {
     running.outbox.configure(Lane { hold: Some(Hold::AllPaused), ..lane(1, 1) });
     let started = tokio::time::timeout(S, running.assignments.recv()).await;
     assert!(started.is_err(), "it was paused before the loop began");
-    assert_eq!(running.handle.why(key(1, 1)), Some(Wait::Held(Hold::AllPaused)));
+    assert_eq!(running.handle.why(key(1, 1), 1), Some(Wait::Held(Hold::AllPaused)));
     running.outbox.configure(lane(1, 1));
     answer(running.next().await, answered(200));
 }
@@ -225,10 +226,10 @@ async fn the_handle_counts_explains_and_takes_another_schedule() {
     let gauges = running.handle.gauges();
     assert_eq!((gauges.lanes, gauges.applications, gauges.in_flight), (1, 1, 1));
     assert_eq!((gauges.waiting, gauges.beginning_limit), (1, 64));
-    assert_eq!(running.handle.why(key(1, 2)), Some(Wait::LaneBusy { in_flight: 1, limit: 1 }));
-    assert_eq!(running.handle.why(key(1, 9)), None);
+    assert_eq!(running.handle.why(key(1, 2), 1), Some(Wait::LaneBusy { in_flight: 1, limit: 1 }));
+    assert_eq!(running.handle.why(key(1, 9), 1), None);
     running.outbox.inner.lock().hidden = 5;
-    assert_eq!(running.handle.why(key(1, 9)), Some(Wait::BehindWindow));
+    assert_eq!(running.handle.why(key(1, 9), 1), Some(Wait::BehindWindow));
     let flow = running.handle.flow(key(1, 1).endpoint).expect("the endpoint is known");
     assert_eq!((flow.in_flight, flow.waiting), (1, 1 + 5), "what lies behind the window waits, too");
     assert_eq!(running.handle.flow(key(9, 1).endpoint), None);

@@ -92,6 +92,14 @@ fn what_is_answered_while_the_power_goes_may_be_lost() {
     assert_eq!(ledger.lost(&BTreeSet::new(), &BTreeSet::new()), ["msg_2"]);
 }
 
+#[test]
+fn what_is_answered_while_the_process_is_killed_is_not() {
+    let ledger = ledger();
+    ledger.kill_begins();
+    ledger.accept(1, "msg_1", Instant::now());
+    assert_eq!(ledger.lost(&BTreeSet::new(), &BTreeSet::new()), ["msg_1"]);
+}
+
 /// Something is confirmed, then the power is cut, then it is sent again.
 fn sent_again(ledger: &Ledger, before_the_cut: impl FnOnce(&Ledger)) {
     ledger.arrive(&arrival("msg_1", body(1)));
@@ -131,6 +139,15 @@ fn what_is_known_to_be_synced_is_not_sent_again() {
 fn what_is_sent_again_without_a_cut_is_a_fault() {
     let ledger = ledger();
     sent_again(&ledger, |_| {});
+    ledger.arrive(&arrival("msg_1", body(1)));
+    ledger.assert_sound();
+}
+
+#[test]
+#[should_panic(expected = "had not ended in between")]
+fn so_it_is_before_any_cut() {
+    let ledger = ledger();
+    ledger.arrive(&arrival("msg_1", body(1)));
     ledger.arrive(&arrival("msg_1", body(1)));
     ledger.assert_sound();
 }

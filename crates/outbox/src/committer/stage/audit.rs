@@ -9,7 +9,7 @@ use postrider_model::id::AuditId;
 use tokio::sync::oneshot;
 
 use super::{Answer, Committer, Frame};
-use crate::committer::request::ReplyTo;
+use crate::committer::request::{Carrying, ReplyTo};
 use crate::journal::FrameBuilder;
 use crate::record::{ExpungedContent, Record};
 
@@ -48,7 +48,7 @@ impl Committer {
     pub(super) fn stage_carried_entry(
         &mut self,
         entry: Box<Entry>,
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Carrying>,
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {

@@ -3,13 +3,13 @@
 use postrider_model::id::EndpointId;
 
 use super::{Answer, Committer, Frame};
-use crate::committer::request::{CarryRequest, Urgent};
+use crate::committer::request::{CarryRequest, Carrying, Urgent};
 use crate::journal::FrameBuilder;
 use crate::record::{Carried, DeliveryRef, Record};
 
 impl Committer {
     pub(super) fn stage_carry(&mut self, request: CarryRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
-        let CarryRequest { message, sequence, endpoints, mut body, ended, reply } = request;
+        let CarryRequest { message, sequence, endpoints, known, mut body, ended, reply } = request;
         let delivery = |endpoint: &EndpointId| message.delivery(*endpoint, sequence, sequence);
         let deliveries: Vec<_> = endpoints.iter().map(delivery).collect();
         let touched = deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key()));
@@ -18,6 +18,7 @@ impl Committer {
                 message,
                 sequence,
                 endpoints,
+                known,
                 body,
                 ended,
                 reply,
@@ -30,11 +31,15 @@ impl Committer {
                 // Perhaps since the body was read.
                 body = None;
             }
-            let known = deliveries.iter().filter_map(|delivery| {
+            if known.iter().any(|endpoint| state.delivery(&delivery(endpoint)).is_none()) {
+                let _ = reply.send(Carrying::LookAgain);
+                return;
+            }
+            let stands = deliveries.iter().filter_map(|delivery| {
                 let ended = || ended.get(&delivery.endpoint).copied();
                 Some((delivery.endpoint, state.delivery(delivery).or_else(ended)?))
             });
-            known.collect()
+            stands.collect()
         };
         let carried = Carried { message, sequence, states };
         if self.push(builder, frame, Record::Carried(carried, body)) {

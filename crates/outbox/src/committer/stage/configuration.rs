@@ -89,6 +89,10 @@ impl Environment for CommitEnvironment<'_> {
         self.shared.options.endpoints_per_application
     }
 
+    fn signature(&self) -> Signature {
+        self.shared.options.signature
+    }
+
     fn verification(&self) -> &VerificationSetting {
         &self.shared.options.verification
     }

@@ -1,6 +1,7 @@
 //! What a person or a rule does to deliveries, in a frame.
 
-use postrider_model::delivery::{DeliveryEvent, DeliveryState, TransitionError, transition};
+use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, TransitionError, transition};
+use postrider_model::id::EndpointId;
 use postrider_model::ports::ControlError;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
@@ -9,6 +10,9 @@ use super::{Answer, Committer, Frame};
 use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::journal::FrameBuilder;
 use crate::record::{Deliveries, DeliveryChange, DeliveryRef, Record};
+
+/// What the keeper asks for where deliveries have waited too long on a held endpoint.
+const HELD_TOO_LONG: DeliveryChange = DeliveryChange::Expired(DeadReason::HeldTooLong);
 
 /// Deliveries by what is to be done with them.
 struct Sorted {
@@ -28,7 +32,9 @@ impl Committer {
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {
-        if request.deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key())) {
+        // It must still be held, and that may just be changing.
+        let is_unsure = request.what == HELD_TOO_LONG && frame.config_changed;
+        if is_unsure || request.deliveries.iter().any(|delivery| frame.changes(delivery)) {
             return self.waiting_urgent.push_back(Urgent::Deliveries(request));
         }
         if request.what == DeliveryChange::Forgotten {
@@ -61,8 +67,17 @@ impl Committer {
         };
         let ended =
             |delivery: &DeliveryRef| request.what.assumes(now).filter(|_| self.has_segment_of(delivery.position));
-        let state = self.shared.state.lock();
+        let (state, config) = (self.shared.state.lock(), self.shared.config.read());
+        let limit = self.shared.options.retain_held;
+        let is_held_long = |endpoint: EndpointId| {
+            let hold = config.endpoint(endpoint).and_then(|found| config.hold(found));
+            hold.is_some_and(|(_, since)| now.since(since) >= limit)
+        };
         for delivery in request.deliveries.iter().filter(|delivery| state.lanes.contains_key(&delivery.endpoint)) {
+            if request.what == HELD_TOO_LONG && !is_held_long(delivery.endpoint) {
+                // Somebody let them go on since the keeper looked, be it for a moment.
+                continue;
+            }
             let known = state.delivery(delivery).or_else(|| ended(delivery));
             let Some(before) = known else { continue };
             let what = request.what.meant_for(&before);
@@ -91,12 +106,15 @@ impl Committer {
     }
 
     /// W10: the keeper asks for this by the rule of retention; nothing else does.
-    /// One that is replayed or resent since the keeper looked may yet be delivered.
+    /// One that is replayed or resent since the keeper looked may yet be delivered, or has died anew.
     fn stage_forgotten(&mut self, request: DeliveriesRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
         let DeliveriesRequest { what, mut deliveries, reply } = request;
         {
-            let state = self.shared.state.lock();
-            deliveries.retain(|delivery| matches!(state.delivery(delivery), Some(DeliveryState::Dead { .. })));
+            let (state, limit) = (self.shared.state.lock(), self.shared.options.retain_dead_letters);
+            deliveries.retain(|delivery| match state.delivery(delivery) {
+                Some(DeliveryState::Dead { at, .. }) => frame.now.since(at) >= limit,
+                _ => false,
+            });
         }
         let count = deliveries.len() as u64;
         if count == 0 {

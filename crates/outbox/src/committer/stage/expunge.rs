@@ -11,9 +11,11 @@ use crate::record::{DeliveryRef, Expunged, ExpungedContent, Record};
 impl Committer {
     /// What waits ends by it. What is in flight has been sent: it ends as it
     /// ends, and is not attempted again.
-    pub(super) fn stage_expunge(&mut self, request: ExpungeRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
+    pub(super) fn stage_expunge(&mut self, mut request: ExpungeRequest, builder: &mut FrameBuilder, frame: &mut Frame) {
         let first = request.what.position();
-        let touched = request.deliveries.iter().any(|delivery| frame.touched.contains(&delivery.key()));
+        self.name_added(&mut request);
+        // A replay in this frame may add one that is not known yet.
+        let touched = frame.touched.iter().any(|key| key.message == first);
         if touched || frame.contents.contains(&first) {
             return self.waiting_urgent.push_back(Urgent::Expunge(request));
         }
@@ -30,6 +32,18 @@ impl Committer {
         let (waiting, dead) = self.ended_by_expunge(deliveries, frame);
         if self.push(builder, frame, Record::Expunged(Expunged { at: frame.now, app, what, waiting, dead })) {
             frame.answers.push(Answer::Expunged(reply));
+        }
+    }
+
+    /// A replay may have added deliveries since the message was found.
+    fn name_added(&self, request: &mut ExpungeRequest) {
+        let ExpungedContent::Payload { sequence, .. } = request.what else { return };
+        let (state, config) = (self.shared.state.lock(), self.shared.config.read());
+        let Some(app) = config.app(request.app) else { return };
+        for endpoint in state.added_to(app, sequence) {
+            let is_named = request.deliveries.iter().any(|delivery| delivery.endpoint == endpoint);
+            let added = state.lanes.get(&endpoint).and_then(|lane| lane.known(endpoint, sequence));
+            request.deliveries.extend(added.filter(|_| !is_named));
         }
     }
 

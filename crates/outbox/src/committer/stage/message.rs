@@ -1,6 +1,7 @@
 //! A message in a frame: who has sent it before, and whom it goes to (W2).
 
 use postrider_model::fan_out::FanOut;
+use postrider_model::filter::HURRIED_STEPS;
 use postrider_model::id::MessageId;
 use postrider_model::message::Accepted;
 use postrider_model::payload::Payload;
@@ -98,8 +99,9 @@ impl Committer {
             let candidates = entry.candidates(&message.meta.event_type, &channels, message.only);
             let candidates = candidates.ok_or(AcceptError::UnknownEndpoint)?;
             let pointers = Pointers::of(entry, candidates.endpoints());
+            // Others wait for this thread: only what has changed since is asked here, and not for long.
             let payload = Payload::of_type(&message.body, message.meta.content_type.as_deref());
-            // Others wait for this thread: only what has changed since is asked here.
+            let payload = payload.with_steps(HURRIED_STEPS);
             let fan_out = candidates.judge_again(&payload, &message.asked, &message.held_back);
             let FanOut { endpoints, held_back } = fan_out;
             message.meta.orders = pointers.read(&payload, message.meta.order_key, &endpoints);

@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::{Answer, Committer, Frame};
-use crate::committer::request::{ReplyTo, Urgent};
+use crate::committer::request::{Carrying, ReplyTo, Urgent};
 use crate::journal::FrameBuilder;
 use crate::lookup::Earlier;
 use crate::record::{self, IdempotencyKey, Kept, Record};
+use crate::stored_json;
 
 impl Committer {
     /// The request, unless there was one with its key: then that one's reply, or
@@ -63,7 +64,7 @@ impl Committer {
         &mut self,
         answered: record::Answered,
         sealed: Bytes,
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Carrying>,
         builder: &mut FrameBuilder,
         frame: &mut Frame,
     ) {
@@ -134,7 +135,7 @@ impl<T: DeserializeOwned> ReplyTo<T> {
         self.send(earlier.and_then(|earlier| match earlier {
             Earlier::Answer(answered) => Err(ControlError::Answered(answered)),
             Earlier::Reply(json) => {
-                serde_json::from_slice(&json).map_err(|error| QueryError::Failed(error.to_string()).into())
+                stored_json::from_slice(&json).map_err(|problem| QueryError::Failed(problem).into())
             }
         }));
     }

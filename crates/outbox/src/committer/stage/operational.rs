@@ -8,6 +8,7 @@ use postrider_model::config::{Config, ConfigChange};
 use postrider_model::delivery::{Next, Trigger};
 use postrider_model::endpoint::Endpoint;
 use postrider_model::fan_out::FanOut;
+use postrider_model::filter::HURRIED_STEPS;
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::lane::Settlement;
 use postrider_model::payload::Payload;
@@ -15,10 +16,9 @@ use postrider_model::time::UnixMs;
 use tokio::sync::oneshot;
 
 use super::{Committer, Frame};
-use crate::committer::operational::{BODY_BYTES, Event, Kind};
+use crate::committer::operational::{BODY_BYTES, DISK_FULL, Event, Kind, leave_out};
 use crate::committer::request::{Ingest, Urgent, no_id};
 use crate::journal::FrameBuilder;
-use crate::meters::EVENTS_DROPPED;
 use crate::options::OperationalEvents;
 use crate::orders::Pointers;
 use crate::record::{self, DeliveryChange, DeliveryRef, Outcome, Record};
@@ -48,16 +48,39 @@ impl Committer {
         Some(Telling { event_bytes, failing: HashMap::new(), failing_after, may_tell: false })
     }
 
-    /// Tells of what is in the frame so far.
-    pub(in crate::committer) fn stage_operational(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
+    /// Takes what was counted before, and is to be told with this frame, with the bytes that it takes;
+    /// no more than has room in so many.
+    pub(in crate::committer) fn counted(&mut self, telling: Option<&Telling>, room: usize) -> (Vec<Event>, usize) {
+        let Some(telling) = telling.filter(|_| self.quiet.next().is_some()) else { return (vec![], 0) };
+        let most = (room / telling.event_bytes).max(1);
+        let counted = self.quiet.take(self.shared.now(), self.stop, most);
+        let bytes = counted.len() * telling.event_bytes;
+        (counted, bytes.min(room))
+    }
+
+    /// Whether something that was counted is to be told now.
+    pub(in crate::committer) fn has_counted(&self) -> bool {
+        self.quiet.next().is_some_and(|at| self.stop || at <= self.shared.now())
+    }
+
+    /// Tells of what is in the frame so far, and of what was counted before.
+    pub(in crate::committer) fn stage_operational(
+        &mut self,
+        counted: Vec<Event>,
+        builder: &mut FrameBuilder,
+        frame: &mut Frame,
+    ) {
         let Some(setting) = self.shared.options.operational_events.clone() else { return };
         let Some((own, events, gone)) = self.events_of(&setting, frame) else {
             // Whoever is told when it is there again is told at once.
             return self.quiet.forget_all();
         };
+        for event in counted {
+            self.stage_event(own, event, builder, frame);
+        }
         for event in events {
-            if let Some(count) = self.quiet.turn(&event, frame.now) {
-                self.stage_event(own, event, count, builder, frame);
+            if let Some(event) = self.quiet.turn(event, frame.now) {
+                self.stage_event(own, event, builder, frame);
             }
         }
         // Last: the frame may tell of them, too.
@@ -97,8 +120,8 @@ impl Committer {
         Some((own, seen.events, seen.gone))
     }
 
-    fn stage_event(&mut self, own: AppId, event: Event, count: u64, builder: &mut FrameBuilder, frame: &mut Frame) {
-        let (kind, body) = (event.kind.as_str(), event.body(count));
+    fn stage_event(&mut self, own: AppId, event: Event, builder: &mut FrameBuilder, frame: &mut Frame) {
+        let (kind, count, body) = (event.kind.as_str(), event.times, event.body());
         let prepared = {
             let config = self.shared.config.read();
             config.app(own).and_then(|entry| {
@@ -109,14 +132,13 @@ impl Committer {
         };
         let Some((org, config_version, candidates, pointers)) = prepared else { return };
         let (FanOut { endpoints, held_back }, orders) = {
-            let payload = Payload::of_type(&body, None);
+            let payload = Payload::of_type(&body, None).with_steps(HURRIED_STEPS);
             let fan_out = candidates.judge(&payload);
             let orders = pointers.read(&payload, 0, &fan_out.endpoints);
             (fan_out, orders)
         };
         if let Some(reason) = self.no_room_for(own, endpoints.len() as u64) {
-            metrics::counter!(EVENTS_DROPPED, "reason" => reason).increment(count);
-            return;
+            return leave_out(reason, count);
         }
         let meta = record::Accepted {
             id: no_id(),
@@ -154,7 +176,7 @@ impl Committer {
     /// The cause is never refused for the sake of what tells of it.
     fn no_room_for(&self, own: AppId, deliveries: u64) -> Option<&'static str> {
         if self.shared.full.load(Ordering::Acquire) {
-            return Some("disk_full");
+            return Some(DISK_FULL);
         }
         let pending = self.shared.state.lock().pending_of(own);
         (pending + deliveries > self.shared.options.pending_per_application).then_some("too_many_pending")

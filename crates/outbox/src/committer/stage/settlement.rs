@@ -41,15 +41,19 @@ impl Committer {
         }
     }
 
-    /// Takes them out of flight. Each lock is taken once for all of them. There is
-    /// nothing to record where no job was handed out, or where the endpoint was deleted,
-    /// and its history with it.
+    /// Each lock is taken once for all of them. There is nothing to record where no job
+    /// was handed out, or where the endpoint was deleted, and its history with it. The
+    /// others are in flight until that is published: who asks how many attempts there
+    /// were finds each in flight or on record.
     fn known_of(&self, outcomes: &[Settlement]) -> Vec<Option<Flown>> {
         let state = self.shared.state.lock();
         let mut in_flight = self.shared.in_flight.lock();
         let known = outcomes.iter().map(|settlement| {
             let key = settlement.outcome.key;
-            let flight = in_flight.remove(&key).filter(|_| state.lanes.contains_key(&key.endpoint))?;
+            if !state.lanes.contains_key(&key.endpoint) {
+                in_flight.remove(&key);
+            }
+            let flight = *in_flight.get(&key)?;
             let (current, expunged) = (state.delivery(&flight.delivery), state.expunging.contains(key.message));
             Some(Flown { flight, current, expunged })
         });
@@ -67,7 +71,7 @@ impl Committer {
         let is_known = |_: &DisabledBy| self.shared.config.read().endpoint(key.endpoint).is_some();
         let disable = settlement.disable.filter(is_known);
         if (disable.is_some() && frame.config_changed) || !frame.touched.insert(key) {
-            return self.put_off(settlement, flight);
+            return self.waiting_outcomes.push(settlement);
         }
         let resend = flight.scheduled.trigger == Trigger::Resent;
         let expected = current.is_some_and(|current| current.expects(settlement.outcome.attempt, resend));
@@ -82,17 +86,11 @@ impl Committer {
         let id = AttemptId(self.id(frame.now, builder.next_position()));
         let (outcome, body) = outcome_record(id, &settlement, flight, !expected);
         if !self.push(builder, frame, Record::Outcome(outcome, Some(body))) {
-            return self.put_off(settlement, flight);
+            return self.waiting_outcomes.push(settlement);
         }
         if let Some(by) = disable {
             self.stage_disabling(key.endpoint, by, ended, builder, frame);
         }
-    }
-
-    /// It has to wait for the next frame.
-    fn put_off(&mut self, settlement: Settlement, flight: InFlight) {
-        self.shared.in_flight.lock().insert(settlement.outcome.key, flight);
-        self.waiting_outcomes.push(settlement);
     }
 
     /// Nobody asked for it, so the operator is told.
@@ -120,7 +118,11 @@ fn outcome_record(id: AttemptId, settlement: &Settlement, flight: InFlight, stal
         AttemptResult::Answered(response) => {
             let success = ended.result.verdict() == Verdict::Success;
             let limit = if success { SUCCESS_RESPONSE_KEPT_BYTES } else { FAILURE_RESPONSE_KEPT_BYTES };
-            let failure = (!response.failed.is_empty()).then_some(FailureKind::BatchItem);
+            let failure = match (response.failed.is_empty(), response.took_none) {
+                (true, _) => None,
+                (false, false) => Some(FailureKind::BatchItem),
+                (false, true) => Some(FailureKind::WholeBatch),
+            };
             (Some(response.status), failure, response.body.slice(..response.body.len().min(limit)))
         }
         AttemptResult::Failed { kind, detail } => {

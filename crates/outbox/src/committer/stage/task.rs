@@ -49,7 +49,7 @@ impl Committer {
     }
 
     pub(super) fn stage_batch(&mut self, batch: TaskBatch, builder: &mut FrameBuilder, frame: &mut Frame) {
-        if batch.deliveries.iter().any(|meant| frame.touched.contains(&meant.delivery.key())) {
+        if batch.deliveries.iter().any(|meant| frame.changes(&meant.delivery)) {
             return self.waiting_urgent.push_back(Urgent::Batch(batch));
         }
         let Some(by_number) = self.meant_of(&batch) else {

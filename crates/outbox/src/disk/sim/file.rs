@@ -63,7 +63,9 @@ impl Inode {
     /// The file after a crash; `random` decides, or `keep` for all alike.
     pub(super) fn survivor(&self, keep: Option<bool>, random: &mut Random) -> Self {
         let content = self.surviving_bytes(keep, random);
-        Self { base: content.clone(), content, log: Vec::new(), room_bytes: self.room_bytes }
+        // Where its removal did not survive, nor a cut, it has room for what is in it.
+        let room_bytes = self.room_bytes.max(content.len() as u64);
+        Self { base: content.clone(), content, log: Vec::new(), room_bytes }
     }
 
     fn surviving_bytes(&self, keep: Option<bool>, random: &mut Random) -> Vec<u8> {

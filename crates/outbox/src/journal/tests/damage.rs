@@ -345,6 +345,7 @@ fn another_store_and_a_newer_format_are_refused() {
     assert_eq!(store_id(&sample.disk, &dir()).unwrap(), Some(STORE));
 
     let path = segment_path(1);
+    let untouched = sample.disk.content(&segment_path(3)).unwrap();
     let mut header = sample.disk.content(&path).unwrap();
     header.truncate(60);
     *header.get_mut(8).unwrap() = 2;
@@ -352,6 +353,8 @@ fn another_store_and_a_newer_format_are_refused() {
     sample.disk.open(&path).unwrap().write_all_at(&header, 0).unwrap();
     let refused = try_open(&sample.disk, options(), unclean(Position::ZERO)).err().unwrap();
     assert!(matches!(refused, OpenError::Version { version: 2, .. }));
+    assert_eq!(sample.disk.content(&segment_path(3)).unwrap(), untouched, "nothing is cut or added");
+    assert_eq!(sample.disk.content(&path).unwrap().get(..64), Some(header.as_slice()));
 }
 
 #[test]

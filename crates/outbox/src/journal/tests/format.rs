@@ -31,6 +31,53 @@ const FROZEN_FRAME: &str = concat!(
     "03000000e9b2942a6f6e65000000000007000000b4657b3f616e642074776f00",
 );
 
+/// A frame that names such a place is none of ours, though its checksum is right. Were
+/// it believed, the journal would end there and go on where frames are not looked for.
+#[test]
+fn a_frame_counts_only_if_what_it_says_was_synced_ends_where_frames_begin() {
+    for synced in 65..72 {
+        let disk = SimDisk::new();
+        drop(open(&disk));
+        let builder = FrameBuilder::new(Vec::new(), Position::new(1, 144), 64, FrameKind::Lazy, NOW);
+        let (_, frame) = builder.finish(STORE, 2, Position::new(1, synced));
+        let file = disk.open(&segment_path(1)).unwrap();
+        file.write_all_at(b"not a frame", 64).unwrap();
+        file.write_all_at(&frame, 144).unwrap();
+        let (mut opened, rows) = open(&disk);
+        let torn: Vec<_> = opened.report.torn.iter().map(|torn| (torn.segment, torn.offset)).collect();
+        assert_eq!((rows, &*opened.report.damage, &*torn), (vec![], &[][..], &[(1, 64)][..]), "{synced}");
+        let more = append(&mut opened.journal, FrameKind::Synced, &records(1, 2)).unwrap();
+        opened.journal.sync().unwrap();
+        let (again, found) = open(&disk.crash(Survival::Nothing));
+        assert_eq!((found, again.report.torn), (more, vec![]), "{synced}");
+    }
+}
+
+/// The length of the file says that it was all synced, until it is written anew.
+#[test]
+fn a_frame_without_records_is_a_mark_only_if_it_says_that_all_before_it_was_synced() {
+    let disk = SimDisk::new();
+    drop(open(&disk));
+    let file = disk.open(&segment_path(1)).unwrap();
+    file.write_all_at(b"not a frame", 64).unwrap();
+    let mut at = 144;
+    for (number, records) in [(2, &[b"kept"][..]), (3, &[])] {
+        let mut builder = FrameBuilder::new(Vec::new(), Position::new(1, at), 128, FrameKind::Lazy, NOW);
+        for record in records {
+            builder.push(&[*record]).unwrap();
+        }
+        let (_, frame) = builder.finish(STORE, number, Position::new(1, 64));
+        file.write_all_at(&frame, at.into()).unwrap();
+        at += frame.len() as u32;
+    }
+    file.set_len(at.into()).unwrap();
+    let (opened, rows) = open(&disk);
+    let damage: Vec<_> = opened.report.damage.iter().map(|damage| (damage.from, damage.to)).collect();
+    assert_eq!((rows.len(), damage), (1, vec![(64, 144)]));
+    let (again, found) = open(&disk.crash(Survival::Nothing));
+    assert_eq!((found, again.report.damage, again.report.torn), (rows, opened.report.damage, vec![]));
+}
+
 fn any_records() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..8)
 }

@@ -169,6 +169,7 @@ fn torn_tails_are_removed() {
     for name in ["torn-1-64", "torn-3-512"] {
         disk.create(&dir().join(name)).unwrap().write_all_at(SECRET, 0).unwrap();
     }
+    disk.sync_dir(&dir()).unwrap();
     opened.journal.remove_torn_tails().unwrap();
     let (_, found) = open(&disk.crash(Survival::Nothing));
     assert_eq!(found, rows);

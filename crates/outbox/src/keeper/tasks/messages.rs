@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::endpoint::Endpoint;
+use postrider_model::filter;
 use postrider_model::id::TaskId;
 use postrider_model::position::Position;
 use postrider_model::query::{MessageFilter, PageRequest, QueryError};
@@ -28,6 +29,8 @@ const ROWS: usize = 10_000;
 /// Messages that one batch reads at most: it may take several look-ups to find
 /// out how a delivery has ended.
 const READS: usize = 250;
+/// Steps of the endpoint's filter that count as a read: those of a batch take some 160 ms.
+const READ_STEPS: u64 = filter::MAX_STEPS / READS as u64;
 
 /// A part of the messages.
 #[derive(Default)]
@@ -74,7 +77,7 @@ impl Shared {
         (span, endpoint): (&EndpointSpan, &Arc<Endpoint>),
         room: usize,
     ) -> Result<Part, QueryError> {
-        let filter = filter(&task.work, span, endpoint);
+        let filter = meant(&task.work, span, endpoint);
         let wanted = Wanted::new(&filter, false);
         let after = match task.cursor {
             Some(cursor) => Some(cursor.message),
@@ -104,6 +107,7 @@ impl Shared {
                     Err(error) => failed = Some(error),
                 }
             }
+            part.reads += usize::try_from(wanted.take_steps() / READ_STEPS).unwrap_or(READS);
             if failed.is_none() {
                 part.last = Some(row.sequence);
             }
@@ -189,7 +193,7 @@ const fn ended_at(state: &DeliveryState) -> Option<UnixMs> {
 }
 
 /// Which messages are meant, all but for what has become of their deliveries.
-fn filter(work: &TaskWork, span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> MessageFilter {
+fn meant(work: &TaskWork, span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> MessageFilter {
     let after = span.since.as_u64().checked_sub(1).map(UnixMs);
     let of_span = MessageFilter { before: span.until, after, ..MessageFilter::default() };
     match work {

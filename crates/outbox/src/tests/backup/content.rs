@@ -62,13 +62,7 @@ fn a_torn_tail_is_not_backed_up() {
 
 #[test]
 fn a_flipped_bit_in_any_file_is_named_and_is_not_restored_unseen() {
-    let world = World::new();
-    let mut stepper = world.begin();
-    for number in 0..12 {
-        world.send(&mut stepper, number);
-    }
-    stepper.stop();
-    world.backup().expect("nothing is wrong");
+    let world = World::stopped_and_backed_up();
     for name in ["journal", "checkpoints"].map(|dir| target().join(dir)) {
         for file in world.disk.list(&name).expect("it is there") {
             let path = name.join(&file);

@@ -126,6 +126,20 @@ fn a_restore_that_is_killed_is_refused_by_a_start_and_completed_by_the_next_run(
 }
 
 #[test]
+fn a_restore_that_has_ended_is_not_half_of_one_after_a_power_cut() {
+    let (world, ..) = changed_since_a_backup();
+    world.backup().expect("nothing is wrong");
+    let wanted = world.restored(Point::End);
+    let whole = world.fork();
+    whole.restore(Point::End).expect("nothing is wrong");
+    for survival in SURVIVALS {
+        let left = whole.on(whole.disk.crash(survival));
+        let mut stepper = left.try_open(&new_dir()).unwrap_or_else(|error| panic!("{survival:?}: {error}"));
+        assert!(seen(&mut stepper) == wanted, "{survival:?}");
+    }
+}
+
+#[test]
 fn a_restore_to_another_point_does_not_take_over_one_that_was_begun() {
     let (world, ..) = changed_since_a_backup();
     world.backup().expect("nothing is wrong");
@@ -141,4 +155,18 @@ fn a_restore_to_another_point_does_not_take_over_one_that_was_begun() {
     left.clock.forward(Duration::from_secs(7));
     left.backup().expect("nothing has come");
     left.restore(Point::End).expect("the one that was begun goes on");
+}
+
+#[test]
+fn what_a_backup_has_given_up_does_not_come_back_with_a_power_cut() {
+    let (world, ..) = changed_since_a_backup();
+    let copies = |disk: &SimDisk| {
+        ["journal", "checkpoints"].map(|name| disk.list(&target().join(name)).expect("it is there")).concat()
+    };
+    let before = copies(&world.disk);
+    world.clock.forward(Duration::from_secs(60));
+    world.backup_that_keeps(Some(Duration::ZERO)).expect("nothing is wrong");
+    let after = copies(&world.disk);
+    assert!(before.iter().any(|name| !after.contains(name)), "{before:?}: the open segment has another copy now");
+    assert_eq!(copies(&world.disk.crash(Survival::Nothing)), after);
 }

@@ -110,7 +110,9 @@ fn the_end_of_a_segment_that_has_rotted_stays_in_the_backup() {
 fn a_segment_that_had_lost_its_end_before_the_first_backup_is_told() {
     let world = World::new();
     let mut stepper = world.begin();
-    let sent: Vec<_> = (0..24).map(|number| world.send(&mut stepper, number)).collect();
+    for number in 0..24 {
+        world.send(&mut stepper, number);
+    }
     stepper.keeper(|keeper| {
         keeper.write_checkpoint();
     });
@@ -121,9 +123,26 @@ fn a_segment_that_had_lost_its_end_before_the_first_backup_is_told() {
     let told = world.backup().expect("nothing is wrong with the rest");
     assert!(told.damage.iter().any(|told| told.contains("missing between segment 2")), "{told:?}");
     world.assert_sound("it is what the store has");
-    let left = world.restored(Point::End);
-    let first = left.get(&sent[0].id).map(|seen| seen.0.as_str());
-    assert_eq!(first, Some(body(0).as_str()), "what lies before it is restored as well");
+    world.restore(Point::End).expect("what is there is restored");
+    let refused = world.try_open(&new_dir()).err().expect("they wait");
+    assert!(refused.is_damage() && refused.to_string().contains("frames are missing"), "{refused}");
+}
+
+/// Of the open segment only what was synced can be damaged; the frames after it say how far that is.
+#[test]
+fn damage_of_what_was_synced_in_the_open_segment_is_told() {
+    let world = World::new();
+    let mut stepper = world.begin();
+    for number in 0..3 {
+        world.send(&mut stepper, number);
+    }
+    drop(stepper);
+    let path = segment_path(&sim_dir().join("journal"), 1);
+    let at = end_of_first_frame(&world, &path, 1) + 100;
+    let byte = world.disk.content(&path).expect("it is there")[at as usize];
+    world.disk.open(&path).expect("it is there").write_all_at(&[byte ^ 1], at).expect("it works");
+    let told = world.backup().expect("nothing is wrong with the rest");
+    assert!(told.damage.iter().any(|told| told.contains("frames are damaged")), "{told:?}");
 }
 
 #[test]
@@ -174,7 +193,12 @@ fn a_store_is_no_place_for_a_backup() {
     other.disk.remove_file(&segment).expect("it is there");
     other.backup().expect("what a killed first run left is no obstacle");
     // What lies there beside a backup is not removed.
-    other.disk.create(&letter).expect("it works");
+    let beside = [letter, target().join("api.sock")];
+    for path in &beside {
+        other.disk.create(path).expect("it works");
+    }
     other.backup().expect("it is a backup");
-    other.disk.open(&letter).expect("it is still there");
+    for path in &beside {
+        other.disk.open(path).expect("it is still there");
+    }
 }

@@ -3,6 +3,7 @@
 mod content;
 mod crash;
 mod lineage;
+mod lost;
 mod points;
 
 use std::collections::BTreeMap;
@@ -116,6 +117,18 @@ impl World {
         let outbox = stepper.outbox.clone();
         let accepted = stepper.ask(outbox.accept(message(APP, PAID, &body(number)))).expect("there is room");
         Sent { id: accepted.id, at: self.clock.now() }
+    }
+
+    /// A store of some segments that was stopped, and a backup of it.
+    fn stopped_and_backed_up() -> Self {
+        let world = Self::new();
+        let mut stepper = world.begin();
+        for number in 0..12 {
+            world.send(&mut stepper, number);
+        }
+        stepper.stop();
+        world.backup().expect("nothing is wrong");
+        world
     }
 
     fn backup(&self) -> Result<BackedUp, BackupError> {

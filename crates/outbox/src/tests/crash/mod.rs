@@ -9,19 +9,18 @@
 //! nobody: the last ones may be lost, and then the delivery is due again.
 
 mod draw;
+mod failed_sync;
 mod random;
 mod script;
 mod world;
 
-use postrider_model::ports::{Accept, Unavailable};
 use postrider_model::time::Clock;
 
-use self::script::{Place, Run, check, message, options};
+use self::script::{Place, Run, check, options};
 use self::world::{End, Name, Op};
 use super::stepper::runtime;
 use crate::Options;
 use crate::disk::sim::{SimDisk, Survival};
-use crate::journal::AppendError;
 
 const fn send(name: Name, event_type: Name, key: Option<Name>, bytes: usize) -> Op {
     Op::Send { name, event_type, key, bytes }
@@ -192,79 +191,6 @@ fn crash_after(place: &Place<'_>, count: u64) -> usize {
         cases += 1;
     }
     cases
-}
-
-#[test]
-fn a_failed_write_or_sync_is_never_followed_by_an_answer() {
-    let (runtime, index) = (runtime(), tempfile::tempdir().expect("a temporary directory"));
-    let place = Place { runtime: &runtime, index: index.path() };
-    for is_sync in [false, true] {
-        let mut poisoned = 0;
-        for count in 0.. {
-            let disk = SimDisk::new();
-            if is_sync {
-                disk.fail_sync_after(count);
-            } else {
-                disk.fail_write_after(count);
-            }
-            let mut run = run(&place, &disk);
-            let case = format!("failure of {} {count}", if is_sync { "sync" } else { "write" });
-            let finished = run.ledger.worlds.len() == SCRIPT.len() + 1;
-            if let Some(stepper) = run.stepper.as_mut().filter(|stepper| stepper.error.is_some()) {
-                poisoned += 1;
-                assert!(matches!(stepper.error, Some(AppendError::Poisoned { .. })), "{case}");
-                let operations = disk.operations();
-                let more = message(&run.ledger, "m1", PAID, None);
-                let answer = stepper.ask(stepper.outbox.accept(more));
-                assert_eq!(answer, Err(Unavailable::Stopping.into()), "{case}");
-                assert_eq!(disk.operations(), operations, "{case}: the disk is left alone");
-            }
-            for survival in survivals(count * 10..count * 10 + 2) {
-                check(&place, &disk.crash(survival), run.clock.now(), &run.ledger, &format!("{case}, {survival:?}"));
-            }
-            if finished && run.stepper.is_some_and(|stepper| stepper.error.is_none()) && disk.failure_is_due() {
-                break;
-            }
-        }
-        assert!(poisoned > 20, "{poisoned} failures were in the journal");
-    }
-}
-
-/// A process that goes on after a sync that failed sees files that may not be
-/// the ones on disk.
-#[test]
-fn what_is_erased_stays_away_also_after_a_failed_sync_and_a_power_cut() {
-    const ERASE: [Op; 10] = [
-        Op::App,
-        Op::Endpoint("a", &[PAID]),
-        send("m1", PAID, None, 900),
-        Op::Attempt("m1", "a", End::Delivered),
-        // A start writes the last segment anew by itself.
-        send("m2", PAID, None, 9_000),
-        send("m3", PAID, None, 9_000),
-        Op::Expunge("m1"),
-        Op::Erase,
-        Op::Restart,
-        Op::Erase,
-    ];
-    let (runtime, index) = (runtime(), tempfile::tempdir().expect("a temporary directory"));
-    let place = Place { runtime: &runtime, index: index.path() };
-    let mut erased = 0;
-    for count in 0.. {
-        let disk = SimDisk::new();
-        disk.fail_sync_after(count);
-        let mut run = Run::start(&place, &disk, options());
-        run.all(&ERASE);
-        erased += usize::from(run.ledger.erased.contains("m1"));
-        for survival in survivals(count * 10..count * 10 + 6) {
-            let case = format!("failure of sync {count}, {survival:?}");
-            check(&place, &disk.crash(survival), run.clock.now(), &run.ledger, &case);
-        }
-        if disk.failure_is_due() {
-            break;
-        }
-    }
-    assert!(erased > 3, "{erased} went on to the end");
 }
 
 /// The record of an attempt may go before its message does.

@@ -346,8 +346,9 @@ pub(super) fn check(place: &Place<'_>, disk: &SimDisk, clock: UnixMs, ledger: &L
     assert!(ledger.explains(&found), "{case}: found {found:#?}, possible {:#?}", ledger.worlds.get(ledger.safe..));
     drop(first);
 
-    // What was found is durable.
+    // What was found is durable. There is room by now, should the disk have been full.
     run.disk = run.disk.crash(crate::disk::sim::Survival::Nothing);
+    run.disk.set_free_bytes(1 << 40);
     let mut second = run.open().unwrap_or_else(|error| panic!("{case}: second start: {error}"));
     let again = observe(&mut second, ledger, case);
     assert_eq!(again, found, "{case}: second start");
@@ -356,7 +357,8 @@ pub(super) fn check(place: &Place<'_>, disk: &SimDisk, clock: UnixMs, ledger: &L
     }
     for (name, key) in &ledger.keys {
         let wanted = message(ledger, name, "order.paid", Some(key));
-        let answer = second.ask(second.outbox.accept(wanted)).expect("a key is no reason to refuse");
+        let answer = second.ask(second.outbox.accept(wanted));
+        let answer = answer.unwrap_or_else(|error| panic!("{case}: the key of {name} is no reason to refuse: {error}"));
         if let Some(id) = ledger.ids.get(name) {
             assert_eq!((answer.id, answer.duplicate), (*id, true), "{case}: the key of {name}");
         }

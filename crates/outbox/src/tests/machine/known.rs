@@ -109,10 +109,9 @@ impl Known {
         }
     }
 
-    /// Gives up a dead letter, and with it a resend.
+    /// Gives up a dead letter, and with it a resend, whose number is kept no more than the letter.
     pub(super) fn purge(&mut self) {
-        self.call_off();
-        self.stand = Stand::Cancelled(self.stand.made());
+        (self.resending, self.stand) = (None, Stand::Cancelled(self.stand.made()));
     }
 
     pub(super) fn replay(&mut self) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 use postrider_model::job::AttemptResult;
@@ -398,7 +399,11 @@ fn check_rates(history: &History) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: postrider_proof::cases(400), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: postrider_proof::cases(400),
+        rng_seed: postrider_proof::seed().map_or(RngSeed::Random, RngSeed::Fixed),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_history_keeps_the_rules(steps in prop::collection::vec(any_step(), 1..200)) {

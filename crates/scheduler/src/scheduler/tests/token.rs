@@ -89,6 +89,72 @@ fn an_age_limit_and_the_longest_wait_end_it() {
     assert_eq!(dead(&world, key(1, 1)), Some(DeadReason::HeldTooLong));
 }
 
+/// What has waited for another reason, such as a stop of the server, has not waited for a token.
+#[test]
+fn the_longest_wait_is_one_for_a_token() {
+    let mut world = World::new(Options { token_wait: 300 * S, ..Options::default() });
+    world.configure(lane(1, 1));
+    let dead = |world: &World| match world.outbox.state(key(1, 1)) {
+        Some(DeliveryState::Dead { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    world.accept(1, [1]);
+    world.pass(1_000 * S);
+    let mut missing = Duration::ZERO;
+    for pause in LONG.into_iter().chain([60; 3]) {
+        assert_eq!(world.run(), [key(1, 1)]);
+        assert!(no_token(&mut world, key(1, 1)), "after {missing:?}");
+        // A change is tried at once, and the token is as missing as before.
+        world.configure(lane(1, 1));
+        assert_eq!(world.run(), [key(1, 1)]);
+        assert!(no_token(&mut world, key(1, 1)), "after {missing:?}");
+        let pass = pause * S;
+        world.pass(pass);
+        missing += pass;
+    }
+    assert_eq!(missing, 303 * S);
+    assert_eq!((world.run(), dead(&world)), (vec![key(1, 1)], None));
+    assert!(!no_token(&mut world, key(1, 1)));
+    world.answer(key(1, 1), failed(FailureKind::Token));
+    assert_eq!(dead(&world), Some(DeadReason::HeldTooLong));
+}
+
+#[test]
+fn an_answer_ends_the_wait_for_a_token() {
+    let mut world = World::new(Options { token_wait: 30 * S, ..Options::default() });
+    world.configure(lane(1, 1));
+    world.accept(1, [1, 2]);
+    world.pass(1_000 * S);
+    for _ in 0..3 {
+        let [sent] = world.run()[..] else { panic!("one may be in flight") };
+        assert!(no_token(&mut world, sent));
+        world.pass(9 * S);
+    }
+    let [sent] = world.run()[..] else { panic!("one may be in flight") };
+    world.answer(sent, answered(200));
+    let [sent] = world.run()[..] else { panic!("the other one") };
+    assert!(no_token(&mut world, sent));
+    world.pass(29 * S);
+    assert_eq!(world.run(), [sent]);
+    assert!(no_token(&mut world, sent));
+    world.pass(2 * S);
+    assert_eq!(world.run(), [sent]);
+    assert!(!no_token(&mut world, sent));
+}
+
+/// A leap of the wall clock makes no wait.
+#[test]
+fn after_a_leap_of_the_wall_clock_nothing_has_waited_too_long_for_a_token() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1]);
+    assert_eq!(world.run(), [key(1, 1)]);
+    assert!(no_token(&mut world, key(1, 1)));
+    world.leap(2 * Options::default().token_wait);
+    world.pass(60 * S);
+    assert_eq!(world.run(), [key(1, 1)]);
+    assert!(no_token(&mut world, key(1, 1)));
+}
+
 /// Three deliveries that are past their age limit, and that there is no token for.
 fn aged() -> World {
     let mut world = World::with(&[]);

@@ -1,0 +1,152 @@
+//! Much time may pass between looking and recording: what is recorded goes by how it stands then.
+
+use std::collections::BTreeMap;
+
+use postrider_model::command::Command;
+use postrider_model::delivery::{DeadReason, DeliveryState, Next};
+use postrider_model::expunge::Expunge as _;
+use postrider_model::id::{AppId, EndpointId};
+use postrider_model::ports::{Accept as _, Configure as _, Control as _, ControlError};
+use postrider_model::query::Query as _;
+use tokio::sync::oneshot;
+
+use super::stepper::{SimWorld, Stepper, app, endpoint};
+use super::support::{ManualClock, ORG, Running, message, options, wait};
+use crate::Options;
+use crate::committer::request::{CarryRequest, Carrying, DeliveriesRequest, Urgent};
+use crate::lookup::Found;
+use crate::record::{DeliveryChange, DeliveryRef};
+
+/// A store with a message for one endpoint.
+struct Store {
+    stepper: Stepper,
+    app: AppId,
+    endpoint: EndpointId,
+    found: Found,
+    world: SimWorld,
+}
+
+impl Store {
+    fn new() -> Self {
+        let world = SimWorld::new();
+        let mut stepper = world.start(options("/data".as_ref())).expect("it is empty");
+        let outbox = stepper.outbox.clone();
+        stepper.ask(outbox.execute(app("shop"))).expect("it is new");
+        stepper.ask(outbox.execute(endpoint("shop", "e", &["order.paid"]))).expect("it is new");
+        let accepted = stepper.ask(outbox.accept(message("shop", "order.paid", "1")));
+        let app = stepper.app_id("shop").expect("it was made");
+        let found = outbox.shared.find_message(app, accepted.expect("it is fine").id).expect("it can be read");
+        let endpoint = stepper.endpoint_id("shop", "e").expect("it was made");
+        Self { stepper, app, endpoint, found: found.expect("it was accepted"), world }
+    }
+
+    fn delivery(&self) -> DeliveryRef {
+        self.found.delivery(self.endpoint)
+    }
+
+    fn state(&self) -> DeliveryState {
+        let message = self.found.meta.id;
+        self.stepper.outbox.deliveries_of(self.app, message).expect("it can be read")[0].state
+    }
+
+    fn pause(&self, paused: bool) -> Command {
+        Command::PauseEndpoint { org: ORG, app: "shop".into(), endpoint: "e".into(), paused }
+    }
+
+    fn attempt(&mut self, status: u16, next: Next) {
+        self.stepper.attempt(self.delivery().key(), status, next).expect("it waits");
+    }
+
+    /// The keeper asks for a change of the delivery.
+    fn change(&mut self, what: DeliveryChange) -> Result<u64, ControlError> {
+        let outbox = self.stepper.outbox.clone();
+        let deliveries = vec![self.delivery()];
+        let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
+        self.stepper.ask(outbox.ask(request))
+    }
+}
+
+const HELD_TOO_LONG: DeliveryChange = DeliveryChange::Expired(DeadReason::HeldTooLong);
+
+#[test]
+fn what_goes_on_again_is_not_given_up_for_having_been_held() {
+    let mut store = Store::new();
+    let outbox = store.stepper.outbox.clone();
+    store.stepper.ask(outbox.execute(store.pause(true))).expect("it is there");
+    store.stepper.ask(outbox.execute(store.pause(false))).expect("it is there");
+    let given_up = store.change(HELD_TOO_LONG);
+    assert!(given_up.is_err(), "{given_up:?}");
+    assert!(matches!(store.state(), DeliveryState::Scheduled(_)), "{:?}", store.state());
+
+    store.stepper.ask(outbox.execute(store.pause(true))).expect("it is there");
+    assert!(store.change(HELD_TOO_LONG).is_err(), "it is held anew");
+    store.world.clock.forward(options("/data".as_ref()).retain_held);
+    assert_eq!(store.change(HELD_TOO_LONG), Ok(1));
+    assert!(matches!(store.state(), DeliveryState::Dead { reason: DeadReason::HeldTooLong, .. }));
+}
+
+#[test]
+fn a_letter_that_has_died_anew_is_not_forgotten_for_the_old_one() {
+    let mut store = Store::new();
+    store.attempt(400, Next::Dead { reason: DeadReason::Refused });
+    assert_eq!(store.change(DeliveryChange::Forgotten), Ok(0));
+    assert!(matches!(store.state(), DeliveryState::Dead { .. }));
+}
+
+#[test]
+fn a_message_is_not_carried_without_an_end_that_came_after_the_look() {
+    let mut store = Store::new();
+    store.attempt(200, Next::Delivered);
+    let really_ended = store.stepper.outbox.shared.ended_states(&store.found).expect("it can be read");
+    let mut carried = |known: Vec<EndpointId>, ended| {
+        let (reply, answer) = oneshot::channel();
+        let Found { sequence, meta, body, .. } = &store.found;
+        let (message, sequence, body, endpoints) = (meta.clone(), *sequence, body.clone(), vec![store.endpoint]);
+        let request = CarryRequest { message, sequence, endpoints, known, body, ended, reply };
+        store.stepper.outbox.urgent.send(Urgent::Carry(request)).expect("the committer is there");
+        store.stepper.ask(answer).expect("it is answered")
+    };
+    assert!(matches!(carried(vec![store.endpoint], BTreeMap::new()), Carrying::LookAgain));
+    assert!(matches!(carried(vec![], really_ended), Carrying::Done));
+}
+
+#[test]
+fn what_is_expunged_in_flight_is_not_read_ahead_any_more() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut running =
+        Running::start(Options { fresh_body_bytes: 64 << 10, ..options(dir.path()) }, &ManualClock::new())
+            .expect("an empty directory opens");
+    running.app("shop");
+    let app = running.endpoint("shop", &["order.paid"]).app;
+    let sent: Vec<_> = (0..400).map(|n| running.send("shop", "order.paid", &format!("{n:0>512}"))).collect();
+    let waiting = running.waiting();
+    let secret = waiting[1].0;
+    drop(running.job(secret));
+    wait(running.outbox.expunge_payload(app, sent[1].id)).expect("it is there");
+    drop(running.job(waiting[0].0));
+    let cached = |place: usize| running.outbox.shared.bodies.find(waiting[place].0.message).is_some();
+    assert!(cached(2), "others are read ahead");
+    assert!(!cached(1));
+    running.stop();
+}
+
+#[test]
+fn a_resend_in_flight_is_none_of_those_that_wait() {
+    let mut store = Store::new();
+    store.attempt(200, Next::Delivered);
+    let outbox = store.stepper.outbox.clone();
+    let resent = outbox.resend(store.app, store.found.meta.id, store.endpoint);
+    store.stepper.ask(resent).expect("it can be sent again");
+    store.stepper.ask(postrider_model::lane::DeliveryStore::job(&outbox, store.delivery().key())).expect("it waits");
+    let now = outbox.shared.now();
+    let stats = outbox.endpoint_stats(store.endpoint, now, now).expect("it can be read");
+    assert_eq!((stats.pending, stats.sending), (0, 0));
+}
+
+#[test]
+fn a_page_goes_on_after_a_row_whatever_has_become_of_its_record() {
+    let store = Store::new();
+    let shared = &store.stepper.outbox.shared;
+    let key = shared.key_at(store.found.meta.at(), store.found.sequence);
+    assert_eq!(shared.sequence_of(Some(&key)), Some(store.found.sequence));
+}
