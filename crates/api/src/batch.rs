@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -75,7 +76,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for UpTo<T> {
 }
 
 /// A message of a batch, and the application to make if there is none.
-type Asked = Result<(NewMessage, Option<ApplicationIn>), ApiError>;
+type Asked = Result<(NewMessage, Option<Box<Object<ApplicationIn>>>), ApiError>;
 
 /// Reads all messages in one pass. Only where something is wrong each is read by
 /// itself, so that it is known which, and the others are taken in.
@@ -125,9 +126,9 @@ struct MemberOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<MessageId>,
     /// When it was accepted.
-    #[schema(format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    timestamp: Option<String>,
+    timestamp: Option<Arc<str>>,
     /// Why it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorOut>,
@@ -154,12 +155,16 @@ pub(crate) async fn create(
     let mut refused = Vec::with_capacity(asked.len());
     for (place, asked) in (0..).zip(asked) {
         let ready = match asked {
-            Ok((message, application)) => with_application(&context, &caller, message, application).await,
+            Ok((message, None)) => Ok(message),
+            Ok((message, Some(application))) => {
+                make_application(&context, &caller, &message, *application).await.map(|()| message)
+            }
             Err(error) => Err(error),
         };
         match ready {
-            Ok(message) => {
-                messages.push(NewMessage { place, ..message });
+            Ok(mut message) => {
+                message.place = place;
+                messages.push(message);
                 refused.push(None);
             }
             // Nothing is taken in yet, so this is the answer to all of it.
@@ -181,11 +186,12 @@ pub(crate) async fn create(
         return Err(error);
     }
     let all = outcomes.iter().all(Result::is_ok);
+    let mut times = time::Texts::default();
     let data = outcomes.into_iter().enumerate().map(|(index, outcome)| match outcome {
         Ok(accepted) => MemberOut {
             status: StatusCode::ACCEPTED.as_u16(),
             id: Some(accepted.id),
-            timestamp: Some(time::text(accepted.at)),
+            timestamp: Some(times.of(accepted.at)),
             error: None,
         },
         Err(error) => {
@@ -199,17 +205,15 @@ pub(crate) async fn create(
 
 /// Makes the application that comes with a message, if there is none. The message
 /// is checked before, so that nothing is made for a bad one.
-async fn with_application(
+async fn make_application(
     context: &Context,
     caller: &Caller,
-    message: NewMessage,
-    application: Option<ApplicationIn>,
-) -> Result<NewMessage, ApiError> {
-    if let Some(application) = application {
-        message.validate()?;
-        application::ensure(context, caller, &message.app, application, "v1.message.create-batch").await?;
-    }
-    Ok(message)
+    message: &NewMessage,
+    Object(application): Object<ApplicationIn>,
+) -> Result<(), ApiError> {
+    message.validate()?;
+    application::ensure(context, caller, &message.app, application, "v1.message.create-batch").await?;
+    Ok(())
 }
 
 /// The same message may be taken in later.

@@ -62,7 +62,7 @@ pub(crate) struct MessageIn<'a> {
     order_key: Field<String>,
     /// The application to make if there is none; its uid is the one in the path.
     #[schema(value_type = Option<ApplicationIn>)]
-    application: Field<Object<ApplicationIn>>,
+    application: Field<Box<Object<ApplicationIn>>>,
     /// For how long from acceptance the payload is shown and sent, in days.
     #[schema(value_type = Option<i64>, minimum = 5, maximum = 90)]
     payload_retention_period: Field<i64>,
@@ -93,7 +93,7 @@ impl MessageIn<'_> {
         org: OrgId,
         app: String,
         body: &Bytes,
-    ) -> Result<(NewMessage, Option<ApplicationIn>), ApiError> {
+    ) -> Result<(NewMessage, Option<Box<Object<ApplicationIn>>>), ApiError> {
         let mut problems = Problems::default();
         refuse_unsupported(&self, &mut problems);
         let event_type = self.event_type.required("eventType", &mut problems);
@@ -106,7 +106,7 @@ impl MessageIn<'_> {
         message.payload_retention =
             payload_retention(self.payload_retention_period, self.payload_retention_hours, &mut problems);
         problems.finish()?;
-        Ok((message, self.application.nullable().map(|Object(application)| application)))
+        Ok((message, self.application.nullable()))
     }
 }
 
@@ -290,7 +290,7 @@ pub(crate) async fn take_in(
     let (mut message, application) = input.into_message(org, app, body)?;
     message.idempotency_key = key;
     message.validate()?;
-    if let Some(application) = application {
+    if let Some(Object(application)) = application.map(|boxed| *boxed) {
         // The message has been checked, so that nothing is made for a bad one.
         let limit_bytes = context.limits.body_bytes;
         if message.body.len() > limit_bytes {

@@ -1,5 +1,7 @@
 //! Times as the API spells them: RFC 3339, UTC, with milliseconds.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use postrider_model::time::UnixMs;
 
@@ -10,6 +12,20 @@ pub(crate) fn text(at: UnixMs) -> String {
     let ms = i64::try_from(at.as_u64()).unwrap_or(i64::MAX);
     let timestamp = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
     format!("{timestamp:.3}")
+}
+
+/// Texts of times that are mostly the same one after the other.
+#[derive(Default)]
+pub(crate) struct Texts(Option<(UnixMs, Arc<str>)>);
+
+impl Texts {
+    /// As [`text`].
+    pub(crate) fn of(&mut self, at: UnixMs) -> Arc<str> {
+        match &self.0 {
+            Some((last, text)) if *last == at => Arc::clone(text),
+            _ => Arc::clone(&self.0.insert((at, text(at).into())).1),
+        }
+    }
 }
 
 /// The bound of a filter "before this time, exclusive". Our times are whole
@@ -34,6 +50,14 @@ mod tests {
         assert_eq!(text(UnixMs(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(UnixMs(1_800_000_000_007)), "2027-01-15T08:00:00.007Z");
         assert!(text(UnixMs(u64::MAX)).starts_with("9999-"));
+    }
+
+    #[test]
+    fn each_time_has_its_own_text_in_whatever_order_they_come() {
+        let mut texts = Texts::default();
+        for ms in [7, 7, 8, 7, 0, 8, 8] {
+            assert_eq!(*texts.of(UnixMs(ms)), *text(UnixMs(ms)));
+        }
     }
 
     #[test]

@@ -89,10 +89,15 @@ impl RawId {
         // Long division of the 160-bit number by 62 to the fifth, which gives
         // five characters at a time, the last ones first.
         let mut number = self.limbs();
+        let mut left = number.as_mut_slice();
         let mut chars = [b'0'; ID_CHARS];
         for five in chars.rchunks_mut(STEP_CHARS) {
+            // The number gets shorter: nothing is divided of which nothing is left.
+            while let [0, rest @ ..] = left {
+                left = rest;
+            }
             let mut remainder = 0u64;
-            for limb in &mut number {
+            for limb in left.iter_mut() {
                 let value = (remainder << 32) | u64::from(*limb);
                 *limb = (value / STEP) as u32;
                 remainder = value % STEP;

@@ -10,7 +10,7 @@ use postrider_model::restoration::Restoration;
 use postrider_model::time::{Clock, UnixMs};
 use tokio::sync::Semaphore;
 
-use crate::committer::request::{Arrival, Errand, Urgent};
+use crate::committer::request::{Errand, Ingest, Urgent};
 use crate::keeper::KeeperSignal;
 use crate::meters;
 use crate::ports::Bound;
@@ -21,7 +21,7 @@ use crate::shared::Shared;
 pub struct Outbox {
     pub(crate) shared: Arc<Shared>,
     /// In boxes: the channel has a place for each that may wait, and touches all of them at the start.
-    pub(crate) ingest: Sender<Box<Arrival>>,
+    pub(crate) ingest: Sender<Box<Ingest>>,
     pub(crate) urgent: Sender<Urgent>,
     pub(crate) errands: Sender<Errand>,
     pub(crate) keeper: KeeperSignal,

@@ -26,12 +26,13 @@ pub(crate) struct FrameRows {
     /// Messages and keys. They are there after memory knows of the deliveries: who finds a
     /// message looks for them there.
     pub(crate) begins: Vec<Row>,
+    rows: Rows,
 }
 
 impl FrameRows {
     pub(crate) fn take_from(&mut self, records: &[(Position, Record)]) {
         for (position, record) in records {
-            each(*position, record, &mut |row| match row {
+            self.rows.each(*position, record, &mut |row| match row {
                 Row::Attempt(_) | Row::Settled(_) => self.ends.push(row),
                 Row::Message(_) | Row::Key(_) => self.begins.push(row),
             });
@@ -46,33 +47,79 @@ pub(crate) fn index(index: &Index, records: &[(Position, Record)], rows: &mut Ve
     }
 }
 
-/// The rows of a record: the same live and when a segment is indexed anew.
-pub(crate) fn each(position: Position, record: &Record, take: &mut dyn FnMut(Row)) {
-    match record {
-        Record::Accepted(accepted, _) => message_rows(position, position, accepted, take),
-        Record::Carried(carried, _) => carried_rows(position, carried, take),
-        Record::Outcome(outcome, _) => take(Row::Attempt(attempt_row(position, outcome))),
-        Record::Deliveries(change) => {
-            let state = match change.what {
-                DeliveryChange::Cancelled | DeliveryChange::Purged => CANCELLED,
-                DeliveryChange::Expired(DeadReason::PayloadExpunged) => EXPUNGED,
-                DeliveryChange::Expired(_) => DEAD,
-                DeliveryChange::Replayed { .. }
-                | DeliveryChange::Resent { .. }
-                | DeliveryChange::CalledOff
-                | DeliveryChange::Forgotten => return,
+/// Makes rows of records: the same live and when a segment is indexed anew.
+#[derive(Default)]
+pub(crate) struct Rows {
+    /// An event type and its number: the next message is mostly of the same.
+    last_type: Option<(String, u64)>,
+}
+
+impl Rows {
+    /// The rows of a record.
+    pub(crate) fn each(&mut self, position: Position, record: &Record, take: &mut dyn FnMut(Row)) {
+        match record {
+            Record::Accepted(accepted, _) => self.of_message(position, position, accepted, take),
+            Record::Carried(carried, _) => self.of_carried(position, carried, take),
+            Record::Outcome(outcome, _) => take(Row::Attempt(attempt_row(position, outcome))),
+            Record::Deliveries(change) => {
+                let state = match change.what {
+                    DeliveryChange::Cancelled | DeliveryChange::Purged => CANCELLED,
+                    DeliveryChange::Expired(DeadReason::PayloadExpunged) => EXPUNGED,
+                    DeliveryChange::Expired(_) => DEAD,
+                    DeliveryChange::Replayed { .. }
+                    | DeliveryChange::Resent { .. }
+                    | DeliveryChange::CalledOff
+                    | DeliveryChange::Forgotten => return,
+                };
+                settled_rows(position, &change.deliveries, (state, change.at), take);
+            }
+            Record::Expunged(expunged) => settled_rows(position, &expunged.waiting, (EXPUNGED, expunged.at), take),
+            Record::Answered(answered, _) => {
+                take(Row::Key(KeyRow { hash: answered.once.key, position, at: answered.at }));
+            }
+            Record::Config(_)
+            | Record::SealedConfig(_)
+            | Record::TaskStarted(_)
+            | Record::TaskFinished(_)
+            | Record::Audit(_) => {}
+        }
+    }
+
+    fn of_message(&mut self, sequence: Position, position: Position, accepted: &Accepted, take: &mut dyn FnMut(Row)) {
+        take(Row::Message(MessageRow {
+            app: accepted.app,
+            sequence,
+            position,
+            accepted: accepted.at(),
+            endpoints: EndpointMask::of(&accepted.endpoints),
+            event_type: self.number_of(&accepted.event_type),
+        }));
+        let event_key = accepted.event_id.as_deref().map(|event_id| keys::event_id(accepted.app, event_id));
+        let idempotency = accepted.idempotency.map(|key| key.key);
+        for hash in [event_key, idempotency].into_iter().flatten() {
+            take(Row::Key(KeyRow { hash, position, at: accepted.at() }));
+        }
+    }
+
+    fn of_carried(&mut self, position: Position, carried: &Carried, take: &mut dyn FnMut(Row)) {
+        self.of_message(carried.sequence, position, &carried.message, take);
+        for (endpoint, state) in &carried.states {
+            let (state, at, attempt) = match state.without_resend() {
+                // The live table tells these.
+                DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } | DeliveryState::Resending(_) => continue,
+                DeliveryState::Delivered { at, attempt } => (DELIVERED, at, attempt),
+                DeliveryState::Cancelled { at, attempt } => (CANCELLED, at, attempt),
             };
-            settled_rows(position, &change.deliveries, (state, change.at), take);
+            let (app, message) = (carried.message.app, carried.sequence);
+            take(Row::Settled(SettledRow { app, endpoint: *endpoint, message, position, state, at, attempt }));
         }
-        Record::Expunged(expunged) => settled_rows(position, &expunged.waiting, (EXPUNGED, expunged.at), take),
-        Record::Answered(answered, _) => {
-            take(Row::Key(KeyRow { hash: answered.once.key, position, at: answered.at }));
+    }
+
+    fn number_of(&mut self, event_type: &str) -> u64 {
+        match &self.last_type {
+            Some((last, number)) if last == event_type => *number,
+            _ => self.last_type.insert((event_type.to_owned(), keys::event_type(event_type))).1,
         }
-        Record::Config(_)
-        | Record::SealedConfig(_)
-        | Record::TaskStarted(_)
-        | Record::TaskFinished(_)
-        | Record::Audit(_) => {}
     }
 }
 
@@ -80,36 +127,6 @@ fn settled_rows(position: Position, deliveries: &[DeliveryRef], (state, at): (u8
     for delivery in deliveries {
         let DeliveryRef { app, endpoint, sequence: message, .. } = *delivery;
         take(Row::Settled(SettledRow { app, endpoint, message, position, state, at, attempt: 0 }));
-    }
-}
-
-fn message_rows(sequence: Position, position: Position, accepted: &Accepted, take: &mut dyn FnMut(Row)) {
-    take(Row::Message(MessageRow {
-        app: accepted.app,
-        sequence,
-        position,
-        accepted: accepted.at(),
-        endpoints: EndpointMask::of(&accepted.endpoints),
-        event_type: keys::event_type(&accepted.event_type),
-    }));
-    let event_key = accepted.event_id.as_deref().map(|event_id| keys::event_id(accepted.app, event_id));
-    let idempotency = accepted.idempotency.map(|key| key.key);
-    for hash in [event_key, idempotency].into_iter().flatten() {
-        take(Row::Key(KeyRow { hash, position, at: accepted.at() }));
-    }
-}
-
-fn carried_rows(position: Position, carried: &Carried, take: &mut dyn FnMut(Row)) {
-    message_rows(carried.sequence, position, &carried.message, take);
-    for (endpoint, state) in &carried.states {
-        let (state, at, attempt) = match state.without_resend() {
-            // The live table tells these.
-            DeliveryState::Scheduled(_) | DeliveryState::Dead { .. } | DeliveryState::Resending(_) => continue,
-            DeliveryState::Delivered { at, attempt } => (DELIVERED, at, attempt),
-            DeliveryState::Cancelled { at, attempt } => (CANCELLED, at, attempt),
-        };
-        let (app, message) = (carried.message.app, carried.sequence);
-        take(Row::Settled(SettledRow { app, endpoint: *endpoint, message, position, state, at, attempt }));
     }
 }
 
@@ -123,5 +140,18 @@ fn attempt_row(position: Position, outcome: &Outcome) -> AttemptRow {
         status: outcome.status.unwrap_or(0),
         succeeded: outcome.succeeded() == Some(true),
         delivered: !outcome.stale && matches!(outcome.next, Next::Delivered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_type_has_its_own_number_in_whatever_order_they_come() {
+        let mut rows = Rows::default();
+        for name in ["", "order.paid", "order.paid", "order.sent", "order.paid", "", "order.sent"] {
+            assert_eq!(rows.number_of(name), keys::event_type(name), "{name}");
+        }
     }
 }

@@ -14,9 +14,10 @@ use std::ops::ControlFlow;
 
 use postrider_model::position::Position;
 
+use crate::Outbox;
 use crate::index::Row;
 use crate::lookup::scan;
-use crate::{Outbox, rows};
+use crate::rows::Rows;
 
 #[cfg(feature = "simulation")]
 pub use stepped::{Duty, Start, Stepped};
@@ -25,12 +26,12 @@ impl Outbox {
     /// Puts the rows of all segments into memory, so that a start needs no disk but
     /// the injected one.
     pub(crate) fn index_in_memory(&self) {
-        let shared = &self.shared;
+        let (shared, mut rows) = (&self.shared, Rows::default());
         for segment in shared.reader.segments() {
             let mut found: Vec<Row> = vec![];
             let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
             scan(&shared.reader, from, to, &mut |position, record| {
-                rows::each(position, &record, &mut |row| found.push(row));
+                rows.each(position, &record, &mut |row| found.push(row));
                 ControlFlow::Continue(())
             });
             shared.index.insert_all(segment.number, found);

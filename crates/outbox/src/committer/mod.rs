@@ -49,7 +49,7 @@ use crate::record::{Encoder, Record};
 use crate::rows::{self, FrameRows};
 use crate::shared::Shared;
 use operational::Quiet;
-use request::{Arrival, Errand, FrameBound as _, Ingest, Urgent};
+use request::{Errand, FrameBound as _, Ingest, Urgent};
 use room::Bound;
 use stage::Frame;
 
@@ -79,13 +79,13 @@ pub(crate) struct Committer {
     pub(crate) keeper: KeeperSignal,
     pub(crate) errands: Receiver<Errand>,
     pub(crate) urgent: Receiver<Urgent>,
-    pub(crate) ingest: Receiver<Box<Arrival>>,
+    pub(crate) ingest: Receiver<Box<Ingest>>,
     /// Taken from where they came, not yet in a frame.
     waiting_outcomes: Vec<Settlement>,
     waiting_urgent: VecDeque<Urgent>,
     /// Commands, of which a frame takes one: the next is checked against its result.
     waiting_commands: VecDeque<Urgent>,
-    waiting_ingest: VecDeque<Ingest>,
+    waiting_ingest: VecDeque<Box<Ingest>>,
     encoder: Encoder,
     mask: SequenceMask,
     random: IdRandom,
@@ -105,7 +105,7 @@ impl Committer {
         journal: Journal,
         shared: Arc<Shared>,
         keeper: KeeperSignal,
-        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Box<Arrival>>),
+        (errands, urgent, ingest): (Receiver<Errand>, Receiver<Urgent>, Receiver<Box<Ingest>>),
     ) -> Self {
         let mask = shared.mask.clone();
         Self {
@@ -239,21 +239,20 @@ impl Committer {
         if !self.waiting_urgent.iter().any(|request| matches!(request, Urgent::Command(..))) {
             self.waiting_urgent.extend(self.waiting_commands.pop_front());
         }
-        let mut bytes = self.waiting_ingest.iter().map(Ingest::bound_bytes).sum::<usize>();
+        let mut bytes = self.waiting_ingest.iter().map(|message| message.bound_bytes()).sum::<usize>();
         while bytes < FRAME_BYTES && self.waiting_ingest.len() < FRAME_REQUESTS {
             let Ok(arrival) = self.ingest.try_recv() else { break };
-            bytes += self.take_in(*arrival);
+            bytes += self.take_in(arrival);
         }
     }
 
     /// What came together stays together, so that one sync is enough for it. Gives
     /// its bound in bytes.
-    fn take_in(&mut self, arrival: Arrival) -> usize {
-        let Arrival { first, more } = arrival;
-        let before = self.waiting_ingest.len();
+    fn take_in(&mut self, mut first: Box<Ingest>) -> usize {
+        let (before, more) = (self.waiting_ingest.len(), std::mem::take(&mut first.more));
         self.waiting_ingest.push_back(first);
         self.waiting_ingest.extend(more);
-        self.waiting_ingest.range(before..).map(Ingest::bound_bytes).sum()
+        self.waiting_ingest.range(before..).map(|message| message.bound_bytes()).sum()
     }
 
     fn take(&mut self, request: Urgent) {
@@ -295,7 +294,7 @@ impl Committer {
                 Err(_) => self.stop = true,
             },
             recv(self.ingest) -> arrival => match arrival {
-                Ok(arrival) => drop(self.take_in(*arrival)),
+                Ok(arrival) => drop(self.take_in(arrival)),
                 Err(_) => self.stop = true,
             },
             default(patience) => {}

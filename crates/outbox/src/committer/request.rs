@@ -45,12 +45,8 @@ pub(crate) struct Ingest {
     /// The room that the message takes while it waits. That of a group is with its
     /// last member.
     pub(crate) room: Option<OwnedSemaphorePermit>,
-}
-
-/// What comes through the channel: a message, and those that came with it.
-pub(crate) struct Arrival {
-    pub(crate) first: Ingest,
-    pub(crate) more: Vec<Ingest>,
+    /// What came together with it, of a group, and goes through the channel with its first member.
+    pub(crate) more: Vec<Box<Self>>,
 }
 
 /// Everything that is neither a message nor an outcome. It goes before messages in a frame.

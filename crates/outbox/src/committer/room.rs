@@ -25,7 +25,7 @@ pub(super) struct Bound {
 pub(super) struct Later {
     outcomes: Vec<Settlement>,
     urgent: VecDeque<Urgent>,
-    ingest: VecDeque<Ingest>,
+    ingest: VecDeque<Box<Ingest>>,
 }
 
 impl Committer {

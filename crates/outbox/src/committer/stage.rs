@@ -136,6 +136,8 @@ impl Committer {
     }
 
     pub(super) fn stage_ingest(&mut self, builder: &mut FrameBuilder, frame: &mut Frame) {
+        frame.records.reserve(self.waiting_ingest.len());
+        frame.answers.reserve(self.waiting_ingest.len());
         for message in std::mem::take(&mut self.waiting_ingest) {
             self.stage_message(message, builder, frame);
         }

@@ -10,7 +10,7 @@ use super::Keeper;
 use crate::index::{Day, SegmentRows};
 use crate::journal::SegmentInfo;
 use crate::lookup::scan;
-use crate::rows;
+use crate::rows::Rows;
 
 /// Which segments are dealt with.
 pub(super) struct Indexing {
@@ -84,9 +84,9 @@ impl Keeper {
 
     fn read_rows(&self, segment: &SegmentInfo) -> SegmentRows {
         let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
-        let mut found = SegmentRows::default();
+        let (mut rows, mut found) = (Rows::default(), SegmentRows::default());
         let (_, unreadable) = scan(&self.shared.reader, from, to, &mut |position, record| {
-            rows::each(position, &record, &mut |row| found.push(row));
+            rows.each(position, &record, &mut |row| found.push(row));
             ControlFlow::Continue(())
         });
         for part in unreadable {

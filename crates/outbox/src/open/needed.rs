@@ -10,7 +10,7 @@ use super::{JOURNAL, OpenError, Report, store_id};
 use crate::disk::Disk;
 use crate::journal::{self, Damage, DamageKind, SegmentInfo, Sequence};
 use crate::lookup::scan;
-use crate::rows;
+use crate::rows::Rows;
 use crate::shared::Shared;
 
 /// Segments behind the checkpoint are not read at a start; here those are noticed of which the
@@ -92,9 +92,9 @@ pub(super) fn check_backlog(shared: &Shared, disk: &dyn Disk) -> Result<(), Open
 pub(super) fn index_open_segment(shared: &Arc<Shared>, report: &mut Report) -> Result<(), OpenError> {
     let applied = shared.state.lock().applied;
     let from = Position::new(applied.segment(), 0);
-    let mut rows = Vec::new();
+    let (mut made, mut rows) = (Rows::default(), Vec::new());
     let (_, unreadable) = scan(&shared.reader, from, applied, &mut |position, record| {
-        rows::each(position, &record, &mut |row| rows.push(row));
+        made.each(position, &record, &mut |row| rows.push(row));
         ControlFlow::Continue(())
     });
     shared.index.insert_all(applied.segment(), rows);

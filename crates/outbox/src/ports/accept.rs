@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::unconstrained;
 
 use crate::Outbox;
-use crate::committer::request::{Arrival, FrameBound as _, Ingest, no_id};
+use crate::committer::request::{FrameBound as _, Ingest, no_id};
 use crate::keys;
 use crate::meters::UNCHECKED;
 use crate::orders::Pointers;
@@ -30,14 +30,14 @@ impl Accept for Outbox {
         // Nobody starves by going without tokio's budget: what is done here in one poll
         // is bounded, at most one body is read for an order key, and filters are asked for some 10 ms.
         Box::pin(unconstrained(async move {
-            outbox.check(&message)?;
-            outbox.ensure_app(&message).await?;
+            outbox.check(&message).await?;
             let (reply, answer) = oneshot::channel();
             // Waiting for room is what slows the doors down.
             let room = outbox.room(room_bytes(&message)).await?;
-            let mut first = outbox.prepared(message, reply).await?;
-            first.room = Some(room);
-            outbox.send(Arrival { first, more: vec![] })?;
+            let prepared = outbox.prepare(message, reply, HURRIED_STEPS);
+            let mut message = outbox.looked_into(prepared).await?;
+            message.room = Some(room);
+            outbox.send(message)?;
             let receipt = async { answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into())) };
             // Nor here: who waits for many takes all that are there at once.
             Ok(Box::pin(unconstrained(receipt)) as Receipt)
@@ -64,7 +64,7 @@ pub(crate) const MESSAGE_ROOM_BYTES: u32 = 1_024;
 type Reply = oneshot::Sender<Result<Accepted, AcceptError>>;
 
 /// Why a message has no deliveries yet.
-enum NotPrepared {
+pub(super) enum NotPrepared {
     Refused(AcceptError),
     /// Its filters take more steps than were allowed, or its schema may.
     TakesLong(Box<(NewMessage, Reply)>),
@@ -82,7 +82,8 @@ pub(super) const fn room_bytes(message: &NewMessage) -> usize {
 }
 
 impl Outbox {
-    pub(super) fn check(&self, message: &NewMessage) -> Result<(), AcceptError> {
+    /// Whether a message may be taken in, whose application is made if it asks for that.
+    pub(super) async fn check(&self, message: &NewMessage) -> Result<(), AcceptError> {
         message.validate()?;
         let (bytes, limit_bytes) = (message.body.len(), self.shared.options.body_limit_bytes);
         if bytes > limit_bytes {
@@ -91,8 +92,10 @@ impl Outbox {
         if self.shared.is_stopping() {
             return Err(Unavailable::Stopping.into());
         }
-        let keyed = message.idempotency_key.is_some() || message.event_id.is_some();
-        if keyed { Ok(self.room_for_key()?) } else { Ok(()) }
+        if message.idempotency_key.is_some() || message.event_id.is_some() {
+            self.room_for_key()?;
+        }
+        self.ensure_app(message).await
     }
 
     /// Whether it is known which keys were used, and another may be remembered.
@@ -110,7 +113,7 @@ impl Outbox {
     }
 
     /// Makes the application that the message is for, if it asks for that.
-    pub(super) async fn ensure_app(&self, message: &NewMessage) -> Result<(), AcceptError> {
+    async fn ensure_app(&self, message: &NewMessage) -> Result<(), AcceptError> {
         let Some(name) = message.create_app.clone() else { return Ok(()) };
         if self.shared.config.read().find_app(message.org, &message.app).is_some() {
             return Ok(());
@@ -144,9 +147,12 @@ impl Outbox {
         }
     }
 
-    /// Computes the deliveries: where filters or a schema take long, on a thread that may block (W11).
-    pub(super) async fn prepared(&self, message: NewMessage, reply: Reply) -> Result<Ingest, AcceptError> {
-        match self.prepare(message, reply, HURRIED_STEPS) {
+    /// What [`Self::prepare`] gives; where filters or a schema take long, that is done on a thread that may block (W11).
+    pub(super) async fn looked_into(
+        &self,
+        prepared: Result<Box<Ingest>, NotPrepared>,
+    ) -> Result<Box<Ingest>, AcceptError> {
+        match prepared {
             Ok(ingest) => Ok(ingest),
             Err(NotPrepared::Refused(error)) => Err(error),
             Err(NotPrepared::TakesLong(waiting)) => {
@@ -171,7 +177,7 @@ impl Outbox {
 
     /// Computes the deliveries, against the configuration of this moment; the
     /// committer does it again if that has changed by then (W2).
-    fn prepare(&self, message: NewMessage, reply: Reply, steps: u64) -> Result<Ingest, NotPrepared> {
+    pub(super) fn prepare(&self, message: NewMessage, reply: Reply, steps: u64) -> Result<Box<Ingest>, NotPrepared> {
         let (app, config_version, candidates, pointers, described) = {
             let config = self.shared.config.read();
             let entry = config.find_app(message.org, &message.app).ok_or(AcceptError::UnknownApplication)?;
@@ -240,7 +246,8 @@ impl Outbox {
         };
         let event_key = meta.event_id.as_deref().map(|event_id| keys::event_id(app, event_id));
         let NewMessage { org, body, only, payload_retention, .. } = message;
-        let ingest = Ingest {
+        // On the heap from here on: it goes through some hands.
+        let ingest = Box::new(Ingest {
             org,
             only,
             meta,
@@ -252,14 +259,15 @@ impl Outbox {
             payload_retention,
             reply,
             room: None,
-        };
+            more: vec![],
+        });
         debug_assert!(ingest.bound_bytes() < u32::MAX as usize);
         Ok(ingest)
     }
 
-    /// Hands messages to the committer. The room that was granted is room in the
-    /// channel too.
-    pub(super) fn send(&self, arrival: Arrival) -> Result<(), AcceptError> {
-        self.ingest.try_send(Box::new(arrival)).map_err(|_| Unavailable::Stopping.into())
+    /// Hands a message to the committer, and those with it. The room that was granted is
+    /// room in the channel too.
+    pub(super) fn send(&self, first: Box<Ingest>) -> Result<(), AcceptError> {
+        self.ingest.try_send(first).map_err(|_| Unavailable::Stopping.into())
     }
 }

@@ -1,13 +1,13 @@
 //! Several messages that come together: one place in the committer's channel, and
 //! one frame, if they fit into one.
 
+use postrider_model::filter::HURRIED_STEPS;
 use postrider_model::message::{Accepted, NewMessage};
 use postrider_model::ports::{AcceptError, Unavailable};
 use tokio::sync::oneshot;
 
 use super::accept::room_bytes;
 use crate::Outbox;
-use crate::committer::request::{Arrival, Ingest};
 
 /// What a message of the group is to hear.
 enum Outcome {
@@ -25,8 +25,16 @@ impl Outbox {
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut group = Vec::with_capacity(messages.len());
         for message in messages {
-            outcomes.push(match self.begin(message, &mut group).await {
-                Ok(answer) => Outcome::Waits(answer),
+            let (reply, answer) = oneshot::channel();
+            let prepared = match self.check(&message).await {
+                Ok(()) => self.prepare(message, reply, HURRIED_STEPS),
+                Err(error) => Err(error.into()),
+            };
+            outcomes.push(match self.looked_into(prepared).await {
+                Ok(message) => {
+                    group.push(message);
+                    Outcome::Waits(answer)
+                }
                 Err(error) => Outcome::Refused(error),
             });
         }
@@ -35,9 +43,10 @@ impl Outbox {
             last.room = Some(room);
         }
         let mut group = group.into_iter();
-        if let Some(first) = group.next() {
+        if let Some(mut first) = group.next() {
+            first.more = group.collect();
             // If it does not get there, each member hears that by losing the other end.
-            let _ = self.send(Arrival { first, more: group.collect() });
+            let _ = self.send(first);
         }
         let mut answers = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
@@ -47,18 +56,5 @@ impl Outbox {
             });
         }
         answers
-    }
-
-    /// Puts a message into the group; gives where its answer will come.
-    async fn begin(
-        &self,
-        message: NewMessage,
-        group: &mut Vec<Ingest>,
-    ) -> Result<oneshot::Receiver<Result<Accepted, AcceptError>>, AcceptError> {
-        self.check(&message)?;
-        self.ensure_app(&message).await?;
-        let (reply, answer) = oneshot::channel();
-        group.push(self.prepared(message, reply).await?);
-        Ok(answer)
     }
 }

@@ -15,7 +15,7 @@ use crate::orders::Pointers;
 use crate::record::Record;
 
 impl Committer {
-    pub(super) fn stage_message(&mut self, mut message: Ingest, builder: &mut FrameBuilder, frame: &mut Frame) {
+    pub(super) fn stage_message(&mut self, mut message: Box<Ingest>, builder: &mut FrameBuilder, frame: &mut Frame) {
         match self.earlier(&message, frame) {
             Ok(None) => {}
             Ok(Some(earlier)) => return frame.answers.push(Answer::Accepted(message.reply, earlier)),

@@ -169,8 +169,9 @@ impl Committer {
             payload_retention: None,
             reply,
             room: None,
+            more: vec![],
         };
-        self.stage_message(ingest, builder, frame);
+        self.stage_message(Box::new(ingest), builder, frame);
     }
 
     /// The cause is never refused for the sake of what tells of it.
