@@ -120,7 +120,7 @@ fn open_with(store_key: &StoreKey, path: &Path, sealed: &str) -> Result<Zeroizin
     if let Some(number) = MasterKey::number_of(&envelope).filter(|number| !is_there(number)) {
         let error = format!("{} was sealed with key {number}, which {} lacks", path.display(), store_key.origin);
         return Err(Failure::new(Exit::Damaged, error).hint(
-            "give the whole text that `key rotate` has written, or restore both from the same backup; nothing was changed",
+            "give the whole text that `key rotate` has written, or bring back a copy of both; nothing was changed",
         ));
     }
     master.open(&envelope).ok_or_else(|| {
@@ -128,7 +128,8 @@ fn open_with(store_key: &StoreKey, path: &Path, sealed: &str) -> Result<Zeroizin
         let error = format!("the key from {origin} and {path} do not belong together, or {path} is damaged");
         Failure::new(Exit::Damaged, error)
             .hint(
-                "give the key that this store was made with, or restore both from the same backup; nothing was changed",
+                "bring back the key that this store was made with, or a copy of this file; backups hold neither; nothing was \
+                 changed",
             )
             .hint(format!("only if the store is the right one with this key: delete {path}; old tokens end by that"))
     })

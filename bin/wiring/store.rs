@@ -146,8 +146,8 @@ pub(super) fn not_opened(error: OpenError, data_dir: &Path, key_origin: &str) ->
         | OpenError::Checkpoint(CheckpointError::OtherKey { .. }) => (
             Exit::Damaged,
             format!(
-                "the key from {key_origin} and the store in {} do not belong together: give the key that this store was \
-                 made with, or restore both from the same backup; nothing was changed",
+                "the key from {key_origin} and the store in {} do not belong together: bring back the key that this store \
+                 was made with; backups do not hold it; nothing was changed",
                 data_dir.display()
             ),
         ),
