@@ -9,6 +9,7 @@ use serde::Serialize;
 /// Where the figures come from.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
+    /// Its name, and the numbers of its family and model: many have the same name.
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
@@ -22,11 +23,14 @@ impl Machine {
     /// This one. What cannot be found out is `unknown`.
     pub(crate) fn here() -> Self {
         let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let of = |key: &str| {
+            let mut fields = cpu_info.lines().filter_map(|line| line.split_once(':'));
+            fields.find(|(name, _)| name.trim_end() == key).map_or_else(unknown, |(_, value)| value.trim().to_owned())
+        };
         let read = |path| fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().to_owned());
         let load = read("/proc/loadavg");
         Self {
-            cpu: name.map_or_else(unknown, |(_, name)| name.to_owned()),
+            cpu: format!("{} (family {}, model {})", of("model name"), of("cpu family"), of("model")),
             cores: cores(),
             kernel: read("/proc/sys/kernel/osrelease"),
             load: load.split(' ').take(3).collect::<Vec<_>>().join(" "),

@@ -9,10 +9,11 @@
 
 mod case;
 mod record;
+mod records;
 mod suite;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use self::case::{Case, Printed};
 use self::record::Record;
+use self::records::Records;
 use self::suite::Suite;
 use crate::options::Bench;
 use crate::tool;
@@ -30,18 +32,19 @@ use crate::tool;
 /// A benchmark fails, or a file cannot be read or written.
 pub(crate) fn run(asked: &Bench) -> Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the checkout has no root")?;
-    let recorded = asked.gate.as_ref().map(|path| Record::read(Path::new(path), asked.short)).transpose()?;
+    let recorded = asked.gate.as_ref().map(|path| Records::read(Path::new(path), asked.short)).transpose()?;
     let measured = measure(asked, root)?;
     let cases = measured.cases()?;
     print!("{}", if asked.json { measured.json()? } else { measured.text(&cases) });
+    let machine = measured.first(|printed| &printed.machine);
     if let Some(path) = &asked.record {
-        let machine = measured.first(|printed| &printed.machine);
-        Record::of(&cases, asked.short, machine).write(&PathBuf::from(path))?;
+        Records::note(Path::new(path), asked.short, Record::of(&cases, machine.clone()))?;
     }
-    match recorded {
-        None => Ok(true),
-        Some(recorded) => passes(&recorded, &cases, asked, root),
+    let Some(recorded) = recorded.as_ref().and_then(|recorded| recorded.of(&machine)) else { return Ok(true) };
+    if !recorded.is_of(&machine) {
+        eprintln!("nothing was written down on such a machine; what is held against it may not fit");
     }
+    passes(recorded, &cases, asked, root)
 }
 
 /// What all benchmarks have printed.
