@@ -22,7 +22,7 @@ use crate::auth::Caller;
 use crate::error::{ApiError, ErrorOut};
 use crate::extract::{self, BatchBody, Path, State};
 use crate::input::{Field, Object, Problems};
-use crate::message::MessageIn;
+use crate::message::{MessageIn, WithApplication};
 use crate::{Context, time};
 
 /// Messages of one batch.
@@ -75,8 +75,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for UpTo<T> {
     }
 }
 
-/// A message of a batch, and the application to make if there is none.
-type Asked = Result<(NewMessage, Option<Box<Object<ApplicationIn>>>), ApiError>;
+/// A message of a batch, or what is wrong with it.
+type Asked = Result<WithApplication, ApiError>;
 
 /// Reads all messages in one pass. Only where something is wrong each is read by
 /// itself, so that it is known which, and the others are taken in.

@@ -81,19 +81,17 @@ pub(crate) struct MessageIn<'a> {
     transformations_params: Field<&'a RawValue>,
 }
 
+/// A message, and the application to make if there is none.
+pub(crate) type WithApplication = (NewMessage, Option<Box<Object<ApplicationIn>>>);
+
 impl MessageIn<'_> {
     /// Its key, where the message has one of its own.
     pub(crate) fn take_key(&mut self) -> Option<String> {
         std::mem::take(&mut self.idempotency_key).nullable()
     }
 
-    /// The message, and the application to make if there is none.
-    pub(crate) fn into_message(
-        self,
-        org: OrgId,
-        app: String,
-        body: &Bytes,
-    ) -> Result<(NewMessage, Option<Box<Object<ApplicationIn>>>), ApiError> {
+    /// What is to be sent, and made for it.
+    pub(crate) fn into_message(self, org: OrgId, app: String, body: &Bytes) -> Result<WithApplication, ApiError> {
         let mut problems = Problems::default();
         refuse_unsupported(&self, &mut problems);
         let event_type = self.event_type.required("eventType", &mut problems);

@@ -46,6 +46,7 @@ pub(crate) struct Ingest {
     /// last member.
     pub(crate) room: Option<OwnedSemaphorePermit>,
     /// What came together with it, of a group, and goes through the channel with its first member.
+    #[expect(clippy::vec_box, reason = "each is taken out, and goes on by itself")]
     pub(crate) more: Vec<Box<Self>>,
 }
 

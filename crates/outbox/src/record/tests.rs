@@ -408,7 +408,9 @@ proptest! {
 /// As many of each as may be, and texts of one letter, which count most for their size.
 #[test]
 fn a_record_of_any_size_is_read_however_much_its_numbers_count() {
-    for count in [0, 1, 10, 40, 200, 1_000, 5_000] {
+    // An interpreter takes minutes for the large ones.
+    let counts: &[usize] = if cfg!(miri) { &[0, 1, 10, 40] } else { &[0, 1, 10, 40, 200, 1_000, 5_000] };
+    for &count in counts {
         let many = Accepted {
             channels: vec!["x".into(); count],
             endpoints: vec![EndpointId(id(2)); count],
