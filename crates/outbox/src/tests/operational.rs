@@ -125,6 +125,23 @@ fn at_every_crash_point_there_is_an_event_for_each_cause_and_a_cause_for_each_ev
 }
 
 #[test]
+fn an_event_names_what_it_is_about_by_ids_and_by_uids() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world, options());
+    run(&mut stepper, &world).expect("the disk works");
+    let shop = stepper.app_id("shop").expect("it is there").to_string();
+    let main = stepper.endpoint_id("shop", "main").expect("it is there").to_string();
+    let told = told(&stepper);
+    assert_eq!(told.keys().collect::<Vec<_>>().len(), TYPES.len());
+    for data in told.values().flatten().map(|event| &event["data"]) {
+        assert_eq!(data["appId"], shop.as_str());
+        assert_eq!(data["appUid"], "shop");
+        assert_eq!(data["endpointId"], main.as_str());
+        assert_eq!(data["endpointUid"], "main");
+    }
+}
+
+#[test]
 fn what_cannot_be_taken_in_is_left_out_and_its_cause_is_not() {
     let world = SimWorld::new();
     let mut stepper = start(&world, Options { pending_per_application: 1, ..options() });
