@@ -405,6 +405,12 @@ proptest! {
     }
 }
 
+#[test]
+fn what_is_left_over_behind_a_value_is_no_part_of_it() {
+    assert_eq!(codec::from_checked_bincode::<u8>(&[7]), Ok(7));
+    assert_eq!(codec::from_checked_bincode::<u8>(&[7, 0]), Err("bytes are left over".to_owned()));
+}
+
 /// As many of each as may be, and texts of one letter, which count most for their size.
 #[test]
 fn a_record_of_any_size_is_read_however_much_its_numbers_count() {

@@ -87,6 +87,25 @@ fn another_version_is_refused_and_can_be_moved_aside() {
 }
 
 #[test]
+fn one_that_lost_its_version_is_refused_too() {
+    let (_directory, partitions) = partitions(2);
+    write(&partitions, Day(1), 1, &[b"\x10a"]);
+    let lost = partitions.with(Day(1), false, "test", |db| db.remove(VERSION_KEY));
+    assert!(lost.expect("there is room").flatten().is_some());
+    close(&mut partitions.slot(Day(1)).db.write());
+    let range = KeyRange { low: Bound::Unbounded, high: Bound::Unbounded, descending: false };
+    let refused = partitions.read(Day(1), &range, &mut |_, _| true);
+    assert!(matches!(&refused, Err(StoreError::Damaged { detail, .. }) if detail.contains("version")), "{refused:?}");
+}
+
+#[test]
+fn what_is_not_there_need_not_be_moved_aside() {
+    let (directory, partitions) = partitions(2);
+    partitions.set_aside(Day(1)).expect("there is nothing to do");
+    assert!(list(directory.path()).expect("it is a directory").is_empty());
+}
+
+#[test]
 fn a_panic_is_caught_and_the_partition_can_be_opened_again() {
     let (_directory, partitions) = partitions(2);
     write(&partitions, Day(1), 1, &[b"\x10a"]);
