@@ -166,3 +166,45 @@ pub(crate) fn read_on(
     // Where damage spans the end, what is whole after it is read by who asks for that.
     next.min(end)
 }
+
+#[cfg(test)]
+mod tests {
+    use postrider_model::delivery::Scheduled;
+    use postrider_model::id::{MessageId, RawId};
+    use postrider_model::time::UnixMs;
+
+    use super::*;
+
+    #[test]
+    fn times_are_bounds_that_do_not_count_themselves() {
+        let accepted = UnixMs(50);
+        let delivery = DeliveryRef {
+            app: AppId(RawId::from_bytes([1; 20])),
+            endpoint: EndpointId(RawId::from_bytes([2; 20])),
+            message: MessageId(RawId::new(accepted, 7, [0; 6])),
+            sequence: Position::ZERO,
+            position: Position::ZERO,
+            order_key: 0,
+            added: false,
+        };
+        let waits = DeliveryState::Scheduled(Scheduled { due: UnixMs(70), ..Scheduled::first(accepted) });
+        let is_meant = |filter| matches_but_type(&filter, &delivery, &waits);
+        for (ms, after, before) in [(49, true, false), (50, false, false), (51, false, true)] {
+            assert_eq!(
+                is_meant(DeliveryFilter { after: Some(UnixMs(ms)), ..DeliveryFilter::default() }),
+                after,
+                "{ms}"
+            );
+            assert_eq!(
+                is_meant(DeliveryFilter { before: Some(UnixMs(ms)), ..DeliveryFilter::default() }),
+                before,
+                "{ms}"
+            );
+        }
+        for (ms, after, before) in [(69, true, false), (70, false, false), (71, false, true)] {
+            let (due_after, due_before) = (Some(UnixMs(ms)), Some(UnixMs(ms)));
+            assert_eq!(is_meant(DeliveryFilter { due_after, ..DeliveryFilter::default() }), after, "{ms}");
+            assert_eq!(is_meant(DeliveryFilter { due_before, ..DeliveryFilter::default() }), before, "{ms}");
+        }
+    }
+}

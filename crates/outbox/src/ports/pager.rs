@@ -75,3 +75,19 @@ impl<T, R: Copy> Pager<T, R> {
         Ok(Page { items: self.items, next, done: !self.more })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_after_so_many_rows_whatever_was_done_with_them() {
+        let mut pager = Pager::<(), u8>::new(PAGE_ROWS);
+        pager.spend(PAGE_ROWS - 3);
+        assert!(pager.take((), vec![1]));
+        assert!(pager.look(&2, false));
+        assert!(!pager.look(&3, false));
+        let page = pager.finish(|row| vec![row]).expect("nothing has failed");
+        assert_eq!((page.items.len(), page.next, page.done), (1, Some(vec![3]), false));
+    }
+}

@@ -93,6 +93,9 @@ fn a_retired_key_is_needed_until_its_segments_are_gone() {
     let found = uses(&world);
     assert_eq!((&found.checkpoint, &found.segments), (&[1].into(), &[(0, 1)].into()));
     assert!(!found.is_free(0) && !found.is_free(1) && found.is_free(2));
+    // Also where that key is not given, so that nothing can be read of what it sealed.
+    let without = key_use(&options(newer_alone()), &disk(&world), &mut |_, _| ()).expect("the checkpoint is read");
+    assert_eq!(without.segments, found.segments);
     // What is changed from now on needs the new key only, also where it was sealed before.
     let mut stepper = world.start(options(both())).expect("it starts");
     stepper
