@@ -132,7 +132,7 @@ fn an_event_names_what_it_is_about_by_ids_and_by_uids() {
     let shop = stepper.app_id("shop").expect("it is there").to_string();
     let main = stepper.endpoint_id("shop", "main").expect("it is there").to_string();
     let told = told(&stepper);
-    assert_eq!(told.keys().collect::<Vec<_>>().len(), TYPES.len());
+    assert_eq!(told.len(), TYPES.len());
     for data in told.values().flatten().map(|event| &event["data"]) {
         assert_eq!(data["appId"], shop.as_str());
         assert_eq!(data["appUid"], "shop");
