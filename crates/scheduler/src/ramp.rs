@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn when_all_may_begin_at_once_no_beginning_is_kept() {
+        let options = Options { max_in_flight: 2, ramp_start: 2, ..Options::default() };
+        let mut ramp = Ramp::new(&options, at(0));
+        ramp.sent(crate::testing::key(1, 1), Duration::ZERO);
+        assert_eq!(ramp.next(Duration::ZERO), None, "there is nothing to wake up for");
+        assert!(ramp.has_room(1, Duration::ZERO));
+    }
+
+    #[test]
     fn only_a_long_leap_forward_counts() {
         let mut ramp = Ramp::new(&Options::default(), at(0));
         assert!(!ramp.leapt(at(100_000)), "time that passed on both clocks is no leap");

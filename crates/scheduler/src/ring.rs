@@ -194,4 +194,12 @@ mod tests {
         }
         assert_eq!(turns.iter().filter(|key| **key == 2).count(), 3, "{turns:?}");
     }
+
+    #[test]
+    fn the_price_of_a_turn_follows_what_turns_cost() {
+        let (mut ring, mut share) = (Ring::default(), Share::default());
+        assert_eq!(share.price(), AT_FIRST);
+        ring.settle(1, &mut share, AT_FIRST, AT_FIRST + Duration::from_millis(80));
+        assert_eq!(share.price(), AT_FIRST + Duration::from_millis(10), "by an eighth of what it was off");
+    }
 }

@@ -247,4 +247,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_attempt_without_a_token_is_for_the_record_when_its_age_limit_has_passed_and_the_token_is_long_missing() {
+        let rules = Rules { max_age: Some(DAY), ..Rules::default() };
+        let at_age = |age: Duration, long| {
+            let flown = Flown {
+                scheduled: Scheduled::first(NOW),
+                accepted: NOW,
+                failing_since: None,
+                ordered: false,
+                price: Duration::ZERO,
+                sent: Duration::ZERO,
+            };
+            is_for_the_record(&flown, &rules, None, long, NOW + age)
+        };
+        let almost = DAY.saturating_sub(Duration::from_millis(1));
+        assert!(!at_age(almost, true));
+        assert!(at_age(DAY, true));
+        assert!(!at_age(DAY, false), "age alone is not enough");
+    }
 }

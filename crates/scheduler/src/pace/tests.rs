@@ -43,6 +43,8 @@ fn an_attempts_end_is_read_as_the_endpoint_means_it() {
     ] {
         assert_eq!(Signal::of(&outcome(key(1, 1), 1, UnixMs(0), result.clone()), 1), signal, "{result:?}");
     }
+    let just_fast = Outcome { duration: FAST, ..outcome(key(1, 1), 1, UnixMs(0), answered(200)) };
+    assert_eq!(Signal::of(&just_fast, 1), Signal::Success);
     let slow = Outcome { duration: FAST + S, ..outcome(key(1, 1), 1, UnixMs(0), answered(200)) };
     assert_eq!(Signal::of(&slow, 1), Signal::Slow);
 }
@@ -283,4 +285,14 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn only_the_first_token_in_a_row_that_is_missed_is_told() {
+    let mut pace = pace();
+    assert!(pace.missed_token(S));
+    assert!(!pace.missed_token(S), "others were under way with it");
+    assert!(!pace.missed_token(1_000 * S), "it is still missing");
+    pace.expect_token();
+    assert!(pace.missed_token(2_000 * S));
 }

@@ -80,6 +80,37 @@ fn an_earlier_one_that_comes_later_goes_first() {
     assert_eq!(take_all(&mut queue, NOW), [5]);
 }
 
+#[test]
+fn a_batch_gathers_until_as_many_wait_as_belong_in_it() {
+    let mut queue = Queue::opened(UnixMs(100));
+    // Two from before the lane opened, and one that is new: together they fill it.
+    for (message, due, gathers_since) in [(1, 50, Some(UnixMs(50))), (2, 60, Some(UnixMs(50))), (3, 500, None)] {
+        queue.put(at(message), waits(1, due, 0), NOW);
+        assert_eq!(queue.gathers_since(3), gathers_since, "{message}");
+    }
+    assert_eq!(queue.full_at(3), Some(UnixMs(0)));
+    assert_eq!(queue.full_at(4), None);
+}
+
+#[test]
+fn what_has_failed_however_often_is_a_batch_by_itself() {
+    for attempt in [6, 40, u16::MAX] {
+        let mut queue = Queue::default();
+        queue.put(at(1), waits(attempt, 900, 0), NOW);
+        assert_eq!(queue.full_at(1_000), Some(UnixMs(900)), "{attempt}");
+    }
+}
+
+#[test]
+fn what_has_not_failed_goes_along_with_nothing_that_has() {
+    let mut queue = Queue::default();
+    // It waits for a time of its own, as what was asked for anew does, but has not failed.
+    let scheduled = Scheduled { due: UnixMs(900), attempt: 2, step: 0, trigger: Trigger::Resent };
+    queue.put(at(1), Waits { scheduled, ..waits(2, 900, 0) }, NOW);
+    assert_eq!(queue.take_with(1, 1, 100, NOW).map(|(message, _)| message), None);
+    assert_eq!(queue.take_with(0, 1, 100, NOW).map(|(message, _)| message), Some(at(1)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put { message: u64, attempt: u16, due: u64, order_key: u64 },

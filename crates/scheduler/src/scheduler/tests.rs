@@ -360,8 +360,9 @@ fn stopping_picks_nothing_and_waits_for_what_is_in_flight() {
     world.accept(1, 0..5);
     world.accept(2, 0..5);
     assert_eq!(world.run().len(), 2);
-    assert_eq!(world.scheduler.drained(world.at), None);
+    assert_eq!((world.scheduler.drained(world.at), world.scheduler.is_stopping()), (None, false));
     world.scheduler.stop(world.at.monotonic + 30 * S);
+    assert!(world.scheduler.is_stopping());
     world.answer(key(1, 0), answered(200));
     assert_eq!(world.run(), []);
     assert_eq!(world.scheduler.drained(world.at), None);

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::testing::world::START;
-use crate::testing::{Outbox, answered, asking, key, lane, outcome};
+use crate::testing::{Outbox, answered, asking, failed, key, lane, outcome};
 use postrider_model::delivery::{DeliveryKey, DeliveryState};
 use postrider_model::endpoint::Hold;
 use postrider_model::explain::{Explain, Wait};
 use postrider_model::id::{EndpointId, RawId};
-use postrider_model::job::AttemptResult;
-use postrider_model::lane::Lane;
+use postrider_model::job::{AttemptResult, FailureKind};
+use postrider_model::lane::{JobError, Lane};
 use postrider_model::policy::Rules;
 use postrider_model::retry::RetrySchedule;
 use postrider_model::time::UnixMs;
@@ -319,4 +319,26 @@ async fn without_a_dispatcher_there_is_no_service() {
         dispatchers: vec![],
     };
     assert_eq!(Service::new(Options::default(), parts).err(), Some(Error::NoDispatcher));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_whose_job_shows_that_it_waits_no_longer_is_forgotten() {
+    let running = Running::start(Options::default());
+    running.outbox.configure(lane(1, 1));
+    running.outbox.inner.lock().job_errors.insert(key(1, 1), JobError::NotLive);
+    running.accept(1, 1);
+    tokio::time::sleep(S).await;
+    assert_eq!(running.handle.why(key(1, 1), 1), None);
+    assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_without_a_token_is_handed_back_and_made_later() {
+    let mut running = Running::with_one_delivery();
+    let assignment = running.next().await;
+    answer(assignment, failed(FailureKind::Token));
+    let again = running.next().await;
+    assert_eq!((again.job.key, again.job.scheduled.attempt), (key(1, 1), 1));
+    answer(again, answered(200));
+    assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
 }

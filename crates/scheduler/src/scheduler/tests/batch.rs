@@ -288,3 +288,25 @@ fn what_is_being_recorded_is_counted_by_its_members() {
     world.outbox.record();
     assert!(!world.run().is_empty());
 }
+
+#[test]
+fn first_attempts_that_have_waited_long_enough_have_their_turn_beside_a_retry() {
+    let mut world = world(THREE, 3);
+    world.run();
+    world.answer(key(1, 0), naming([key(1, 1)]));
+    world.pass(50 * S);
+    world.accept(1, [3]);
+    assert_eq!(world.run(), []);
+    world.pass(10 * S);
+    // Both are due at this moment, and it is the turn of what is new.
+    assert_eq!(world.run(), keys([3, 1]));
+}
+
+#[test]
+fn an_endpoint_that_takes_one_of_two_works() {
+    let mut world = world(r#"{"batch":{"maxMessages":2,"maxWaitMs":0}}"#, 2);
+    assert_eq!(world.run(), keys([0, 1]));
+    world.answer(key(1, 0), naming([key(1, 1)]));
+    let flow = world.scheduler.flow(endpoint(1), world.at).expect("it is there");
+    assert_eq!(flow.allowed_in_flight, 2, "its pace grows");
+}

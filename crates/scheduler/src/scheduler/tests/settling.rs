@@ -130,3 +130,29 @@ fn a_damaged_payload_that_nobody_waits_for_any_more_is_over_at_once() {
         assert_eq!((gauges.in_flight, gauges.lanes), (0, usize::from(!removed)));
     }
 }
+
+#[test]
+fn the_number_of_an_attempt_is_known_while_it_waits_and_while_it_is_in_flight() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1]);
+    for attempt in 1..=3 {
+        world.observe();
+        assert_eq!(world.scheduler.attempt(key(1, 1)), Some(attempt));
+        while world.run().is_empty() {
+            world.sleep();
+        }
+        assert_eq!(world.scheduler.attempt(key(1, 1)), Some(attempt));
+        world.answer(key(1, 1), answered(500));
+    }
+    assert_eq!(world.scheduler.attempt(key(1, 2)), None);
+}
+
+#[test]
+fn what_was_paid_for_a_turn_is_known_when_it_ends() {
+    let mut world = World::with(&[(1, 1)]);
+    world.accept(1, [1]);
+    world.run();
+    let lane = world.scheduler.lanes.get(&endpoint(1)).expect("it is there");
+    let flown = lane.sent(key(1, 1).message).expect("it is in flight");
+    assert!(flown.price > Duration::ZERO, "or each turn is paid for twice");
+}

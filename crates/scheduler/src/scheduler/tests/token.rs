@@ -52,6 +52,21 @@ fn it_costs_no_attempt_and_the_lane_pauses_for_a_time_that_grows() {
 }
 
 #[test]
+fn what_is_due_after_the_pause_waits_for_its_time_and_not_for_the_token() {
+    let mut world = World::with(&[]);
+    world.configure(with_policy(lane(1, 1), r#"{"retrySchedule":[0,90],"retryJitterPercent":0}"#));
+    world.accept(1, [1]);
+    world.run();
+    world.answer(key(1, 1), answered(500));
+    let due = world.at.now + 90 * S;
+    world.accept(1, [2]);
+    world.run();
+    assert!(no_token(&mut world, key(1, 2)));
+    assert_eq!(world.scheduler.why(key(1, 1), world.at), Some(Wait::NotDue { due }));
+    assert!(matches!(world.scheduler.why(key(1, 2), world.at), Some(Wait::NoToken { .. })));
+}
+
+#[test]
 fn a_change_of_the_endpoint_ends_the_pause() {
     let mut world = World::with(&[(1, 1)]);
     world.accept(1, [1]);

@@ -103,3 +103,13 @@ async fn a_reading_that_panics_leaves_nothing_in_flight() {
     assert!(matches!(recorded(&running, 1).await, DeliveryState::Delivered { .. }));
     assert_eq!(running.stop().await, Ok(Drained { in_flight: 0 }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_no_longer_leaves_the_others_together() {
+    let mut running = running(r#"{"batch":{"maxMessages":4}}"#, 0);
+    running.outbox.inner.lock().job_errors.insert(key(1, 1), JobError::NotLive);
+    (0..4).for_each(|message| running.accept(1, message));
+    let assignment = running.next().await;
+    assert_eq!(members(&assignment), [key(1, 0), key(1, 2), key(1, 3)]);
+    assert_eq!(running.handle.why(key(1, 1), 1), None);
+}
