@@ -267,4 +267,29 @@ mod tests {
         assert!(at_age(DAY, true));
         assert!(!at_age(DAY, false), "age alone is not enough");
     }
+
+    #[test]
+    fn of_a_batch_those_that_failed_come_first_and_each_has_its_own_outcome() {
+        let at = Position::from_u64;
+        let members = [1, 2, 3].map(|message| {
+            let scheduled = Scheduled { attempt: 10 + message as u16, ..Scheduled::first(NOW) };
+            let flown = Flown {
+                scheduled,
+                accepted: NOW,
+                failing_since: None,
+                ordered: false,
+                price: Duration::ZERO,
+                sent: Duration::ZERO,
+            };
+            (at(message), flown)
+        });
+        let response = Response { status: 200, failed: vec![at(2)], ..Response::default() };
+        let whole = outcome(AttemptResult::Answered(response));
+        let outcomes = each(&whole, members.to_vec()).map(|(outcome, flown)| {
+            assert_eq!(outcome.attempt, flown.scheduled.attempt);
+            assert_eq!((outcome.key.endpoint, &outcome.url), (whole.key.endpoint, &whole.url));
+            (outcome.key.message, outcome.attempt, outcome.result.verdict() == Verdict::Success)
+        });
+        assert_eq!(outcomes.collect::<Vec<_>>(), [(at(2), 12, false), (at(1), 11, true), (at(3), 13, true)]);
+    }
 }
