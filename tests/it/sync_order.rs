@@ -1,5 +1,6 @@
 //! Each success answer follows an `fdatasync` of the journal that began after
-//! the answer's bytes were written (W1). `kill -9` cannot show a missing sync,
+//! the answer's bytes were written (W1), and syncs of the directories in which the
+//! names lie that lead to it. `kill -9` cannot show a missing sync,
 //! since the kernel keeps what was written; the order of the calls does.
 
 use std::collections::BTreeMap;
@@ -23,9 +24,9 @@ struct Told {
 struct Call {
     begin: u64,
     end: u64,
-    /// The inode of a journal file, or the descriptor of a socket.
+    /// The inode of a journal file or of a directory, or the descriptor of a socket.
     file: u64,
-    /// What was written; all that is looked for in it is ASCII.
+    /// What was written, or the name of a new directory; all that is looked for in it is ASCII.
     text: String,
 }
 
@@ -35,6 +36,8 @@ struct Calls {
     writes: Vec<Call>,
     syncs: Vec<Call>,
     sends: Vec<Call>,
+    /// New directories; `file` is the one in which each is.
+    made: Vec<Call>,
 }
 
 impl Calls {
@@ -56,6 +59,7 @@ impl Calls {
                 "w" => calls.writes.push(call),
                 "f" => calls.syncs.push(call),
                 "s" => calls.sends.push(call),
+                "m" => calls.made.push(call),
                 other => panic!("no kind: {other}"),
             }
             rest = after.strip_prefix(b"\n").expect("an entry ends with a line feed");
@@ -76,6 +80,18 @@ impl Calls {
             !self.syncs.iter().any(|sync| between(&sync))
         });
         too_early.map(|told| told.id.as_str()).collect()
+    }
+
+    /// The new directories on the way to the journal whose names were not yet durable when it was first written to.
+    fn unnamed_at_first_write(&self) -> Vec<&str> {
+        let first = self.writes.iter().map(|write| write.begin).min().expect("something is written");
+        let journal = &self.made.iter().find(|made| made.text.ends_with("/journal")).expect("a new store has one").text;
+        let on_the_way = self.made.iter().filter(|made| Path::new(journal).starts_with(&made.text));
+        let unnamed = on_the_way.filter(|made| {
+            let between = |sync: &&Call| sync.file == made.file && sync.begin > made.end && sync.end < first;
+            !self.syncs.iter().any(|sync| between(&sync))
+        });
+        unnamed.map(|made| made.text.as_str()).collect()
     }
 
     /// What went through each descriptor, one send after the other: an id may be
@@ -156,6 +172,7 @@ async fn every_success_answer_follows_a_sync_that_began_after_its_bytes_were_wri
     let (told, calls) = watched(Setup::new()).await;
     assert_eq!(told.len(), 1 + REQUESTS + CONNECTIONS * LINES);
     assert_eq!(calls.told_too_early(&told), Vec::<&str>::new());
+    assert_eq!(calls.unnamed_at_first_write(), Vec::<&str>::new());
     assert!(calls.syncs.len() < told.len(), "many answers share a sync: {} syncs", calls.syncs.len());
 }
 
@@ -163,6 +180,7 @@ async fn every_success_answer_follows_a_sync_that_began_after_its_bytes_were_wri
 async fn the_check_notices_when_the_syncs_are_missing() {
     let (told, calls) = watched(Setup::new().env("SYNC_ORDER_HIDE_SYNCS", "1")).await;
     assert_eq!(calls.told_too_early(&told).len(), told.len());
+    assert!(!calls.unnamed_at_first_write().is_empty());
 }
 
 /// W8: after a failed sync nothing more is accepted, and a sync is not tried twice.
@@ -208,6 +226,7 @@ fn the_check_notices_a_sync_that_began_too_early_or_ended_too_late_or_was_of_ano
         writes: vec![call(10, 12, 7, "...mark...")],
         syncs: vec![sync],
         sends: vec![call(20, 22, 3, "{\"id\":\"ms"), call(24, 25, 3, "g_1\"}\n")],
+        made: vec![],
     };
     for (begin, end, file, too_early) in [(13, 19, 7, 0), (11, 19, 7, 1), (13, 21, 7, 1), (13, 19, 8, 1)] {
         let calls = with_sync(call(begin, end, file, ""));

@@ -5,8 +5,10 @@
  * it has returned. An entry of the log is a line
  *     kind begin end file bytes
  * and then so many bytes as they were written. Kinds: `w` a write to a journal
- * file, `f` a sync of one, `s` a send to a socket. `file` is the inode of the
- * journal file, or the descriptor of the socket.
+ * file, `f` a sync of one or of a directory, `s` a send to a socket, `m` a new
+ * directory. `file` is the inode of the journal file or of the directory, the
+ * descriptor of the socket, or the inode of the directory in which the new one is;
+ * then the bytes are its path.
  *
  * SYNC_ORDER_LOG names the log. SYNC_ORDER_HIDE_SYNCS=1 leaves the syncs out: to
  * whoever reads the log the process then looks like one that never syncs.
@@ -40,7 +42,7 @@ __attribute__((constructor)) static void begin(void) {
 
 static unsigned long tick(void) { return atomic_fetch_add(&counter, 1); }
 
-/* 'w' for a journal file, 's' for a socket, 0 for what is of no interest. */
+/* 'w' for a journal file, 'd' for a directory, 's' for a socket, 0 for what is of no interest. */
 static char kind_of(int fd, unsigned long *file) {
     struct stat stat;
     char link[64], path[4096];
@@ -48,6 +50,10 @@ static char kind_of(int fd, unsigned long *file) {
     if (S_ISSOCK(stat.st_mode)) {
         *file = (unsigned long)fd;
         return 's';
+    }
+    if (S_ISDIR(stat.st_mode)) {
+        *file = stat.st_ino;
+        return 'd';
     }
     if (!S_ISREG(stat.st_mode)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -141,13 +147,13 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 #define SYNCING(call) \
     unsigned long file = 0; \
     char kind = kind_of(fd, &file); \
-    unsigned long begun = kind == 'w' ? tick() : 0; \
+    unsigned long begun = kind ? tick() : 0; \
     if (kind == 'w' && fail_after && access(fail_after, F_OK) == 0) { \
         errno = EIO; \
         return -1; \
     } \
     int done = call; \
-    if (kind == 'w' && done == 0 && !hide_syncs) note('f', begun, file, NULL, 0, 0); \
+    if ((kind == 'w' || kind == 'd') && done == 0 && !hide_syncs) note('f', begun, file, NULL, 0, 0); \
     return done
 
 int fdatasync(int fd) {
@@ -158,4 +164,20 @@ int fdatasync(int fd) {
 int fsync(int fd) {
     REAL(fsync);
     SYNCING(real(fd));
+}
+
+int mkdir(const char *path, mode_t mode) {
+    REAL(mkdir);
+    unsigned long begun = tick();
+    int done = real(path, mode);
+    char parent[4096];
+    struct stat stat_of;
+    size_t length = strlen(path);
+    if (log_fd < 0 || done != 0 || length + sizeof "/.." > sizeof parent) return done;
+    memcpy(parent, path, length);
+    memcpy(parent + length, "/..", sizeof "/..");
+    if (stat(parent, &stat_of) != 0) return done;
+    struct iovec part = {(void *)path, length};
+    note('m', begun, (unsigned long)stat_of.st_ino, &part, 1, (ssize_t)length);
+    return done;
 }
