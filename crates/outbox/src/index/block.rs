@@ -190,6 +190,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_whole_block_is_refused_though_its_check_sum_is_right() {
+        let run = RunId { family: Family::Messages, foreign: false, segment: 1 };
+        let mut packer = Packer::default();
+        packer.raw(&[0; HEADER_BYTES]);
+        rows::plain_message(1, 1).pack(&mut packer);
+        let read = |count, bytes: &[u8]| {
+            let block = unpack::<MessageRow>(run, &finish(run, 5, count, bytes.to_vec()));
+            block.map(|block| (block.number, block.rows.len()))
+        };
+        let whole = packer.bytes;
+        assert_eq!(read(1, &whole), Some((5, 1)));
+        assert_eq!(read(2, &whole), None, "a row is missing");
+        assert_eq!(read(1, &[&whole[..], &[0]].concat()), None, "bytes are left");
+        assert_eq!(read(0, &whole), None, "a row is left");
+        assert_eq!(read(0, &[0; HEADER_BYTES]), None, "it has no row");
+        assert!(unpack::<MessageRow>(run, &[]).is_none());
+        let value = finish(run, 5, 1, whole);
+        for other in
+            [RunId { segment: 2, ..run }, RunId { foreign: true, ..run }, RunId { family: Family::Settled, ..run }]
+        {
+            assert!(unpack::<MessageRow>(other, &value).is_none(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_known_by_its_code_and_no_other_code_is_one() {
+        let mut known = Vec::new();
+        for code in 0..=255 {
+            let Some(run) = RunId::from_code(code, 7) else { continue };
+            assert_eq!((run.code(), run.segment), (code, 7));
+            known.push((run.family, run.foreign));
+        }
+        assert_eq!(known, Family::ALL.map(|family| [(family, false), (family, true)]).concat());
+    }
+
+    #[test]
     fn a_hundred_thousand_owners_with_one_row_each_make_few_blocks() {
         let rows: Vec<MessageRow> = (0..100_000).map(|n| rows::plain_message(n, n)).collect();
         let run = RunId { family: Family::Messages, foreign: false, segment: 1 };

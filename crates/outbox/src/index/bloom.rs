@@ -110,6 +110,19 @@ mod tests {
         assert!((0..100_000).all(|n| bloom.contains(Hash::of_item(&item(n)))));
     }
 
+    /// With a step of zero, or one that comes round early, all probes would be few.
+    #[test]
+    fn a_step_is_odd_whatever_is_looked_up() {
+        for last in 0..=255u8 {
+            let mut hash = [0; 16];
+            hash[7] = 9;
+            hash[15] = last;
+            let Hash(first, step) = Hash::of_hash(&hash);
+            assert_eq!((first, step), (9, u64::from(last / 2 * 2 + 1)));
+        }
+        assert!((0..1_000).all(|n| Hash::of_item(&item(n)).1 % 2 == 1));
+    }
+
     #[test]
     fn bytes_that_are_no_filter_are_refused() {
         assert!(Bloom::from_bytes(&[]).is_none());

@@ -149,6 +149,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_number_takes_few_bytes_and_what_does_not_fit_is_none() {
+        let cases: [(u64, &[u8]); 7] = [
+            (0, &[0]),
+            (0x7f, &[0x7f]),
+            (0x80, &[0x81, 0]),
+            (0x3fff, &[0xff, 0x7f]),
+            (0x4000, &[0x81, 0x80, 0]),
+            (1 << 63, &[0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]),
+            (u64::MAX, &[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        ];
+        for (number, bytes) in cases {
+            let mut packer = Packer::default();
+            packer.number(number);
+            assert_eq!(packer.bytes, bytes, "{number}");
+            assert_eq!(Unpacker::new(bytes).number(), Some(number));
+        }
+        assert_eq!(Unpacker::new(&[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]).number(), None, "2^64");
+        let endless = [&[0x80; MAX_VARINT_BYTES][..], &[0]].concat();
+        assert_eq!(Unpacker::new(&endless).number(), None, "longer than any number");
+        assert_eq!(Unpacker::new(&[0x81]).number(), None, "cut short");
+    }
+
+    #[test]
+    fn small_differences_take_one_byte_in_both_directions() {
+        for value in [0, 1, -1, 63, -64, 64, -65, i64::MAX, i64::MIN] {
+            let mut packer = Packer::default();
+            packer.signed(value);
+            assert_eq!(packer.bytes.len() == 1, (-64..64).contains(&value), "{value}");
+            assert_eq!(Unpacker::new(&packer.bytes).signed(), Some(value));
+        }
+    }
+
+    #[test]
+    fn an_id_is_written_whole_once_and_by_its_place_after_that() {
+        let ids: [[u8; ID_BYTES]; 3] = [1, 2, 3].map(|n| [n; ID_BYTES]);
+        let mut packer = Packer::default();
+        let order = [0, 1, 0, 1, 2, 2, 0];
+        order.iter().filter_map(|at| ids.get(*at)).for_each(|id| packer.id(id));
+        assert_eq!(packer.bytes.len(), 3 * (1 + ID_BYTES) + 4);
+        let mut unpacker = Unpacker::new(&packer.bytes);
+        assert!(order.iter().all(|at| unpacker.id().as_ref() == ids.get(*at)));
+        assert_eq!(Unpacker::new(&[1]).id(), None, "a place where none is");
+        assert_eq!(Unpacker::new(&[0, 1, 2]).id(), None, "cut short");
+    }
+
     proptest! {
         #[test]
         fn what_was_written_is_read(values: Vec<(u64, i64, u64, u8)>) {

@@ -173,6 +173,51 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_over_segments_takes_as_many_keys_as_it_is_made_for() {
+        let mut filters = KeyFilters::default();
+        let counts = [CHAIN_KEYS_MIN - 1, 1, 1, 2 * CHAIN_KEYS_MIN - 1, 1, 4 * CHAIN_KEYS_MIN, 1];
+        for (segment, count) in (0..).zip(counts) {
+            let prepared = filters.place(count, UnixMs(0)).fill(std::iter::empty());
+            filters.add(segment, prepared);
+        }
+        let links: Vec<_> =
+            filters.chain.iter().map(|link| (link.number, link.keys.load(Ordering::Relaxed), link.keys_max)).collect();
+        let most = [1, 2, 4, 8].map(|times| times * CHAIN_KEYS_MIN);
+        assert_eq!(links, [(0, most[0], most[0]), (1, most[1], most[1]), (2, 1, most[2]), (3, most[2] + 1, most[3])]);
+        let of_segments: Vec<_> = filters.segments.values().map(|segment| segment.link).collect();
+        assert_eq!(of_segments, [0, 0, 1, 1, 2, 3, 3]);
+        // A link goes with the last of its segments.
+        filters.remove(0);
+        assert_eq!(filters.chain.len(), 4);
+        filters.remove(1);
+        assert_eq!(filters.chain.first().map(|link| link.number), Some(1));
+        (2..7).for_each(|segment| filters.remove(segment));
+        assert_eq!((filters.chain.len(), filters.size_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_segment_with_more_keys_than_a_filter_is_made_for_gets_one_of_its_size() {
+        let count = CHAIN_KEYS_MIN * 3;
+        let place = KeyFilters::default().place(count, UnixMs(0));
+        assert_eq!(place.link.keys_max, count);
+        assert!(place.link.bloom.size_bytes() >= count * CHAIN_BITS_PER_KEY / 8);
+    }
+
+    #[test]
+    fn the_newest_segment_of_a_key_is_asked_first_and_few_others_are() {
+        let mut filters = filled(4);
+        assert_eq!(filters.chain.len(), 1);
+        let named: usize = (0..PER_SEGMENT).map(|n| filters.candidates(&hash(n)).len()).sum();
+        assert!(named < PER_SEGMENT as usize * 3 / 2, "{named} segments for {PER_SEGMENT} keys");
+        for segment in [7, 5] {
+            let prepared = filters.place(1, UnixMs(9)).fill(std::iter::once(&hash(0)));
+            filters.add(segment, prepared);
+        }
+        let candidates = filters.candidates(&hash(0));
+        assert_eq!((candidates.first_chunk(), candidates.last()), (Some(&[7, 5]), Some(&0)));
+    }
+
+    #[test]
     fn filters_of_old_segments_go() {
         let mut filters = filled(40);
         filters.expire(UnixMs(30));

@@ -190,4 +190,29 @@ mod tests {
         let beyond = rows::plain_message(7, 60).sort_key();
         assert!(!run.may_hold::<MessageRow>(&beyond, &beyond));
     }
+
+    #[test]
+    fn a_run_holds_what_lies_between_its_ends_and_nothing_beside_them() {
+        let rows: Vec<MessageRow> = (10..20).map(|n| rows::plain_message(1, n)).collect();
+        let id = RunId { family: Family::Messages, foreign: false, segment: 1 };
+        let run = Run::new(id, &rows, 1, UnixMs(0));
+        let key = |n| rows::plain_message(1, n).sort_key();
+        let asked = |low, high| run.may_hold::<MessageRow>(&key(low), &key(high));
+        let cases = [(0, 9, false), (0, 10, true), (10, 10, true), (12, 14, true), (19, 19, true), (19, 30, true)];
+        for (low, high, held) in cases.into_iter().chain([(20, 30, false), (0, 30, true)]) {
+            assert_eq!(asked(low, high), held, "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn the_newest_key_of_a_segment_is_known() {
+        let at = |family, newest| {
+            let id = RunId { family, foreign: false, segment: 3 };
+            Run::new(id, &[rows::plain_message(1, 1)], 1, UnixMs(newest))
+        };
+        let newest = |runs| Sealed { segment: 3, day: Day(1), runs }.newest_key();
+        assert_eq!(newest(vec![at(Family::Messages, 9)]), None);
+        let runs = vec![at(Family::Keys, 4), at(Family::Messages, 9), at(Family::Keys, 6), at(Family::Keys, 5)];
+        assert_eq!(newest(runs), Some(UnixMs(6)));
+    }
 }

@@ -4,8 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::world::{APPS, ENDPOINTS, World, day};
+use postrider_model::id::AppId;
+use postrider_model::position::Position;
+use postrider_model::time::UnixMs;
+
+use super::rows::{id, message_at};
+use super::world::{APPS, ENDPOINTS, World, day, shown};
 use crate::index::partition::SledPartitions;
+use crate::index::{Day, Index, IndexOptions, MessageRow, Row, SegmentRows};
 
 const OPEN_MAX: usize = 4;
 
@@ -139,6 +145,33 @@ fn two_of_the_partitions_moved_aside_are_kept() {
         assert_eq!(files.aside(), 2);
         files.world.close();
     }
+}
+
+/// What else the partition held is built anew.
+#[test]
+fn a_segment_goes_into_a_fresh_partition_where_the_old_one_is_damaged() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let options = IndexOptions { open_partitions: 1, ..IndexOptions::new(directory.path()) };
+    let index = Index::open(&options).expect("the directory is there");
+    index.unindexed(&[], UnixMs(0)).expect("there is nothing");
+    let message = |segment| message_at(1, Position::new(segment, 64));
+    // Writing the second day closes the first.
+    for (segment, day) in [(1, Day(1)), (2, Day(2))] {
+        index.insert(segment, message(segment));
+        index.seal(segment, day).expect("there is room");
+    }
+    for file in files_in(&directory.path().join("1")) {
+        fs::write(file, b"not a database").expect("it can be written");
+    }
+    index.insert(3, message(3));
+    index.seal(3, Day(1)).expect("there is room");
+    assert_eq!((index.partitions_set_aside(), index.progress()), (1, Some(66)));
+    assert!(!index.holds(1) && index.holds(2) && index.holds(3));
+    let lost: SegmentRows = [Row::from(message(1))].into_iter().collect();
+    index.load(1, Day(1), &lost).expect("there is room");
+    let (rows, _) =
+        shown(|each: &mut dyn FnMut(&MessageRow) -> bool| index.messages(AppId(id(1)), None, false, 10, each));
+    assert_eq!(rows, [1, 2, 3].map(message));
 }
 
 #[test]

@@ -26,6 +26,44 @@ pub(in crate::index) fn plain_message(app: u64, n: u64) -> MessageRow {
     }
 }
 
+/// A message that was accepted at this place.
+pub(in crate::index) fn message_at(app: u64, sequence: Position) -> MessageRow {
+    MessageRow { sequence, position: sequence, ..plain_message(app, 0) }
+}
+
+/// An attempt at a message that ended its delivery.
+pub(in crate::index) fn plain_attempt(message: &MessageRow, endpoint: u64, position: Position) -> AttemptRow {
+    AttemptRow {
+        app: message.app,
+        endpoint: EndpointId(id(endpoint)),
+        message: message.sequence,
+        position,
+        ended: message.accepted,
+        status: 200,
+        succeeded: true,
+        delivered: true,
+    }
+}
+
+/// A delivery of a message that was ended by a record.
+pub(in crate::index) fn plain_settled(message: &MessageRow, endpoint: u64, position: Position) -> SettledRow {
+    SettledRow {
+        app: message.app,
+        endpoint: EndpointId(id(endpoint)),
+        message: message.sequence,
+        position,
+        state: 3,
+        at: message.accepted,
+        attempt: 2,
+    }
+}
+
+/// A key, spread as hashes are.
+pub(in crate::index) fn plain_key(n: u64, position: Position) -> KeyRow {
+    let hash = u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    KeyRow { hash: hash.to_be_bytes(), position, at: UnixMs(1_700_000_000_000) }
+}
+
 fn position() -> impl Strategy<Value = Position> {
     prop_oneof![any::<u64>(), 0..50_000u64].prop_map(Position::from_u64)
 }

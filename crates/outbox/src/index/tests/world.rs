@@ -330,6 +330,18 @@ impl World {
     }
 }
 
+/// The rows that a list shows, and how far it was read.
+pub(super) fn shown<R: Copy>(
+    ask: impl FnOnce(&mut dyn FnMut(&R) -> bool) -> Result<Seen, IndexError>,
+) -> (Vec<R>, Seen) {
+    let mut rows = Vec::new();
+    let seen = ask(&mut |row| {
+        rows.push(*row);
+        true
+    });
+    (rows, seen.expect("nothing is missing"))
+}
+
 fn open(open_store: &OpenStore) -> Index {
     // Everything that a test writes lies within the key window.
     Index::over(open_store(), Duration::from_secs(365 * 86_400))
