@@ -264,43 +264,4 @@ pub(crate) fn decode(bytes: &[u8], options: &Options) -> Result<Restored, Unfit>
 }
 
 #[cfg(test)]
-mod tests {
-    use postrider_model::id::{OrgId, RawId};
-
-    use super::*;
-    use crate::MasterKey;
-
-    /// As they were written before the configuration was sealed, and before there was an audit log.
-    #[test]
-    fn older_checkpoints_stay_readable() {
-        let options = Options::new("/nowhere", MasterKey::new([7; 32]));
-        let (state, mut config) = (State::new(&options), Config::default());
-        config.apply(&ConfigChange::DefaultOrg(OrgId(RawId::from_bytes([9; 20]))));
-        let body = |config: Vec<u8>| {
-            to_bincode(&BodyRef {
-                position: Position::new(3, 64),
-                last_record: UnixMs(17),
-                config,
-                lanes: vec![],
-                tasks: vec![],
-                expunging: &state.expunging,
-            })
-        };
-        let plain = serde_json::to_vec(&config.to_changes()).expect("it is JSON");
-        let Ok(restored) = decode(&headed(PLAIN_MAGIC, &body(plain.clone())), &options) else {
-            panic!("it is readable")
-        };
-        assert_eq!((restored.position, restored.config.default_org()), (Position::new(3, 64), config.default_org()));
-        assert!(matches!(decode(&headed(OLDER_MAGIC, &body(plain)), &options), Err(Unfit::OtherKey)));
-        let sealed = Sealer::new(&options.master_key).seal_config(&config.to_changes());
-        let Ok(restored) = decode(&headed(OLDER_MAGIC, &body(sealed.clone())), &options) else {
-            panic!("one without the audit log is readable")
-        };
-        assert_eq!(restored.config.default_org(), config.default_org());
-        assert!(matches!(decode(&headed(MAGIC, &body(sealed)), &options), Err(Unfit::Damaged(_))));
-        let damaged = headed(PLAIN_MAGIC, &body(b"[".to_vec()));
-        assert!(matches!(decode(&damaged, &options), Err(Unfit::Damaged(_))));
-        assert!(matches!(decode(&headed(b"PRCHKPT4", b""), &options), Err(Unfit::Newer)));
-        assert!(matches!(decode(&headed(b"PRCHKPT0", b""), &options), Err(Unfit::Damaged(_))));
-    }
-}
+mod tests;

@@ -128,4 +128,53 @@ mod tests {
         let id = one.id(at, Position::new(1, 64), [0; 6]);
         assert_ne!(two.position(id), Position::new(1, 64));
     }
+
+    /// Ids of earlier releases lead to their records for as long as these are kept.
+    #[test]
+    fn an_id_carries_its_sequence_as_it_always_did() {
+        let mut mask = SequenceMask::new(&Zeroizing::new([7; 32]));
+        let (at, position) = (UnixMs(1_800_000_000_000), Position::new(3, 64));
+        let id = mask.id(at, position, [9; 6]);
+        assert_eq!((id.time(), id.masked_sequence()), (at, 0x2e12_28ab_d1ab_7971));
+        assert_eq!(mask.position(id), position);
+    }
+
+    /// Else an id would tell how many events others send, or wrap.
+    #[test]
+    fn a_mask_is_any_number_of_63_bits_and_another_one_in_each_millisecond() {
+        let mut mask = SequenceMask::new(&Zeroizing::new([7; 32]));
+        let masks: Vec<u64> =
+            (0..200).map(|ms| mask.id(UnixMs(ms), Position::ZERO, [0; 6]).masked_sequence()).collect();
+        assert_eq!(masks.iter().fold(0, |all, mask| all | mask), u64::MAX >> 1);
+        assert_eq!(masks.iter().fold(u64::MAX, |all, mask| all & mask), 0);
+        assert_eq!(masks.iter().collect::<std::collections::BTreeSet<_>>().len(), masks.len());
+        let again = mask.id(UnixMs(7), Position::ZERO, [0; 6]).masked_sequence();
+        assert_eq!(Some(&again), masks.get(7), "whatever came before it");
+    }
+
+    #[test]
+    fn random_parts_of_ids_differ() {
+        let mut random = IdRandom::default();
+        let drawn: std::collections::BTreeSet<_> = (0..600).map(|_| random.next()).collect();
+        assert_eq!(drawn.len(), 600, "six bytes are the same in one of a billion such runs");
+        assert_ne!(super::random::<16>(), super::random::<16>());
+        assert!(super::random::<64>().iter().collect::<std::collections::BTreeSet<_>>().len() > 8);
+    }
+
+    #[test]
+    fn what_follows_from_a_seed_is_the_same_each_time() {
+        let drawn = |seed| {
+            let draw = move || {
+                repeatable::from(seed);
+                (super::random::<13>(), super::random::<8>(), super::random::<3>())
+            };
+            // The seed is its thread's.
+            std::thread::spawn(draw).join().expect("it draws")
+        };
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+        let (long, next, short) = drawn(1);
+        assert!(long != [0; 13] && next != [0; 8] && short != [0; 3]);
+        assert_ne!(long[5..], next);
+    }
 }

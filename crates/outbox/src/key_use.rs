@@ -119,3 +119,6 @@ pub fn seal_anew(options: &Options, disk: &Arc<dyn Disk>, clock: &dyn Clock) -> 
     checkpoint::write(&**disk, &options.dir, &bytes)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

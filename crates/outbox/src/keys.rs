@@ -74,3 +74,6 @@ fn hash(purpose: &str, parts: &[&[u8]]) -> [u8; 16] {
 fn first<const N: usize, const M: usize>(bytes: [u8; M]) -> [u8; N] {
     *bytes.first_chunk().expect("N is at most M wherever this is called")
 }
+
+#[cfg(test)]
+mod tests;

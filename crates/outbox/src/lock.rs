@@ -102,4 +102,42 @@ mod tests {
         drop(first);
         assert!(DirLock::acquire(&dir).is_ok());
     }
+
+    #[test]
+    fn what_is_held_keeps_servers_away_and_is_not_changed() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        drop(DirLock::acquire(dir.path()).expect("nobody has it"));
+        let before = std::fs::read(dir.path().join(NAME)).expect("it is there");
+        let held = DirLock::hold(dir.path()).expect("nobody has it");
+        assert!(matches!(DirLock::acquire(dir.path()), Err(LockError::InUse { .. })));
+        assert!(matches!(DirLock::hold(dir.path()), Err(LockError::InUse { .. })));
+        assert_eq!(std::fs::read(dir.path().join(NAME)).expect("it is there"), before);
+        drop(held);
+        let served = DirLock::acquire(dir.path()).expect("nobody has it");
+        assert!(matches!(DirLock::hold(dir.path()), Err(LockError::InUse { .. })));
+        drop(served);
+    }
+
+    #[test]
+    fn what_never_had_a_server_is_held_without_a_lock_and_stays_so() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let held = DirLock::hold(dir.path()).expect("nobody has it");
+        assert!(!dir.path().join(NAME).exists());
+        drop(held);
+        std::fs::write(dir.path().join("file"), "").expect("it can be written");
+        let refused = DirLock::hold(&dir.path().join("file"));
+        assert!(matches!(refused, Err(LockError::Io { .. })), "nobody can tell: {refused:?}");
+    }
+
+    #[test]
+    fn only_the_owner_may_lock_a_directory() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = dir.path().join("deep/data");
+        let _lock = DirLock::acquire(&dir).expect("nobody has it");
+        for path in [dir.clone(), dir.join(NAME)] {
+            let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", path.display());
+        }
+    }
 }

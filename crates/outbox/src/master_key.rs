@@ -116,3 +116,6 @@ fn derive(root: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
     mac.update(purpose.as_bytes());
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
+
+#[cfg(test)]
+mod tests;

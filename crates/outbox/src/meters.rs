@@ -204,3 +204,6 @@ pub(crate) struct Limits {
     pub(crate) waiting_messages: u64,
     pub(crate) waiting_requests: u64,
 }
+
+#[cfg(test)]
+mod tests;

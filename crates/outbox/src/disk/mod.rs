@@ -274,3 +274,6 @@ fn slices_from<'a>(parts: &[&'a [u8]], skip: usize, limit: usize) -> Vec<IoSlice
     }
     slices
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,8 @@ impl Disk for RealDisk {
         let missing: Vec<&Path> = path.ancestors().take_while(|dir| !is_present(dir)).collect();
         for dir in missing.into_iter().rev() {
             match DirBuilder::new().mode(0o700).create(dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                // Somebody else may have made it meanwhile.
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => return Err(error),
                 _ => self.sync_dir(&parent_of(dir)).inspect_err(|_| {
                     // Else the next start would find it, and build on a name that a power cut may take.
                     let _ = fs::remove_dir(dir);
@@ -197,110 +198,4 @@ impl RealFile {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed call fails the test")]
-
-    use super::*;
-
-    fn directory() -> tempfile::TempDir {
-        tempfile::tempdir().unwrap()
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_short_at_the_end() {
-        let dir = directory();
-        let path = dir.path().join("a/b/file");
-        RealDisk.create_dir_all(path.parent().unwrap()).unwrap();
-        let file = RealDisk.create(&path).unwrap();
-        assert_eq!(RealDisk.create(&path).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
-        let many: Vec<Vec<u8>> = (0..3000usize).map(|n| vec![n as u8; n % 5]).collect();
-        let parts: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
-        file.write_all_vectored_at(&parts, 7).unwrap();
-        let expected = many.concat();
-        let mut buffer = vec![1; expected.len() + 100];
-        assert_eq!(file.read_at(&mut buffer, 7).unwrap(), expected.len());
-        assert_eq!(buffer.get(..expected.len()).unwrap(), expected);
-        file.sync_data().unwrap();
-        RealDisk.sync_dir(path.parent().unwrap()).unwrap();
-        assert_eq!(RealDisk.list(path.parent().unwrap()).unwrap(), ["file"]);
-    }
-
-    #[test]
-    fn allocated_room_reads_as_zero_and_can_be_cut() {
-        let dir = directory();
-        let file = RealDisk.create(&dir.path().join("file")).unwrap();
-        file.allocate(10_000).unwrap();
-        assert_eq!(file.len().unwrap(), 10_000);
-        let mut buffer = [1; 10];
-        assert_eq!(file.read_at(&mut buffer, 9_990).unwrap(), 10);
-        assert_eq!(buffer, [0; 10]);
-        file.set_len(5).unwrap();
-        assert_eq!(file.len().unwrap(), 5);
-        assert!(RealDisk.space(dir.path()).unwrap().total_bytes > 0);
-    }
-
-    #[test]
-    fn what_was_written_is_never_in_a_hole() {
-        let dir = directory();
-        let file = RealDisk.create(&dir.path().join("file")).unwrap();
-        file.allocate(1 << 20).unwrap();
-        for (written, synced) in [(700_000, false), (300_001, true)] {
-            file.write_all_at(b"x", written).unwrap();
-            if synced {
-                file.sync_data().unwrap();
-            }
-            for offset in [0, written - 1, written] {
-                let data = file.next_data(offset).unwrap();
-                assert!((offset..=written).contains(&data), "{data} from {offset} on");
-            }
-        }
-        assert!(file.next_data(700_001).unwrap() >= 700_001);
-    }
-
-    #[test]
-    fn room_that_was_read_and_never_written_is_still_a_hole() {
-        const TMPFS_MAGIC: i64 = 0x0102_1994;
-        let dir = directory();
-        let file = RealDisk.create(&dir.path().join("file")).unwrap();
-        file.allocate(1 << 20).unwrap();
-        file.write_all_at(b"x", 100_000).unwrap();
-        // In none of the pages of what was written.
-        let beyond = 204_800;
-        let before = file.next_data(beyond).unwrap();
-        let mut buffer = vec![1; 1 << 20];
-        file.read_at(&mut buffer, 0).unwrap();
-        // There everything is in memory and stays there.
-        if rustix::fs::statfs(dir.path()).unwrap().f_type != TMPFS_MAGIC {
-            assert!(before > beyond, "{before}");
-            assert_eq!(file.next_data(beyond).unwrap(), before);
-        }
-        let mut byte = [0];
-        file.read_at(&mut byte, 100_000).unwrap();
-        assert_eq!(byte, *b"x");
-    }
-
-    #[test]
-    fn zeros_stand_in_for_fallocate() {
-        let dir = directory();
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.path().join("file")).unwrap();
-        let file = RealFile(file);
-        file.write_all_at(b"keep", 0).unwrap();
-        file.fill_with_zeros(ZEROS_BYTES as u64 * 2 + 3).unwrap();
-        assert_eq!(file.len().unwrap(), ZEROS_BYTES as u64 * 2 + 3);
-        let mut buffer = [1; 5];
-        file.read_at(&mut buffer, 0).unwrap();
-        assert_eq!(&buffer, b"keep\0");
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole() {
-        let dir = directory();
-        let path = dir.path().join("checkpoint");
-        assert_eq!(super::super::read_file(&RealDisk, &path).unwrap(), None);
-        for content in [b"one".as_slice(), b"three"] {
-            super::super::replace_file(&RealDisk, &path, content).unwrap();
-            assert_eq!(super::super::read_file(&RealDisk, &path).unwrap().unwrap(), content);
-        }
-        assert_eq!(RealDisk.list(dir.path()).unwrap(), ["checkpoint"]);
-    }
-}
+mod tests;

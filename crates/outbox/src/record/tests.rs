@@ -1,6 +1,9 @@
 //! The bytes of each kind of record, frozen: a release must be able to read
 //! what every earlier release wrote.
 
+mod limits;
+mod meaning;
+
 use bytes::Bytes;
 use postrider_model::application::{Application, ApplicationFields};
 use postrider_model::audit::{Actor, Entry, Origin, Target};

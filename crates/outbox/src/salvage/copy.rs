@@ -116,3 +116,6 @@ fn read(source: &dyn DiskFile, part: &mut [u8], offset: u64, unreadable: &mut dy
 pub(super) fn is_unreadable(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::IO)
 }
+
+#[cfg(test)]
+mod tests;

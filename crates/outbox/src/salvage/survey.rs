@@ -339,3 +339,6 @@ const fn kind_name(kind: u8) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests;

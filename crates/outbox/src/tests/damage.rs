@@ -25,8 +25,8 @@ pub(super) const PAID: &str = "order.paid";
 pub(super) struct Store {
     pub(super) dir: TempDir,
     pub(super) clock: Arc<ManualClock>,
-    endpoint: Arc<Endpoint>,
-    delivered: Accepted,
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) delivered: Accepted,
     pub(super) live: [Accepted; 2],
 }
 
@@ -90,14 +90,14 @@ pub(super) fn salvage_into_new(from: &Path, clock: &ManualClock) -> (TempDir, Sa
 }
 
 /// Changes one byte where a text stands.
-fn flip(path: &Path, text: &str) {
+pub(super) fn flip(path: &Path, text: &str) {
     let mut bytes = std::fs::read(path).expect("it can be read");
     let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).expect("the text is there");
     bytes[at] ^= 0x20;
     std::fs::write(path, bytes).expect("it can be written");
 }
 
-fn dead(running: &Running) -> Vec<Delivery> {
+pub(super) fn dead(running: &Running) -> Vec<Delivery> {
     running.outbox.dead_letters(&DeliveryFilter::default(), &PageRequest::default()).expect("they are listed").items
 }
 

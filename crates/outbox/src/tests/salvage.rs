@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postrider_model::ports::{Accept as _, Configure as _};
+use rustix::io::Errno;
 
+use super::bad_disk::{Bad, BadDisk};
 use super::damage::{PAID, Store, salvage_into_new};
 use super::stepper::{self, SimWorld, sim_dir};
 use super::support::{ManualClock, Running, message, options};
 use crate::disk::sim::Survival;
-use crate::disk::{AllocateError, Disk, DiskFile, RealDisk, Space};
+use crate::disk::{Disk, RealDisk};
 use crate::journal::DamageKind;
 use crate::{Options, Unread, WhatIsKnown, salvage};
 
@@ -50,7 +52,8 @@ fn what_the_disk_does_not_give_back_is_named_and_the_rest_is_kept() {
     let body = b"first-live-body";
     let at = bytes.windows(body.len()).position(|window| window == body).expect("the text is there");
     let block = at as u64 / 4_096 * 4_096;
-    let disk: Arc<dyn Disk> = Arc::new(BadSector { path: store.segment(), block: Some(block) });
+    let bad = Bad::part(store.segment(), block..block + 4_096, Errno::IO);
+    let disk: Arc<dyn Disk> = Arc::new(BadDisk::new(store.dir.path(), vec![bad]));
     let to = tempfile::tempdir().expect("a temporary directory");
     let salvaged =
         salvage(&options(store.dir.path()), to.path(), &disk, &*store.clock, &mut |_, _| {}).expect("the rest works");
@@ -58,88 +61,6 @@ fn what_the_disk_does_not_give_back_is_named_and_the_rest_is_kept() {
     assert_eq!((unread.from, unread.to, &unread.path), (block, block + 4_096, &store.segment()));
     assert!(!salvaged.missing.is_empty() && !salvaged.messages.is_empty(), "{salvaged:?}");
     assert!(Running::start(options(to.path()), &store.clock).is_ok());
-}
-
-/// A disk with a block that cannot be read, or a file that cannot be opened. Nothing beside it may be
-/// opened to be written.
-struct BadSector {
-    path: PathBuf,
-    block: Option<u64>,
-}
-
-struct BadFile {
-    file: Arc<dyn DiskFile>,
-    block: Option<u64>,
-}
-
-impl Disk for BadSector {
-    fn open(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
-        if path.parent() == self.path.parent() {
-            return Err(std::io::ErrorKind::PermissionDenied.into());
-        }
-        RealDisk.open(path)
-    }
-    fn open_to_read(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
-        match self.block {
-            None if path == self.path => Err(rustix::io::Errno::IO.into()),
-            block => {
-                let block = block.filter(|_| path == self.path);
-                Ok(Arc::new(BadFile { file: RealDisk.open_to_read(path)?, block }))
-            }
-        }
-    }
-    fn create(&self, path: &Path) -> std::io::Result<Arc<dyn DiskFile>> {
-        RealDisk.create(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        RealDisk.create_dir_all(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
-        RealDisk.remove_file(path)
-    }
-    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
-        RealDisk.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> std::io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-    fn space(&self, path: &Path) -> std::io::Result<Space> {
-        RealDisk.space(path)
-    }
-}
-
-impl DiskFile for BadFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
-        let is_bad = |block| offset < block + 4_096 && block < offset + buffer.len() as u64;
-        if self.block.is_some_and(is_bad) {
-            return Err(rustix::io::Errno::IO.into());
-        }
-        self.file.read_at(buffer, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-        self.file.write_all_at(bytes, offset)
-    }
-    fn write_all_vectored_at(&self, parts: &[&[u8]], offset: u64) -> std::io::Result<()> {
-        self.file.write_all_vectored_at(parts, offset)
-    }
-    fn allocate(&self, len: u64) -> Result<(), AllocateError> {
-        self.file.allocate(len)
-    }
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.file.sync_data()
-    }
-    fn len(&self) -> std::io::Result<u64> {
-        self.file.len()
-    }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.file.set_len(len)
-    }
 }
 
 /// Where not even the id of a message is left, nobody can say more than how many there were.
@@ -189,7 +110,7 @@ fn a_segment_that_is_gone_is_named_with_what_refers_to_it() {
     running.kill();
     let path = dir.path().join("journal/segment-0000000002.journal");
     // The disk does not open it: it is as good as gone.
-    let bad: Arc<dyn Disk> = Arc::new(BadSector { path: path.clone(), block: None });
+    let bad: Arc<dyn Disk> = Arc::new(BadDisk::new(dir.path(), vec![Bad::file(path.clone(), Errno::IO)]));
     let to = tempfile::tempdir().expect("a temporary directory");
     let unopened = salvage(&small(dir.path()), to.path(), &bad, &*clock, &mut |_, _| {}).expect("the rest works");
     assert_eq!(unopened.unread, [Unread { path: path.clone(), from: 0, to: 0 }]);
