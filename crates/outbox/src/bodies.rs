@@ -190,8 +190,12 @@ impl Fresh {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use postrider_model::delivery::DeadReason;
     use postrider_model::id::RawId;
+
+    use super::*;
+    use crate::record::tests::{accepted, delivery, outcome};
+    use crate::record::{Deliveries, DeliveryRef, Expunged, ExpungedContent, Outcome};
 
     fn fresh(body: Bytes) -> Fresh {
         let id = MessageId(RawId::from_bytes([0; 20]));
@@ -244,5 +248,72 @@ mod tests {
         bodies.inner.lock().is_over(Position::new(0, 7));
         assert_eq!(kept(&bodies), [0]);
         assert_eq!(bodies.bytes(), ENTRY_BYTES + 100);
+    }
+
+    #[test]
+    fn a_long_body_is_not_copied() {
+        for (bytes, shares) in [(COPIED_BELOW_BYTES - 1, false), (COPIED_BELOW_BYTES, true)] {
+            let body = Bytes::from(vec![b'x'; bytes]);
+            let bodies = Bodies::new(1 << 20);
+            bodies.insert(Position::ZERO, fresh(body.clone()), 1);
+            assert_eq!(!body.is_unique(), shares, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_payload_is_over_from_its_last_moment_on() {
+        let until = |until| Fresh { until, ..fresh(Bytes::new()) };
+        for (now, is_over) in [(9, false), (10, true), (11, true)] {
+            assert_eq!(until(Some(UnixMs(10))).is_over(UnixMs(now)), is_over, "{now}");
+        }
+        assert!(!until(None).is_over(UnixMs(u64::MAX)));
+    }
+
+    #[test]
+    fn a_message_is_kept_if_a_lane_was_told_of_it() {
+        let bodies = Bodies::new(1 << 20);
+        let accepted = |n| (Position::new(0, n), Record::Accepted(accepted(), Some(Bytes::from_static(b"body"))));
+        bodies.follow(&[accepted(0), accepted(1), accepted(2)], &[0, 2].map(|n| Position::new(0, n)).into());
+        assert_eq!(kept(&bodies), [0, 2]);
+        assert_eq!(bodies.bytes(), 2 * (ENTRY_BYTES + 4));
+    }
+
+    #[test]
+    fn a_body_goes_when_a_record_tells_that_nothing_needs_it() {
+        let delivery = DeliveryRef { position: Position::new(0, 1), ..delivery() };
+        let ended = |next, stale| Record::Outcome(Outcome { delivery, next, stale, ..outcome() }, None);
+        let changed =
+            |what| Record::Deliveries(Deliveries { at: UnixMs(0), what, deliveries: vec![delivery], task: None });
+        let expunged = Record::Expunged(Expunged {
+            at: UnixMs(0),
+            app: delivery.app,
+            what: ExpungedContent::Payload { message: delivery.message, sequence: delivery.position },
+            waiting: vec![],
+            dead: vec![],
+        });
+        let (dead, retry) = (Next::Dead { reason: DeadReason::TooOld }, Next::Retry { due: UnixMs(0) });
+        // With two deliveries it takes two that are over; what is expunged goes at once.
+        for (record, deliveries, goes) in [
+            (ended(Next::Delivered, false), 1, true),
+            (ended(Next::Delivered, false), 2, false),
+            (ended(dead, false), 1, true),
+            (ended(retry, false), 1, false),
+            (ended(Next::AsBefore, false), 1, false),
+            (ended(Next::Delivered, true), 1, false),
+            (ended(retry, true), 1, false),
+            (changed(DeliveryChange::Cancelled), 1, true),
+            (changed(DeliveryChange::Expired(DeadReason::HeldTooLong)), 1, true),
+            (changed(DeliveryChange::Replayed { attempts_made: 1 }), 1, false),
+            (changed(DeliveryChange::CalledOff), 1, false),
+            (expunged, 2, true),
+        ] {
+            let bodies = Bodies::new(1 << 20);
+            for n in [0, 1] {
+                bodies.insert(Position::new(0, n), fresh(Bytes::new()), deliveries);
+            }
+            let case = format!("{record:?}");
+            bodies.follow(&[(Position::new(0, 9), record)], &HashSet::new());
+            assert_eq!(kept(&bodies), if goes { vec![0] } else { vec![0, 1] }, "{case}");
+        }
     }
 }

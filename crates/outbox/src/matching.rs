@@ -169,11 +169,12 @@ pub(crate) fn read_on(
 
 #[cfg(test)]
 mod tests {
-    use postrider_model::delivery::Scheduled;
+    use postrider_model::delivery::{DeadReason, DeliveryEvent, Scheduled, transition};
     use postrider_model::id::{MessageId, RawId};
     use postrider_model::time::UnixMs;
 
     use super::*;
+    use crate::record::tests::delivery;
 
     #[test]
     fn times_are_bounds_that_do_not_count_themselves() {
@@ -205,6 +206,28 @@ mod tests {
             let (due_after, due_before) = (Some(UnixMs(ms)), Some(UnixMs(ms)));
             assert_eq!(is_meant(DeliveryFilter { due_after, ..DeliveryFilter::default() }), after, "{ms}");
             assert_eq!(is_meant(DeliveryFilter { due_before, ..DeliveryFilter::default() }), before, "{ms}");
+        }
+    }
+
+    #[test]
+    fn a_dead_letter_goes_by_the_time_of_its_death_and_is_never_due() {
+        let delivery = DeliveryRef { message: MessageId(RawId::new(UnixMs(50), 7, [0; 6])), ..delivery() };
+        let dead = DeliveryState::Dead { at: UnixMs(90), reason: DeadReason::Refused, attempt: 1 };
+        let resent = transition(&dead, &DeliveryEvent::Resent { at: UnixMs(95) }).expect("it has its payload");
+        let any = DeliveryFilter::default;
+        for (filter, is_meant) in [
+            (any(), true),
+            (DeliveryFilter { after: Some(UnixMs(89)), ..any() }, true),
+            (DeliveryFilter { after: Some(UnixMs(90)), ..any() }, false),
+            (DeliveryFilter { before: Some(UnixMs(91)), ..any() }, true),
+            (DeliveryFilter { before: Some(UnixMs(90)), ..any() }, false),
+            (DeliveryFilter { due_after: Some(UnixMs(0)), ..any() }, false),
+            (DeliveryFilter { due_before: Some(UnixMs(u64::MAX)), ..any() }, false),
+            (DeliveryFilter { message: Some(delivery.message), ..any() }, true),
+            (DeliveryFilter { message: Some(MessageId(RawId::from_bytes([9; 20]))), ..any() }, false),
+        ] {
+            assert_eq!(matches_but_type(&filter, &delivery, &dead), is_meant, "{filter:?}");
+            assert_eq!(matches_but_type(&filter, &delivery, &resent), is_meant, "{filter:?}");
         }
     }
 }

@@ -145,6 +145,8 @@ fn attempt_row(position: Position, outcome: &Outcome) -> AttemptRow {
 
 #[cfg(test)]
 mod tests {
+    use postrider_model::job::FailureKind;
+
     use super::*;
 
     #[test]
@@ -153,5 +155,31 @@ mod tests {
         for name in ["", "order.paid", "order.paid", "order.sent", "order.paid", "", "order.sent"] {
             assert_eq!(rows.number_of(name), keys::event_type(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_row_of_an_attempt_tells_when_it_ended_and_how() {
+        let attempt = |status, failure, next, stale| {
+            let outcome = Outcome {
+                started: UnixMs(1_000),
+                duration_ms: 70,
+                status,
+                failure,
+                next,
+                stale,
+                ..crate::record::tests::outcome()
+            };
+            let row = attempt_row(Position::new(1, 2), &outcome);
+            let DeliveryRef { app, endpoint, sequence, .. } = outcome.delivery;
+            assert_eq!((row.app, row.endpoint, row.message), (app, endpoint, sequence));
+            assert_eq!((row.position, row.ended), (Position::new(1, 2), UnixMs(1_070)));
+            (row.status, row.succeeded, row.delivered)
+        };
+        let (retry, dead) = (Next::Retry { due: UnixMs(0) }, Next::Dead { reason: DeadReason::Refused });
+        assert_eq!(attempt(Some(204), None, Next::Delivered, false), (204, true, true));
+        assert_eq!(attempt(Some(200), None, Next::Delivered, true), (200, true, false), "it came too late");
+        assert_eq!(attempt(Some(500), None, retry, false), (500, false, false));
+        assert_eq!(attempt(Some(410), None, dead, true), (410, false, false));
+        assert_eq!(attempt(None, Some(FailureKind::Timeout), retry, false), (0, false, false));
     }
 }

@@ -144,17 +144,12 @@ impl Shared {
             let pending = lane.state(sequence).filter(DeliveryState::is_pending)?;
             Some((live.delivery(lane.app, endpoint, sequence), pending))
         });
-        let window = walk.part(window);
-        // Both parts are known up to here.
-        let known = match (reached, window.reached) {
-            (Some(one), Some(other)) => Some(if walk.is_past(one, other) { other } else { one }),
-            (one, other) => one.or(other),
-        };
-        found.extend(window.found);
-        found.retain(|(delivery, _)| known.is_none_or(|known| !walk.is_past(delivery.sequence, known)));
+        // As many of the window as are asked for; what lies behind it is known up to `reached`.
+        found.extend(walk.part(window).found);
+        found.retain(|(delivery, _)| reached.is_none_or(|reached| !walk.is_past(delivery.sequence, reached)));
         found.sort_unstable_by_key(|(delivery, _)| delivery.sequence);
         let part = walk.part(found.into_iter());
-        Ok(Part { hold, rows, reached: part.reached.or(known), ..part })
+        Ok(Part { hold, rows, reached: part.reached.or(reached), ..part })
     }
 
     /// What lies behind the window of a lane, by the index: at most [`PAGE_ROWS`]

@@ -90,4 +90,43 @@ mod tests {
         let page = pager.finish(|row| vec![row]).expect("nothing has failed");
         assert_eq!((page.items.len(), page.next, page.done), (1, Some(vec![3]), false));
     }
+
+    #[test]
+    fn a_page_is_full_with_its_last_member_and_goes_on_after_it() {
+        for (limit, taken) in [(2, 2), (3, 3), (4, 3)] {
+            let mut pager = Pager::<u8, u8>::new(limit);
+            let all = (0..3).take_while(|n| pager.take(*n, vec![*n])).count();
+            assert_eq!(all, taken);
+            let page = pager.finish(|row| vec![row]).expect("nothing has failed");
+            assert_eq!((page.items.len(), page.done), (taken, taken == 3));
+            assert_eq!(page.next, Some(vec![page.items[taken - 1]]));
+        }
+    }
+
+    #[test]
+    fn a_list_ends_where_nothing_more_can_match() {
+        let mut pager = Pager::<u8, u8>::new(9);
+        assert!(pager.look(&1, false) && !pager.look(&2, true));
+        let page = pager.finish(|row| vec![row]).expect("nothing has failed");
+        assert_eq!((page.items, page.done), (vec![], true));
+    }
+
+    #[test]
+    fn a_damaged_row_is_passed_over_and_counts() {
+        let mut pager = Pager::<u8, u8>::new(9);
+        pager.spend(PAGE_ROWS - 2);
+        assert!(pager.damaged(&1, "damaged"));
+        assert!(!pager.damaged(&2, "damaged"));
+        let page = pager.finish(|row| vec![row]).expect("nothing has failed");
+        assert_eq!((page.items, page.next, page.done), (vec![], Some(vec![2]), false));
+    }
+
+    #[test]
+    fn who_asks_is_told_that_reading_failed() {
+        let mut pager = Pager::<u8, u8>::new(9);
+        assert!(pager.take(1, vec![1]));
+        let error = QueryError::Failed("the disk is gone".to_owned());
+        assert!(!pager.fail(error.clone()));
+        assert_eq!(pager.finish(|row| vec![row]), Err(error));
+    }
 }

@@ -5,7 +5,7 @@
 
 mod codec;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use codec::{
     CONFIG, DecodeError, Encoder, beginning_of_bincode, decode, erase, from_checked_bincode, to_bincode,

@@ -32,7 +32,7 @@ fn id(n: u8) -> RawId {
     RawId::new(UnixMs(1_800_000_000_000 + u64::from(n)), u64::from(n) << 40, [n; 6])
 }
 
-fn delivery() -> DeliveryRef {
+pub(crate) fn delivery() -> DeliveryRef {
     DeliveryRef {
         app: AppId(id(1)),
         endpoint: EndpointId(id(2)),
@@ -44,7 +44,7 @@ fn delivery() -> DeliveryRef {
     }
 }
 
-fn accepted() -> Accepted {
+pub(crate) fn accepted() -> Accepted {
     Accepted {
         id: MessageId(id(3)),
         app: AppId(id(1)),
@@ -66,7 +66,7 @@ fn answered(kept: Kept) -> Answered {
     Answered { once: IdempotencyKey { key: [5; 16], content: [6; 16] }, at: UnixMs(17), kept }
 }
 
-fn outcome() -> Outcome {
+pub(crate) fn outcome() -> Outcome {
     Outcome {
         id: AttemptId(id(4)),
         delivery: delivery(),

@@ -10,7 +10,9 @@ use postrider_model::once::{KeyedRequest, Once as _};
 use postrider_model::ports::{Accept as _, ControlError};
 use postrider_model::query::PageRequest;
 use postrider_model::task::TaskWork;
+use postrider_model::time::UnixMs;
 
+use super::machine::one_way;
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
 use super::support::{ORG, message};
 use crate::disk::sim::Survival;
@@ -128,6 +130,57 @@ fn a_call_is_told_of_once_and_one_that_is_refused_not_at_all() {
     let told = entries(&stepper);
     assert_eq!(told[3].target.task, task.ok().map(|task| task.id));
     assert_eq!(told[1].target.endpoint, stepper.endpoint_id("shop", "main"));
+}
+
+#[test]
+fn entries_are_listed_by_their_filter_both_ways_and_in_pages() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
+    let all = ["one", "two", "three", "four", "five"];
+    for name in all {
+        world.clock.forward(Duration::from_secs(1));
+        execute(&mut stepper, name, app(name)).expect("it is legal");
+    }
+    let times: Vec<_> = entries(&stepper).iter().map(Entry::at).collect();
+    let later = |at: UnixMs| Some(UnixMs(at.as_u64() + 1));
+    let any = AuditFilter::default;
+    for (filter, expected) in [
+        (any(), &all[..]),
+        (AuditFilter { app: stepper.app_id("two"), ..any() }, &all[1..2]),
+        (AuditFilter { operation: Some("four".to_owned()), ..any() }, &all[3..4]),
+        (AuditFilter { actor: Some("server".to_owned()), ..any() }, &all[..0]),
+        (AuditFilter { after: Some(times[1]), ..any() }, &all[2..]),
+        (AuditFilter { after: later(times[1]), ..any() }, &all[2..]),
+        (AuditFilter { before: Some(times[3]), ..any() }, &all[..3]),
+        (AuditFilter { before: later(times[3]), ..any() }, &all[..4]),
+        (AuditFilter { after: Some(times[0]), before: Some(times[4]), ..any() }, &all[1..4]),
+    ] {
+        for (limit, descending) in [(1, false), (2, false), (50, false), (1, true), (2, true), (50, true)] {
+            let listed = one_way(limit, descending, |page| stepper.outbox.entries(&filter, page));
+            let mut listed: Vec<_> = listed.into_iter().map(|entry| entry.operation).collect();
+            if descending {
+                listed.reverse();
+            }
+            assert_eq!(listed, expected, "{filter:?}, {limit} a page");
+        }
+    }
+}
+
+/// They are taken out of memory some hundred at a time.
+#[test]
+fn a_list_of_entries_goes_on_to_the_last_of_many() {
+    let world = SimWorld::new();
+    let mut stepper = world.start(Options { audit_entries: 1_000, ..options() }).expect("it starts");
+    let names = names(300);
+    for name in &names {
+        stepper.ask(stepper.outbox.note(call(name))).expect("there is room");
+    }
+    assert_eq!(operations(&stepper), names);
+    for name in [&names[0], &names[299]] {
+        let filter = AuditFilter { operation: Some(name.clone()), ..AuditFilter::default() };
+        let found = one_way(50, true, |page| stepper.outbox.entries(&filter, page));
+        assert_eq!(found.iter().map(|entry| &entry.operation).collect::<Vec<_>>(), [name]);
+    }
 }
 
 #[test]

@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
 use postrider_model::endpoint::Endpoint;
+use postrider_model::expunge::Expunge as _;
 use postrider_model::message::Accepted;
-use postrider_model::ports::{Accept as _, Configure as _, Unavailable};
-use postrider_model::query::{Delivery, DeliveryFilter, MessageFilter, PageRequest, Query as _, QueryError};
+use postrider_model::ports::{Accept as _, Configure as _, ControlError, Unavailable};
+use postrider_model::query::{
+    AttemptFilter, AttemptsOf, Delivery, DeliveryFilter, MessageFilter, PageRequest, Query as _, QueryError,
+};
 use tempfile::TempDir;
 
 use super::at_rest::files;
 use super::stepper::{self, Stepper, runtime};
-use super::support::{ManualClock, Running, message, options};
+use super::support::{ManualClock, Running, message, options, wait};
 use crate::disk::{Disk, RealDisk};
 use crate::{OpenError, Options, Salvaged, salvage};
 
@@ -141,6 +144,22 @@ fn a_damaged_record_does_not_hide_the_others_in_a_list() {
     flip(&store.segment(), "delivered-body");
     let others = BTreeSet::from(store.live.each_ref().map(|message| message.id));
     assert_eq!(lists(), (others.clone(), others));
+    running.stop();
+}
+
+#[test]
+fn who_asks_for_an_attempt_whose_record_is_damaged_is_told() {
+    let store = Store::new(true);
+    let running = store.start().expect("nothing is damaged yet");
+    let (app, of) = (store.endpoint.app, AttemptsOf::Message(store.delivered.id));
+    let list = || running.outbox.attempts(app, of, &AttemptFilter::default(), &PageRequest::default());
+    let listed = list().expect("they are listed").items;
+    let [attempt] = listed.as_slice() else { panic!("one was made: {listed:?}") };
+    flip(&store.segment(), "example.com/hook");
+    assert!(matches!(running.outbox.attempt(app, attempt.id), Err(QueryError::Damaged { .. })));
+    let expunged = wait(running.outbox.expunge_response(app, store.delivered.id, attempt.id));
+    assert!(matches!(expunged, Err(ControlError::Query(QueryError::Damaged { .. }))), "{expunged:?}");
+    assert_eq!(list().expect("what can be read is listed").items, []);
     running.stop();
 }
 

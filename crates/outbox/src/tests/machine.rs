@@ -418,7 +418,6 @@ impl Machine {
     }
 }
 
-/// All pages of a list, one after the other.
 /// All that a list shows, which is the same both ways.
 fn pages(limit: usize, list: impl Fn(&PageRequest) -> Result<Page<Delivery>, QueryError>) -> Vec<Delivery> {
     let [forward, mut back] = [false, true].map(|descending| one_way(limit, descending, &list));
@@ -427,11 +426,12 @@ fn pages(limit: usize, list: impl Fn(&PageRequest) -> Result<Page<Delivery>, Que
     forward
 }
 
-fn one_way(
+/// All pages of a list, one after the other.
+pub(super) fn one_way<T>(
     limit: usize,
     descending: bool,
-    list: impl Fn(&PageRequest) -> Result<Page<Delivery>, QueryError>,
-) -> Vec<Delivery> {
+    list: impl Fn(&PageRequest) -> Result<Page<T>, QueryError>,
+) -> Vec<T> {
     let mut all = vec![];
     let mut request = PageRequest { limit, descending, after: None };
     loop {

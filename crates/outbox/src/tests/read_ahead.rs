@@ -1,10 +1,15 @@
 //! What does not fit the cache of bodies is read from the journal, many at a time.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use postrider_model::delivery::Next;
+use postrider_model::id::{EndpointId, RawId};
 use postrider_model::position::Position;
 
 use super::support::{ManualClock, Running, options};
 use crate::Options;
+use crate::read_ahead::Turns;
 
 const PAID: &str = "order.paid";
 const MESSAGES: usize = 400;
@@ -54,4 +59,19 @@ fn without_a_cache_each_message_is_read_by_itself() {
         assert_eq!(running.attempt(key, 200, Next::Delivered).body, body(n));
     }
     running.stop();
+}
+
+/// The others find what they need when the first of them has read.
+#[test]
+fn of_the_attempts_of_one_lane_one_reads_at_a_time() {
+    let turns = Turns::default();
+    let mut nobody = Context::from_waker(Waker::noop());
+    for number in 0..50 {
+        let endpoint = EndpointId(RawId::from_bytes([number; 20]));
+        let (mut first, mut second) = (pin!(turns.of(endpoint)), pin!(turns.of(endpoint)));
+        let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut nobody) else { panic!("nobody else reads") };
+        assert!(second.as_mut().poll(&mut nobody).is_pending());
+        drop(turn);
+        assert!(matches!(second.as_mut().poll(&mut nobody), Poll::Ready(Some(_))));
+    }
 }

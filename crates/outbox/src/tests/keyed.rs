@@ -1,0 +1,64 @@
+//! What a request with an idempotency key does once, what it does each time, and what its answer is found by.
+
+use postrider_model::once::{Answered, KeyedRequest, Once as _};
+use postrider_model::query::DeliveryFilter;
+
+use super::shop::{PAID, Shop};
+use super::support::{ORG, message};
+use crate::index::{KeyRow, Row};
+use crate::keys;
+
+fn request(key: &str) -> KeyedRequest {
+    KeyedRequest {
+        org: ORG,
+        app: None,
+        route: "/api/v1/something".to_owned(),
+        key: key.to_owned(),
+        query: String::new(),
+        body: bytes::Bytes::from_static(b"{}"),
+    }
+}
+
+#[test]
+fn a_message_is_taken_in_once_for_all_tries_of_its_request() {
+    let mut shop = Shop::open();
+    let outbox = shop.outbox();
+    let mut send = |key| {
+        let ports = outbox.bind(&request(key));
+        shop.stepper.ask(ports.accept.accept(message("shop", PAID, "1"))).expect("it is fine")
+    };
+    let (first, again, other) = (send("one"), send("one"), send("two"));
+    assert_eq!((first.duplicate, again.id, again.duplicate), (false, first.id, true));
+    assert_ne!(other.id, first.id);
+}
+
+/// A retry after a crash between two of its steps has to go on with the rest.
+#[test]
+fn what_takes_several_steps_is_done_each_time() {
+    let mut shop = Shop::open();
+    shop.endpoint("e", &[PAID]);
+    let outbox = shop.outbox();
+    for count in [1, 2] {
+        for _ in 0..count {
+            shop.send(PAID);
+        }
+        let ports = outbox.bind(&request("cancel"));
+        let cancelled = shop.stepper.ask(ports.control.cancel_where(DeliveryFilter::default()));
+        assert_eq!(cancelled, Ok(count));
+        assert_eq!(outbox.stats().pending, 0);
+    }
+}
+
+/// Rows are hints: what counts is the record that one leads to.
+#[test]
+fn an_answer_is_given_to_the_request_that_its_record_names() {
+    let mut shop = Shop::open();
+    let (outbox, answer) = (shop.outbox(), Answered { status: 201, body: "{}".into() });
+    shop.stepper.ask(outbox.keep(&request("one"), answer.clone())).expect("there is room");
+    assert_eq!(outbox.answered(&request("one")), Ok(Some(answer)));
+    assert_eq!(outbox.answered(&request("two")), Ok(None));
+    let [one, two] = ["one", "two"].map(|key| keys::request(&request(key)).key);
+    let row = outbox.shared.index.find_key(&one).expect("the index is there").expect("it was kept");
+    outbox.shared.index.insert(row.position.segment(), Row::Key(KeyRow { hash: two, ..row }));
+    assert_eq!(outbox.answered(&request("two")), Ok(None));
+}
