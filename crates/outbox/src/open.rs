@@ -378,3 +378,6 @@ fn max_bytes(options: &Options, disk: &dyn Disk) -> Result<u64, OpenError> {
 pub(crate) fn store_id(options: &Options) -> u64 {
     options.master_key.store_id()
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ fn segments_that_may_hold(gone: &state::Expunging, segments: &[SegmentInfo]) -> 
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ impl Keeper {
         self.answers.wait(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,3 +75,6 @@ impl Expunging {
         self.0.retain(|position, expunge| gone.0.get(position) != Some(expunge));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ mod endpoints;
 mod expunging;
 mod lane;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use audit::{AuditLog, AuditRow};
 pub(crate) use expunging::Expunging;

@@ -8,7 +8,7 @@ use postrider_model::ports::{AcceptError, Configure, Control, ControlError, Unav
 use postrider_model::query::{AttemptFilter, AttemptsOf, DeliveryFilter, PageRequest, Query};
 use postrider_model::task::TaskWork;
 
-use super::support::{ManualClock, Running, message, options, wait};
+use super::support::{ManualClock, Running, Unopenable, message, options, wait};
 
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -177,15 +177,12 @@ fn a_lane_waits_for_a_segment_that_cannot_be_read_for_a_while() {
 
     // No file is open yet. The second segment is there, but opening it fails.
     let mut running = Running::start(small(), &clock).expect("a clean store opens");
-    let (segment, aside) = (dir.path().join("journal/segment-0000000002.journal"), dir.path().join("aside"));
-    std::fs::rename(&segment, &aside).expect("it is there");
-    std::fs::create_dir(&segment).expect("its name is free");
+    let hidden = Unopenable::new(dir.path(), 2);
     let mut delivered = vec![];
     deliver_all(&mut running, &mut delivered);
     assert!((4..sent.len()).contains(&delivered.len()), "{} were delivered", delivered.len());
 
-    std::fs::remove_dir(&segment).expect("it is empty");
-    std::fs::rename(&aside, &segment).expect("its name is free");
+    hidden.give_back();
     running.keeper.round();
     deliver_all(&mut running, &mut delivered);
     assert_eq!(delivered, sent, "each once, and in order");

@@ -1,11 +1,13 @@
 //! Much time may pass between looking and recording: what is recorded goes by how it stands then.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use postrider_model::command::Command;
-use postrider_model::delivery::{DeadReason, DeliveryState, Next};
+use postrider_model::delivery::{DeadReason, DeliveryKey, DeliveryState, Next};
 use postrider_model::expunge::Expunge as _;
 use postrider_model::id::{AppId, EndpointId};
+use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, Configure as _, Control as _, ControlError};
 use postrider_model::query::Query as _;
 use tokio::sync::oneshot;
@@ -137,7 +139,7 @@ fn a_resend_in_flight_is_none_of_those_that_wait() {
     let outbox = store.stepper.outbox.clone();
     let resent = outbox.resend(store.app, store.found.meta.id, store.endpoint);
     store.stepper.ask(resent).expect("it can be sent again");
-    store.stepper.ask(postrider_model::lane::DeliveryStore::job(&outbox, store.delivery().key())).expect("it waits");
+    store.stepper.ask(outbox.job(store.delivery().key())).expect("it waits");
     let now = outbox.shared.now();
     let stats = outbox.endpoint_stats(store.endpoint, now, now).expect("it can be read");
     assert_eq!((stats.pending, stats.sending), (0, 0));
@@ -149,4 +151,65 @@ fn a_page_goes_on_after_a_row_whatever_has_become_of_its_record() {
     let shared = &store.stepper.outbox.shared;
     let key = shared.key_at(store.found.meta.at(), store.found.sequence);
     assert_eq!(shared.sequence_of(Some(&key)), Some(store.found.sequence));
+}
+
+/// Its end may be told by a segment that goes before the one to which the message is carried.
+#[test]
+fn a_delivery_that_ends_while_its_message_is_carried_has_ended() {
+    const SEGMENT_BYTES: u32 = 16 << 10;
+    let world = SimWorld::new();
+    let hour = Duration::from_secs(3_600);
+    let small = Options {
+        segment_bytes: SEGMENT_BYTES,
+        body_limit_bytes: 8 << 10,
+        retain_history: hour,
+        retention_grace: Duration::ZERO,
+        ..options("/data".as_ref())
+    };
+    let mut stepper = world.start(small).expect("it is empty");
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(app("shop"))).expect("it is new");
+    for uid in ["ends", "waits"] {
+        stepper.ask(outbox.execute(endpoint("shop", uid, &["order.paid"]))).expect("it is new");
+    }
+    let large = message("shop", "order.paid", &"x".repeat(6_000));
+    let sent = stepper.ask(outbox.accept(large)).expect("it is fine").id;
+    // There is room for an outcome before the end of a segment, and none for the message.
+    let left = || SEGMENT_BYTES - outbox.shared.reader.end().offset_bytes();
+    while outbox.shared.reader.end().segment() < 3 || !(2_000..5_000).contains(&left()) {
+        stepper.ask(outbox.accept(message("shop", "order.seen", &"x".repeat(1_000)))).expect("it is fine");
+    }
+    let told_in = outbox.shared.reader.end().segment();
+    let sequence = outbox.shared.mask.position(sent.0);
+    let [ends, waits] = ["ends", "waits"].map(|uid| stepper.endpoint_id("shop", uid).expect("it was made"));
+    let job = stepper.ask(outbox.job(DeliveryKey { endpoint: ends, message: sequence })).expect("it waits");
+    world.clock.forward(2 * hour);
+    let mut keeper = stepper.keeper.take().expect("it is here");
+    std::thread::scope(|scope| {
+        let retiring = scope.spawn(|| keeper.remove_old_segments());
+        while outbox.urgent.is_empty() && !retiring.is_finished() {
+            std::thread::yield_now();
+        }
+        // The keeper has looked, and asks that the message is carried.
+        stepper.post(&job, 200, Next::Delivered, false);
+        while !retiring.is_finished() {
+            if stepper.has_work() {
+                stepper.step();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let key = DeliveryKey { endpoint: waits, message: sequence };
+    let carried_to = outbox.shared.state.lock().waits(key).map(|(delivery, _)| delivery.position.segment());
+    assert_eq!(carried_to, Some(told_in + 1));
+    world.clock.forward(2 * hour);
+    stepper.keeper = Some(keeper);
+    stepper.keeper(|keeper| keeper.remove_old_segments());
+    assert_eq!(outbox.shared.reader.segments().first().map(|segment| segment.number), carried_to);
+    let app = stepper.app_id("shop").expect("it was made");
+    let deliveries = outbox.deliveries_of(app, sent).expect("it can be read");
+    let states: BTreeMap<_, _> = deliveries.iter().map(|delivery| (delivery.key.endpoint, delivery.state)).collect();
+    assert!(matches!(states.get(&ends), Some(DeliveryState::Delivered { attempt: 1, .. })), "{states:?}");
+    assert!(matches!(states.get(&waits), Some(DeliveryState::Scheduled(_))), "{states:?}");
 }

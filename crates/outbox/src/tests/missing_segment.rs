@@ -194,3 +194,30 @@ fn a_checkpoint_that_is_gone_stops_the_start_where_segments_went_by_it() {
         }
     }
 }
+
+/// A header holds no deliveries, so what is behind a window is not missed where one is damaged.
+#[test]
+fn a_damaged_header_behind_the_checkpoint_costs_no_delivery() {
+    let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
+    let narrow = || Options { lane_window: 4, ..small(dir.path()) };
+    let running = Running::start(narrow(), &clock).expect("it is empty");
+    running.app("shop");
+    running.endpoint("shop", &[PAID]);
+    for n in 0..MESSAGES {
+        running.send("shop", PAID, &format!("{n} {}", "x".repeat(5_000)));
+    }
+    running.stop();
+    let path = segments(dir.path()).swap_remove(2);
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).expect("it is ours");
+    let mut running = Running::start(narrow(), &clock).expect("no delivery lies there");
+    let mut delivered = 0;
+    while let Some((key, _)) = running.waiting().first().copied() {
+        running.attempt(key, 200, Next::Delivered);
+        running.keeper.round();
+        delivered += 1;
+    }
+    assert_eq!((delivered, running.outbox.stats().pending), (MESSAGES, 0));
+    running.stop();
+}

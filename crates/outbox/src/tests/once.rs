@@ -339,3 +339,23 @@ fn what_is_kept_outlives_its_segment_and_is_gone_with_it_when_its_day_is_over() 
     });
     assert_eq!(left, 0, "nothing is carried for ever");
 }
+
+/// A change is on record with its reply, before the answer that the caller got.
+#[test]
+fn the_answer_to_a_request_is_not_driven_out_by_the_reply_that_came_before_it() {
+    let world = SimWorld::new();
+    let mut stepper = furnished(&world);
+    let request = request(Asked::Task);
+    let bound = stepper.outbox.bind(&request);
+    stepper.ask(bound.control.start_task(replay_all())).expect("it is legal");
+    for _ in 0..5 {
+        let filler = message("shop", "order.lost", &"x".repeat(5_000));
+        stepper.ask(stepper.outbox.accept(filler)).expect("there is room");
+    }
+    let answer = Answered { status: 202, body: Bytes::from_static(b"as it was given") };
+    stepper.ask(stepper.outbox.keep(&request, answer.clone())).expect("there is room");
+    world.clock.forward(2 * HOUR);
+    stepper.keeper(|keeper| keeper.remove_old_segments());
+    assert!(stepper.outbox.shared.reader.segments().first().map(|segment| segment.number) > Some(1));
+    assert_eq!(stepper.outbox.answered(&request), Ok(Some(answer)));
+}

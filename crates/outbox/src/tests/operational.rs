@@ -2,11 +2,8 @@
 //! or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use postrider_model::command::Command;
 use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
 use postrider_model::expunge::Expunge as _;
@@ -17,7 +14,7 @@ use postrider_model::time::UnixMs;
 use serde_json::Value;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
-use super::support::{ManualClock, ORG, Running, message};
+use super::support::{Counted, ManualClock, ORG, Running, message};
 use crate::committer::Committer;
 use crate::disk::sim::Survival;
 use crate::options::OperationalEvents;
@@ -220,52 +217,24 @@ fn nothing_is_kept_of_an_endpoint_that_is_gone_nor_without_the_application() {
     assert_eq!(kept(&stepper), Some(0));
 }
 
-/// Keeps what the counter of events that were left out is at.
-#[derive(Default)]
-struct Dropped(Arc<AtomicU64>);
-
-impl Recorder for Dropped {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == crate::meters::EVENTS_DROPPED {
-            Counter::from_arc(Arc::clone(&self.0))
-        } else {
-            Counter::noop()
-        }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
 #[test]
 fn an_event_that_is_left_out_counts_as_often_as_what_it_stands_for() {
     let world = SimWorld::new();
     let mut stepper = start(&world, Options { pending_per_application: 1, ..options() });
     prepare(&mut stepper).expect("the disk works");
-    let dropped = Dropped::default();
+    let dropped = Counted::of(crate::meters::EVENTS_DROPPED);
     metrics::with_local_recorder(&dropped, || {
         attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
         stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).expect("it is taken in");
         let key = first_key(&stepper).expect("it waits");
         stepper.attempt(key, 500, DEAD).expect("the disk works");
-        assert_eq!(dropped.0.load(Ordering::Relaxed), 1, "the second one waits for its turn");
+        assert_eq!(dropped.count(), 1, "the second one waits for its turn");
         attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
-        assert_eq!(dropped.0.load(Ordering::Relaxed), 2, "its minute was over before the third one came");
+        assert_eq!(dropped.count(), 2, "its minute was over before the third one came");
         world.clock.forward(MINUTE);
         stepper.step();
     });
-    assert_eq!(dropped.0.load(Ordering::Relaxed), 3);
+    assert_eq!(dropped.count(), 3);
 }
 
 /// Makes a dead letter of a new message, without a wait before. Gives the message's id.

@@ -200,4 +200,9 @@ fn what_was_held_begins_as_one_that_has_not_failed() {
         stepper.ask(outbox.execute(go_on)).expect("it is legal");
         assert_eq!(failing(&take(&stepper)), None);
     }
+    // One that was not held still fails, whatever else of it is changed.
+    let key = send(&mut stepper);
+    stepper.attempt(key, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
+    set_order(&mut stepper, Some(fifo(AfterDead::Continue)));
+    assert!(failing(&take(&stepper)).is_some());
 }

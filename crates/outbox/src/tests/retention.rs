@@ -21,11 +21,11 @@ use crate::disk::sim::SimDisk;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 const SEGMENT_BYTES: u32 = 64 << 10;
-const PAID: &str = "order.paid";
+pub(super) const PAID: &str = "order.paid";
 /// Nobody asks for it: what is sent so is history at once.
-const OTHER: &str = "order.seen";
+pub(super) const OTHER: &str = "order.seen";
 
-fn small(dir: &Path) -> Options {
+pub(super) fn small(dir: &Path) -> Options {
     // Bodies are always read from the journal.
     Options { segment_bytes: SEGMENT_BYTES, body_limit_bytes: 8 << 10, fresh_body_bytes: 0, ..options(dir) }
 }
@@ -42,7 +42,7 @@ fn later(running: &mut Running, clock: &ManualClock, time: Duration) {
     running.keeper.round();
 }
 
-fn fill(running: &Running, messages: usize) {
+pub(super) fn fill(running: &Running, messages: usize) {
     for _ in 0..messages {
         running.send("shop", OTHER, &"x".repeat(7_000));
     }
@@ -230,7 +230,13 @@ fn retention_stands_still_after_a_start_and_after_a_jump_of_the_clock() {
 }
 
 /// A stepper with one endpoint, with room for so many segments.
-fn crowded(clock: &Arc<ManualClock>, disk: &SimDisk, index: &TempDir, segments: u64, lane_window: usize) -> Stepper {
+pub(super) fn crowded(
+    clock: &Arc<ManualClock>,
+    disk: &SimDisk,
+    index: &TempDir,
+    segments: u64,
+    lane_window: usize,
+) -> Stepper {
     let options = Options {
         dir: sim_dir(),
         max_bytes: Some(segments * u64::from(SEGMENT_BYTES)),
@@ -246,7 +252,7 @@ fn crowded(clock: &Arc<ManualClock>, disk: &SimDisk, index: &TempDir, segments: 
     stepper
 }
 
-fn send(stepper: &mut Stepper, event_type: &str, n: usize) -> Result<Accepted, AcceptError> {
+pub(super) fn send(stepper: &mut Stepper, event_type: &str, n: usize) -> Result<Accepted, AcceptError> {
     let outbox = stepper.outbox.clone();
     let accepted = stepper.ask(outbox.accept(message("shop", event_type, &body(n))));
     stepper.keeper(|keeper| keeper.round());
@@ -258,7 +264,7 @@ fn body(n: usize) -> String {
 }
 
 /// What waits, oldest first.
-fn pending(stepper: &Stepper) -> Vec<Delivery> {
+pub(super) fn pending(stepper: &Stepper) -> Vec<Delivery> {
     let page = PageRequest { limit: 1_000, after: None, descending: false };
     stepper.outbox.pending(&DeliveryFilter::default(), &page).expect("they are listed").items
 }
@@ -345,4 +351,31 @@ fn a_backlog_behind_the_window_keeps_its_segments_until_room_is_short() {
     let mut stepper = crowded(&clock, &disk, &index, 20, 4);
     assert_eq!(listed(&stepper), backlog, "after a kill too");
     assert_eq!(deliver_all(&mut stepper), backlog);
+}
+
+/// What has no live delivery may be needed all the same: its key is one of the last day.
+#[test]
+fn a_segment_stays_until_all_that_is_needed_of_it_is_carried() {
+    let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
+    let short = || Options { retain_history: HOUR, ..small(dir.path()) };
+    let running = Running::start(short(), &clock).expect("the store opens");
+    running.app("shop");
+    let mut keyed = message("shop", OTHER, "keyed");
+    keyed.idempotency_key = Some("k".into());
+    let first = running.accept(keyed.clone()).expect("there is room").id;
+    fill(&running, 20);
+    running.stop();
+    std::fs::remove_dir_all(dir.path().join("index")).expect("it is there");
+
+    let mut running = Running::start(short(), &clock).expect("the store opens");
+    let oldest = |running: &Running| running.outbox.shared.reader.segments().first().map(|segment| segment.number);
+    clock.forward(2 * HOUR);
+    // How its deliveries ended is not known before the index is there again.
+    running.keeper.remove_old_segments();
+    assert_eq!(oldest(&running), Some(1));
+    running.keeper.round();
+    assert!(oldest(&running) > Some(1));
+    let again = running.accept(keyed).expect("it is the same");
+    assert_eq!((again.id, again.duplicate), (first, true));
+    running.stop();
 }

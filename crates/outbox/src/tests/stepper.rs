@@ -123,7 +123,7 @@ impl Stepper {
     }
 
     /// Whether something waits for the committer. What lies there for one that has ended waits for nobody.
-    fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         let Some(committer) = &self.committer else { return false };
         let taken = !committer.is_idle();
         let asked = !self.outbox.errands.is_empty() || !self.outbox.urgent.is_empty() || !self.outbox.ingest.is_empty();

@@ -1,13 +1,14 @@
 //! An outbox with its threads, a clock that is moved by hand, and short words
 //! for what tests do with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
 use postrider_model::endpoint::{DisabledBy, Endpoint, EndpointFields};
@@ -233,6 +234,27 @@ impl Running {
     }
 }
 
+/// A segment's file that cannot be opened for a while.
+pub(crate) struct Unopenable {
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+impl Unopenable {
+    pub(crate) fn new(dir: &Path, segment: u32) -> Self {
+        let path = dir.join("journal").join(crate::journal::segment_name(segment));
+        let aside = dir.join("aside");
+        std::fs::rename(&path, &aside).expect("it is there");
+        std::fs::create_dir(&path).expect("its name is free");
+        Self { path, aside }
+    }
+
+    pub(crate) fn give_back(self) {
+        std::fs::remove_dir(&self.path).expect("it is empty");
+        std::fs::rename(&self.aside, &self.path).expect("its name is free");
+    }
+}
+
 pub(crate) fn message(app: &str, event_type: &str, body: &str) -> NewMessage {
     NewMessage::new(ORG, app, event_type, Bytes::copy_from_slice(body.as_bytes()))
 }
@@ -241,4 +263,41 @@ pub(crate) fn message(app: &str, event_type: &str, body: &str) -> NewMessage {
 pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime can be made").block_on(answer)
+}
+
+/// Keeps what a counter is at, under all of its labels together.
+pub(crate) struct Counted {
+    name: &'static str,
+    count: Arc<AtomicU64>,
+}
+
+impl Counted {
+    /// The counter with this name, of what is counted in [`metrics::with_local_recorder`].
+    pub(crate) fn of(name: &'static str) -> Self {
+        Self { name, count: Arc::default() }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Recorder for Counted {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        if key.name() == self.name { Counter::from_arc(Arc::clone(&self.count)) } else { Counter::noop() }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
 }

@@ -203,3 +203,6 @@ fn meant(work: &TaskWork, span: &EndpointSpan, endpoint: &Arc<Endpoint>) -> Mess
         _ => MessageFilter { wanted_by: Some(Arc::clone(endpoint)), ..of_span },
     }
 }
+
+#[cfg(test)]
+mod tests;

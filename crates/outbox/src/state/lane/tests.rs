@@ -57,6 +57,12 @@ impl Twin {
         self.happens(Event::Accepted(self.accepted, claim));
     }
 
+    /// A replay adds it.
+    fn add(&mut self, n: u32) {
+        let added = DeliveryRef { added: true, ..delivery(n) };
+        self.lane.put(&added, &DeliveryState::Scheduled(Scheduled::first(UnixMs(0))));
+    }
+
     fn end(&mut self, n: u32) {
         self.pending.remove(&n);
         self.happens(Event::Ended(n));
@@ -239,4 +245,156 @@ fn more_new_ones_than_can_be_sent_cut_the_backlog_into_few_pieces() {
         assert!(twin.lane.window.len() <= 1_000);
     }
     assert!(twin.lane.backlog.may_be_passed(), "after 5,000 deliveries of each kind");
+}
+
+#[test]
+fn a_window_has_room_for_the_backlog_for_tasks_and_for_dead_letters() {
+    let mut twin = Twin::new(WINDOW);
+    let rooms = |twin: &Twin| {
+        let lane = &twin.lane;
+        (lane.room_for_backlog(WINDOW), lane.room(WINDOW), lane.room_for_dead(WINDOW))
+    };
+    assert_eq!(rooms(&twin), (18, 20, 1_020));
+    (0..18).for_each(|_| twin.accept(Claim::Old));
+    assert_eq!((rooms(&twin), twin.lane.backlog.count()), ((0, 2, 1_002), 0));
+    twin.accept(Claim::New);
+    assert_eq!((rooms(&twin), twin.lane.backlog.count()), ((0, 2, 1_002), 1), "what comes first behind it begins it");
+    twin.accept(Claim::New);
+    assert_eq!((rooms(&twin), twin.lane.passed), ((0, 1, 1_001), 1));
+    twin.accept(Claim::New);
+    twin.accept(Claim::New);
+    assert_eq!((rooms(&twin), twin.lane.passed, twin.lane.backlog.count()), ((0, 0, 1_000), 2, 2), "a tenth");
+    (1..=3).for_each(|n| twin.end(n));
+    assert_eq!((rooms(&twin), twin.lane.passed), ((3, 3, 1_003), 2), "those that passed keep no place of the others");
+    // What people replay may fill the window beyond its size.
+    for n in 100..150 {
+        twin.add(n);
+    }
+    assert_eq!(rooms(&twin), (0, 0, 953));
+}
+
+#[test]
+fn a_lane_reads_on_when_a_tenth_of_its_window_is_free() {
+    let mut twin = Twin::new(WINDOW);
+    (0..18).for_each(|_| twin.accept(Claim::Old));
+    twin.end(18);
+    twin.end(17);
+    assert!(!twin.lane.is_thirsty(WINDOW), "there is nothing behind it");
+    (0..5).for_each(|_| twin.accept(Claim::Old));
+    assert_eq!(twin.lane.backlog.count(), 3);
+    for n in 1..=4 {
+        twin.end(n);
+        assert_eq!(twin.lane.is_thirsty(WINDOW), n >= 2, "{n} are free");
+    }
+}
+
+#[test]
+fn once_something_had_to_wait_behind_the_backlog_half_of_the_share_must_be_free() {
+    let mut twin = Twin::new(100);
+    (0..91).for_each(|_| twin.accept(Claim::Old));
+    let mut passes = |twin: &mut Twin| {
+        twin.accept(Claim::New);
+        twin.lane.window.contains_key(&at(twin.accepted))
+    };
+    let first = twin.accepted + 1;
+    assert!((0..10).all(|_| passes(&mut twin)), "a tenth of the window");
+    assert!(!passes(&mut twin));
+    for n in first..first + 4 {
+        twin.end(n);
+        assert!(!passes(&mut twin), "{n}");
+    }
+    twin.end(first + 4);
+    // While they pass one after the other, each finds room that is free.
+    assert!((0..5).all(|_| passes(&mut twin)));
+    twin.end(first + 5);
+    assert!(passes(&mut twin));
+    twin.end(first + 6);
+    twin.lane.failing_since = Some(UnixMs(1));
+    assert!(passes(&mut twin), "those that pass go on while the endpoint fails");
+    assert!(!passes(&mut twin));
+    (first + 7..first + 10).for_each(|n| twin.end(n));
+    assert!(!passes(&mut twin), "but none begins to");
+}
+
+#[test]
+fn what_is_in_an_order_never_passes() {
+    let mut twin = Twin::new(WINDOW);
+    (0..19).for_each(|_| twin.accept(Claim::Old));
+    twin.accept(Claim::Ordered);
+    twin.accept(Claim::New);
+    assert_eq!((twin.lane.passed, twin.lane.backlog.count()), (0, 3), "nor what comes after it");
+}
+
+#[test]
+fn what_has_passed_keeps_its_share_while_it_is_tried_again_or_resent() {
+    let mut twin = Twin::new(WINDOW);
+    (0..19).for_each(|_| twin.accept(Claim::Old));
+    twin.accept(Claim::New);
+    twin.accept(Claim::New);
+    assert_eq!(twin.lane.passed, 2);
+    twin.happens(Event::Failed(20));
+    assert_eq!(twin.lane.passed, 2);
+    let waits = twin.lane.state(at(21)).expect("it waits");
+    let resent = transition(&waits, &DeliveryEvent::Resent { at: UnixMs(5) }).expect("always legal");
+    twin.lane.put(&delivery(21), &resent);
+    assert_eq!((twin.lane.passed, twin.lane.state(at(21))), (2, Some(resent)));
+    twin.end(20);
+    assert_eq!(twin.lane.passed, 1);
+}
+
+#[test]
+fn what_has_ended_and_is_resent_waits_but_not_by_the_schedule() {
+    let mut twin = Twin::new(WINDOW);
+    (0..22).for_each(|_| twin.accept(Claim::Old));
+    let resent =
+        |state: &DeliveryState| transition(state, &DeliveryEvent::Resent { at: UnixMs(5) }).expect("always legal");
+    let delivered = DeliveryState::Delivered { at: UnixMs(3), attempt: 1 };
+    let dead = DeliveryState::Dead { at: UnixMs(3), reason: DeadReason::TooOld, attempt: 1 };
+    for (n, before) in [(1, &delivered), (2, &dead)] {
+        twin.lane.put(&delivery(n), before);
+        twin.lane.put(&delivery(n), &resent(before));
+        assert_eq!(twin.lane.state(at(n)), Some(resent(before)));
+    }
+    let waits = twin.lane.state(at(3)).expect("it waits");
+    twin.lane.put(&delivery(3), &resent(&waits));
+    assert_eq!((twin.lane.pending(), twin.lane.pending_by_schedule()), (22, 20));
+    let scheduled: Vec<_> = twin.lane.pending_window().map(|(sequence, _)| sequence.offset_bytes()).collect();
+    assert_eq!(scheduled, (3..=18).collect::<Vec<_>>());
+    assert_eq!(twin.lane.dead.len(), 1, "a dead letter is one until its resend succeeds");
+}
+
+#[test]
+fn where_an_endpoint_fails_for_long_what_has_passed_is_old_when_it_works() {
+    for (failed_for_ms, passed) in [(59_999, 2), (60_000, 0)] {
+        let mut twin = Twin::new(WINDOW);
+        (0..19).for_each(|_| twin.accept(Claim::Old));
+        (0..2).for_each(|_| twin.accept(Claim::New));
+        twin.lane.failing_since = Some(UnixMs(1_000));
+        twin.lane.succeeded(UnixMs(1_000 + failed_for_ms));
+        assert_eq!((twin.lane.passed, twin.lane.failing_since), (passed, None), "{failed_for_ms}");
+    }
+}
+
+#[test]
+fn a_window_of_any_size_has_room_for_the_backlog() {
+    for (window, of_backlog) in [(1, 1), (2, 1), (10, 9), (11, 9), (20, 18), (21, 18), (10_000, 9_000)] {
+        let lane = Twin::new(window).lane;
+        assert_eq!(lane.room_for_backlog(window), of_backlog, "{window}");
+    }
+}
+
+#[test]
+fn however_full_replays_make_a_window_what_is_new_has_its_share_and_no_more() {
+    for (replayed, passed) in [(1_000, 2), (1_001, 1), (1_002, 0)] {
+        let mut twin = Twin::new(WINDOW);
+        (0..21).for_each(|_| twin.accept(Claim::Old));
+        (1..=18).for_each(|n| twin.end(n));
+        for n in 100..120 + replayed {
+            twin.add(n);
+        }
+        for _ in 0..3 {
+            twin.accept(Claim::New);
+        }
+        assert_eq!(twin.lane.passed, passed, "{replayed} beyond its size");
+    }
 }
