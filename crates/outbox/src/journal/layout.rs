@@ -133,6 +133,47 @@ mod tests {
     }
 
     #[test]
+    fn a_torn_tail_is_known_by_its_name_and_a_number_by_ten_digits() {
+        assert_eq!(torn_name(7, 640), "torn-7-640");
+        for (name, is_torn) in [("torn-7-640", true), ("torn-7-640.new", true), ("segment-0000000007.journal", false)] {
+            assert_eq!(is_torn_name(name), is_torn, "{name}");
+        }
+        for number in [0, 1, 4_294_967_294, u32::MAX] {
+            assert_eq!(segment_number(&segment_name(number)), Some(number));
+        }
+        for other in ["segment-4294967296.journal", "segment-0000000001", "0000000001.journal", "segment-.journal", ""]
+        {
+            assert_eq!(segment_number(other), None, "{other}");
+        }
+        for name in ["torn-7-640.new", "segment-0000000007.journal.new"] {
+            assert!(is_temporary_name(name), "{name}");
+        }
+        for other in ["segment-42.journal.new", "checkpoint.new", "new", "segment-0000000042.journal.old"] {
+            assert!(!is_temporary_name(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_rounded_up_to_whole_words() {
+        for (len, whole) in [(0, 0), (1, 8), (7, 8), (8, 8), (9, 16), (4_095, 4_096)] {
+            assert_eq!(aligned(len), whole);
+        }
+    }
+
+    /// Who sees one says which program is needed, and does not take it for damage.
+    #[test]
+    fn a_header_of_another_version_is_told_by_it() {
+        for version in [0, 2, 0x0101] {
+            let mut bytes = HEADER.encode();
+            bytes.truncate(CHECKED_BYTES);
+            bytes.splice(8..10, u16::to_le_bytes(version));
+            bytes.put_u32_le(crc32c::crc32c(&bytes));
+            assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(version)));
+            assert_eq!(SegmentHeader::decode(bytes.get(..63).unwrap_or_default()), Err(HeaderFault::Damaged));
+        }
+    }
+
+    #[test]
     fn a_header_is_read_back_and_every_flipped_bit_is_seen() {
         let bytes = HEADER.encode();
         assert_eq!(bytes.len(), 64);

@@ -2,7 +2,7 @@
 
 use super::error::OpenError;
 use super::frame::FRAME_HEADER_BYTES;
-use super::layout::SEGMENT_HEADER_BYTES;
+use super::layout::{ALIGNMENT_BYTES, SEGMENT_HEADER_BYTES};
 
 /// The size of a segment if nothing else is said.
 pub const DEFAULT_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
@@ -30,7 +30,7 @@ impl Options {
     #[must_use]
     pub const fn frame_limit_bytes(&self) -> usize {
         // The segment's header, the frame's header, and the mark of recovery.
-        self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + 2 * FRAME_HEADER_BYTES) as usize
+        self.whole_words().saturating_sub(SEGMENT_HEADER_BYTES + 2 * FRAME_HEADER_BYTES) as usize
     }
 
     /// The size of a segment rounded down to whole words, if it is possible.
@@ -42,6 +42,11 @@ impl Options {
                 max_bytes: MAX_SEGMENT_BYTES,
             });
         }
-        Ok(Self { segment_bytes: self.segment_bytes - self.segment_bytes % 8, ..self })
+        Ok(Self { segment_bytes: self.whole_words(), ..self })
+    }
+
+    /// What a segment really takes.
+    const fn whole_words(&self) -> u32 {
+        self.segment_bytes - self.segment_bytes % ALIGNMENT_BYTES as u32
     }
 }

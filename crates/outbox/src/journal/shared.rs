@@ -156,7 +156,173 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::disk::{Space, read_whole, replace_file, temporary_name};
+
+    #[test]
+    fn a_frame_is_remembered_if_it_is_far_enough_behind_the_last_one() {
+        let mut segment = Segment::new(SegmentState::Open, SEGMENT_HEADER_BYTES, 0);
+        let first = SEGMENT_HEADER_BYTES + MARK_BYTES;
+        assert_eq!(segment.frame_before(u32::MAX), SEGMENT_HEADER_BYTES);
+        for frame in [SEGMENT_HEADER_BYTES, first - 8, first, first + 8, first + MARK_BYTES - 8, 3 * MARK_BYTES] {
+            segment.mark(frame);
+        }
+        assert_eq!(segment.marks, [first, 3 * MARK_BYTES]);
+        for (offset, frame) in [
+            (SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES),
+            (first - 8, SEGMENT_HEADER_BYTES),
+            (first, first),
+            (3 * MARK_BYTES - 8, first),
+            (3 * MARK_BYTES, 3 * MARK_BYTES),
+            (u32::MAX, 3 * MARK_BYTES),
+        ] {
+            assert_eq!(segment.frame_before(offset), frame, "{offset}");
+        }
+    }
+
+    fn shared(disk: Arc<dyn Disk>, segments: impl IntoIterator<Item = (u32, SegmentState, u32)>) -> Arc<Shared> {
+        let segments = segments.into_iter().map(|(number, state, used)| (number, Segment::new(state, used, 4_096)));
+        Arc::new(Shared::new(disk, PathBuf::from("/"), 7, segments.collect()))
+    }
+
+    fn content(file: &dyn DiskFile) -> Vec<u8> {
+        read_whole(file).unwrap_or_else(|error| unreachable!("{error}"))
+    }
+
+    #[test]
+    fn an_offset_is_quarantined_inside_of_a_range_and_not_at_its_end() {
+        let mut segment = Segment::new(SegmentState::Sealed, 1_000, 1_000);
+        assert_eq!(segment.quarantined(64), None);
+        segment.quarantine = vec![64..144, 144..160, 400..480];
+        for (offset, range) in [
+            (63, None),
+            (64, Some(64..144)),
+            (143, Some(64..144)),
+            (144, Some(144..160)),
+            (160, None),
+            (479, Some(400..480)),
+            (480, None),
+        ] {
+            assert_eq!(segment.quarantined(offset), range, "{offset}");
+        }
+    }
+
+    #[test]
+    fn the_next_segment_is_the_first_that_may_hold_frames() {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+        let (sealed, open, spare) = (SegmentState::Sealed, SegmentState::Open, SegmentState::Spare);
+        let shared = shared(disk, [(3, sealed, 300), (5, sealed, 500), (6, open, 600), (7, spare, 64)]);
+        for (from, next) in [
+            (0, Some((3, 300))),
+            (3, Some((3, 300))),
+            (4, Some((5, 500))),
+            (6, Some((6, 600))),
+            (7, None),
+            (u32::MAX, None),
+        ] {
+            assert_eq!(shared.next_segment(from), next, "{from}");
+        }
+        shared.update(7, |segment| (segment.state, segment.used) = (open, 700));
+        shared.update(8, |segment| segment.used = 800);
+        assert_eq!((shared.next_segment(7), shared.next_segment(8)), (Some((7, 700)), None));
+    }
+
+    #[test]
+    fn the_files_used_last_stay_open_and_no_more_of_them() {
+        let disk = SimDisk::new();
+        let last = OPEN_FILES as u32 + 1;
+        for number in 1..=last {
+            assert!(disk.create(&Path::new("/").join(segment_name(number))).is_ok());
+        }
+        let shared = shared(Arc::new(disk.clone()), []);
+        for number in 1..last {
+            assert!(shared.file(number).is_ok());
+        }
+        // Now the second is the one that was not used for longest.
+        assert!(shared.file(1).is_ok() && shared.file(last).is_ok());
+        disk.set_out_of_files(true);
+        let open: Vec<_> = (1..=last).filter(|number| shared.file(*number).is_ok()).collect();
+        assert_eq!(open, std::iter::once(1).chain(3..=last).collect::<Vec<_>>());
+        shared.close(5);
+        assert!(shared.file(4).is_ok() && shared.file(5).is_err() && shared.file(6).is_ok());
+        disk.set_out_of_files(false);
+        assert!(shared.file(5).is_ok() && shared.file(2).is_ok());
+        assert_eq!(shared.open.lock().files.len(), OPEN_FILES);
+    }
+
+    /// A disk that puts another file in the place of one at the moment at which that is opened.
+    struct Replacing {
+        disk: SimDisk,
+        /// By whom it is read.
+        replaced: Mutex<Vec<Arc<Shared>>>,
+    }
+
+    impl Disk for Replacing {
+        fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+            let file = self.disk.open(path)?;
+            if let Some(shared) = self.replaced.lock().pop() {
+                self.disk.rename(&temporary_name(path), path)?;
+                shared.close(1);
+            }
+            Ok(file)
+        }
+
+        fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+            self.disk.create(path)
+        }
+
+        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+            self.disk.create_dir_all(path)
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.disk.rename(from, to)
+        }
+
+        fn remove_file(&self, path: &Path) -> io::Result<()> {
+            self.disk.remove_file(path)
+        }
+
+        fn remove_dir(&self, path: &Path) -> io::Result<()> {
+            self.disk.remove_dir(path)
+        }
+
+        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+            self.disk.list(dir)
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            self.disk.sync_dir(dir)
+        }
+
+        fn space(&self, path: &Path) -> io::Result<Space> {
+            self.disk.space(path)
+        }
+    }
+
+    /// What was expunged would be read from the old file for as long as it is open.
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_opened_is_opened_anew() {
+        let disk = Arc::new(Replacing { disk: SimDisk::new(), replaced: Mutex::default() });
+        let reader: Arc<dyn Disk> = Arc::<Replacing>::clone(&disk);
+        let shared = shared(reader, [(1, SegmentState::Sealed, 64)]);
+        for before in [false, true] {
+            for (path, bytes) in [(shared.path(1), b"old"), (temporary_name(&shared.path(1)), b"new")] {
+                assert!(replace_file(&disk.disk, &path, bytes).is_ok());
+            }
+            if before {
+                shared.close(1);
+            }
+            disk.replaced.lock().push(Arc::clone(&shared));
+            for _ in 0..2 {
+                assert_eq!(shared.file(1).map(|file| content(&*file)).ok().as_deref(), Some(b"new".as_slice()));
+            }
+            assert_eq!(disk.replaced.lock().len(), 0, "it was replaced");
+        }
+    }
 
     #[test]
     fn marks_lead_to_a_frame_at_or_before() {

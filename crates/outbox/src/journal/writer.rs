@@ -376,3 +376,6 @@ impl Journal {
 const fn room_bytes(active: &Active) -> usize {
     active.allocated_bytes.saturating_sub(active.end).saturating_sub(FRAME_HEADER_BYTES) as usize
 }
+
+#[cfg(test)]
+mod tests;

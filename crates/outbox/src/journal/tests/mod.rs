@@ -3,10 +3,16 @@
 mod appending;
 mod crash;
 mod damage;
+mod evidence;
 mod format;
+mod frames;
 mod full;
+mod making;
+mod numbers;
 mod reading;
 mod rewrite;
+mod room;
+mod walking;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
