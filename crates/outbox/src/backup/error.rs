@@ -154,6 +154,10 @@ pub(super) fn not_opened<'a>(path: &'a Path) -> impl Fn(io::Error) -> BackupErro
     }
 }
 
+pub(super) fn is_left_out(path: &Path) -> String {
+    format!("{}: nothing of it can be read, and it is left out", path.display())
+}
+
 pub(super) fn is_missing(path: &Path) -> String {
     format!("{} is missing", path.display())
 }

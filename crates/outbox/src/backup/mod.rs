@@ -24,6 +24,8 @@ mod place;
 mod plan;
 mod restore;
 mod take;
+#[cfg(test)]
+mod tests;
 mod thin;
 mod trial;
 mod verify;

@@ -3,7 +3,7 @@
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use super::error::{BackupError, failed, not_opened};
+use super::error::{BackupError, failed, is_left_out, not_opened};
 use super::lineage::is_a_beginning;
 use super::manifest::{CheckpointCopy, Layout, Manifest, SegmentCopy, Snapshot};
 use super::restore::Behind;
@@ -31,6 +31,8 @@ pub(super) struct Plan {
     /// The number and the time of the last frame that is restored.
     pub(super) last: (u64, UnixMs),
     pub(super) behind: Behind,
+    /// Right behind the last frame: what was recorded there may belong to the point, and cannot be read.
+    pub(super) left_out: Vec<String>,
     /// When the backup was taken.
     pub(super) backup_at: UnixMs,
     /// The highest number of a segment in the backup.
@@ -41,17 +43,19 @@ pub(super) struct Plan {
 pub(super) fn earliest(manifest: &Manifest) -> Option<UnixMs> {
     let newest = manifest.snapshots.last()?;
     let chain = chain(manifest, newest.end.segment());
-    if let Some(first) = chain.first().filter(|first| is_the_beginning(first)) {
-        return Some(first.first_time_ms);
+    if let Some(first) = beginning(&chain) {
+        return Some(first);
     }
     let checkpoints = manifest.snapshots.iter().filter_map(|snapshot| snapshot.checkpoint.as_ref());
     let mut reached = checkpoints.filter(|checkpoint| has(&chain, checkpoint.position));
     reached.next().map(|checkpoint| checkpoint.time_ms)
 }
 
-/// The store as it was when its first frame was written.
-const fn is_the_beginning(segment: &SegmentCopy) -> bool {
-    segment.first_frame == 0 && segment.damage.is_empty()
+/// The time of the store's first frame, if nothing is missing from there on.
+fn beginning(chain: &[&SegmentCopy]) -> Option<UnixMs> {
+    // Before it there may be some to which nothing was written.
+    let first = chain.iter().find(|segment| segment.frames > 0 || !segment.damage.is_empty())?;
+    (first.first_frame == 0 && first.damage.is_empty()).then_some(first.first_time_ms)
 }
 
 /// Whether the segment of a position is there, or all that lies before it.
@@ -102,18 +106,23 @@ pub(super) fn plan(
         Point::Position(position) => segment.number <= position.segment(),
     };
     let all = manifest.segments.iter().filter(|segment| segment.number <= newest.end.segment());
-    let cut = all.clone().rev().find(|segment| is_within(segment)).ok_or_else(too_early)?;
+    // One of which no frame can be read has no time, and no frame that could be the last.
+    let mut with_frames = all.clone().rev().filter(|segment| segment.frames > 0);
+    let cut = with_frames.find(|segment| is_within(segment)).ok_or_else(too_early)?;
     let (last, mut behind) = cut_within(layout, manifest, cut, newest, point)?;
     let last = last.ok_or_else(too_early)?;
     let is_whole = behind.frames == 0;
-    for segment in all.filter(|segment| segment.number > cut.number) {
+    let after = all.filter(|segment| segment.number > cut.number);
+    let unread = after.clone().take_while(|segment| segment.frames == 0).filter(|segment| !segment.damage.is_empty());
+    let left_out = unread.map(|segment| is_left_out(&layout.segment(segment))).collect();
+    for segment in after {
         behind.add(segment.frames, segment.records, segment.file.bytes);
     }
     let chain = chain(manifest, cut.number);
     let mut checkpoints = manifest.snapshots.iter().rev().filter_map(|snapshot| snapshot.checkpoint.as_ref());
     let is_within = |position| position <= last.end || (is_whole && is_reached(manifest, cut.number, position));
     let checkpoint = checkpoints.find(|known| is_within(known.position) && has(&chain, known.position));
-    if checkpoint.is_none() && !chain.first().is_some_and(|first| is_the_beginning(first)) {
+    if checkpoint.is_none() && beginning(&chain).is_none() {
         return Err(too_early());
     }
     // What the store had given up before that point, it did not need there.
@@ -126,6 +135,7 @@ pub(super) fn plan(
         end: last.end,
         last: (last.number, last.time),
         behind,
+        left_out,
         backup_at: newest.at_ms,
         highest_segment: manifest.segments.last().map_or(0, |segment| segment.number),
     })

@@ -83,7 +83,7 @@ pub struct RestoredStore {
     pub behind: Behind,
     /// Which key the store needs, see [`super::key_name`].
     pub key: String,
-    /// Damaged files that were restored all the same.
+    /// Damaged files that were restored all the same, and segments right behind the end of which nothing can be read.
     pub damage: Vec<String>,
 }
 
@@ -114,8 +114,13 @@ pub fn restore(
     let layout = Layout { disk, target: &request.backup };
     let plan = plan(&layout, &manifest, &newest, request.point)?;
     begin(&**disk, &request.dir, &plan, &manifest)?;
-    let mut restoring =
-        Restoring { request, layout, manifest: &manifest, counter: Counter::new(progress), damage: vec![] };
+    let mut restoring = Restoring {
+        request,
+        layout,
+        manifest: &manifest,
+        counter: Counter::new(progress),
+        damage: plan.left_out.clone(),
+    };
     let bytes = restoring.copy_all(&plan)?;
     let damage = restoring.damage;
     let now = clock.now();

@@ -162,13 +162,14 @@ impl Taking<'_, '_> {
         ahead.fill().map_err(failed("open a segment in", ahead.dir))?;
         let is_there = |segment: &SegmentCopy| segment.sealed && !self.lost.contains(&segment.file);
         let known = |number: &u32| self.manifest.segment(*number).is_some_and(is_there);
-        let mut bytes = 0;
-        for (number, file) in ahead.open.iter().filter(|(number, _)| !known(number)) {
-            let path = segment_path(ahead.dir, *number);
-            bytes += file.len().map_err(failed("look at", &path))?;
+        let (mut bytes, mut open) = (0, 0);
+        for (number, file) in &ahead.open {
+            let len = file.len().map_err(failed("look at", &segment_path(ahead.dir, *number)))?;
+            open += len;
+            bytes += if known(number) { 0 } else { len };
         }
         let more = ahead.numbers.iter().filter(|number| !known(number)).count() as u64;
-        let each = bytes.checked_div(ahead.open.len() as u64).unwrap_or(0);
+        let each = open.checked_div(ahead.open.len() as u64).unwrap_or(0);
         self.counter.expect(bytes + more * each);
         Ok(())
     }
@@ -275,7 +276,8 @@ impl Taking<'_, '_> {
 
     /// The time of the last frame before a position.
     fn time_before(&self, position: Position) -> Result<UnixMs, BackupError> {
-        let mut at_or_before = self.manifest.segments.iter().rev().filter(|known| known.number <= position.segment());
+        let is_before = |known: &&SegmentCopy| known.number <= position.segment() && known.frames > 0;
+        let mut at_or_before = self.manifest.segments.iter().rev().filter(is_before);
         let Some(segment) = at_or_before.next() else { return Ok(UnixMs(0)) };
         let path = self.layout.segment(segment);
         let file = self.layout.disk.open_to_read(&path).map_err(failed("open", &path))?;
@@ -284,7 +286,9 @@ impl Taking<'_, '_> {
             time = Some(frame.time).filter(|_| frame.end <= position).or(time);
         });
         survey.map_err(failed("read", &path))?;
-        Ok(time.or_else(|| at_or_before.next().map(|before| before.last_time_ms)).unwrap_or_default())
+        let time = time.or_else(|| at_or_before.next().map(|before| before.last_time_ms));
+        // The store had given that frame up: no earlier time is reached than that of the first that is there.
+        Ok(time.unwrap_or(segment.first_time_ms))
     }
 
     fn note_copied(&mut self, bytes: u64) {
@@ -341,3 +345,6 @@ pub(super) fn described(
         damage: survey.damage.iter().map(|damage| (damage.from, damage.to)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

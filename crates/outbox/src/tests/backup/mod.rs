@@ -1,10 +1,13 @@
 //! Backups of a store on a simulated disk, and stores made of them.
 
+mod bare;
 mod content;
 mod crash;
+mod erased;
 mod lineage;
 mod lost;
 mod points;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
