@@ -119,7 +119,7 @@ impl Rewrite<'_, '_> {
                 continue;
             }
             let Some(envelope) = Envelope::decode(self.walk.bytes(at, ENVELOPE_BYTES)?) else { break };
-            if envelope.len > (to - at) as usize {
+            if ENVELOPE_BYTES.saturating_add(envelope.len) > (to - at) as usize {
                 break;
             }
             let mut record = self.walk.bytes(at + ENVELOPE_BYTES as u32, envelope.len)?.to_vec();

@@ -240,7 +240,8 @@ fn read_broken(
             continue;
         }
         let Some(envelope) = Envelope::decode(walk.bytes(at, ENVELOPE_BYTES)?) else { break };
-        if envelope.len > (to - at) as usize {
+        // It would reach into what is whole.
+        if ENVELOPE_BYTES.saturating_add(envelope.len) > (to - at) as usize {
             break;
         }
         let end = at + record_bytes(envelope.len) as u32;

@@ -1,18 +1,31 @@
 #![expect(clippy::unwrap_used, reason = "a failed call fails the test")]
 
 mod appending;
+mod around;
+mod behind;
 mod crash;
 mod damage;
 mod evidence;
 mod format;
 mod frames;
 mod full;
+<<<<<<< ours
 mod making;
 mod numbers;
+=======
+mod naming;
+mod odd_disk;
+>>>>>>> theirs
 mod reading;
+mod repair;
 mod rewrite;
+<<<<<<< ours
 mod room;
 mod walking;
+=======
+mod salvage;
+mod survey;
+>>>>>>> theirs
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -21,10 +34,10 @@ use std::sync::Arc;
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
-use super::layout::segment_name;
+use super::layout::{SegmentHeader, segment_name};
 use super::*;
-use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, replace_file};
 
 const STORE: u64 = 0x5701_2e1d_aaaa_5555;
 const SEGMENT_BYTES: u32 = 2048;
@@ -107,4 +120,34 @@ fn check_reader(opened: &Opened, rows: &[Row]) {
 
 fn names(disk: &SimDisk) -> Vec<String> {
     disk.list(Path::new(&dir())).unwrap()
+}
+
+/// Writes a segment with such frames: each with its number, the offset up to which it says that the segment was
+/// synced, and its records. Its time is its number. Gives where they begin, and where the last one ends: there ends
+/// the file, too, if it is `cut`.
+fn write_segment(disk: &SimDisk, number: u32, frames: &[(u64, u32, &[Vec<u8>])], cut: bool) -> Vec<u32> {
+    let header = SegmentHeader { number, store_id: STORE, created: NOW, allocated_bytes: SEGMENT_BYTES };
+    let mut bytes = header.encode();
+    let mut places = vec![bytes.len() as u32];
+    for (frame, synced, records) in frames {
+        let start = Position::new(number, bytes.len() as u32);
+        let room = SEGMENT_BYTES as usize;
+        let mut builder = FrameBuilder::new(Vec::new(), start, room, FrameKind::Synced, UnixMs(*frame));
+        for record in *records {
+            builder.push(&[record]).unwrap();
+        }
+        bytes.extend(builder.finish(STORE, *frame, Position::new(number, *synced)).1);
+        places.push(bytes.len() as u32);
+    }
+    if !cut {
+        bytes.resize(SEGMENT_BYTES as usize, 0);
+    }
+    disk.create_dir_all(&dir()).unwrap();
+    replace_file(disk, &segment_path(number), &bytes).unwrap();
+    places
+}
+
+/// A record of 24 bytes, so one that takes 32.
+fn named(name: &str) -> Vec<u8> {
+    format!("{name:.<24}").into_bytes()
 }

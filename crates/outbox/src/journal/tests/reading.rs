@@ -3,6 +3,7 @@
 use super::*;
 use crate::disk::RealDisk;
 use crate::disk::sim::Survival;
+use crate::journal::shared::MARK_BYTES;
 
 /// A journal of several segments and all its rows.
 fn filled(disk: &SimDisk) -> (Opened, Vec<Row>) {
@@ -117,4 +118,144 @@ fn large_records_and_many_segments_on_a_real_disk() {
     assert_eq!(visited, rows);
     assert_eq!((opened.report.torn_bytes, opened.report.damage.len()), (0, 0));
     check_reader(&opened, &rows);
+}
+
+#[test]
+fn records_of_every_length_are_read_up_to_the_end_of_the_journal() {
+    let disk = SimDisk::new();
+    let larger = Options { segment_bytes: 64 * 1024, ..options() };
+    let (mut opened, _) = try_open(&disk, larger, unclean(Position::ZERO)).unwrap();
+    let mut rows = Vec::new();
+    // Around a word, around what is read at once, and around twice that.
+    for len in (1..=17).chain(4_080..=4_097).chain([8_184, 8_192, 20_000]) {
+        let record: Vec<u8> = (0..len).map(|at| (at % 251) as u8 + 1).collect();
+        rows.extend(append(&mut opened.journal, FrameKind::Synced, &[record]).unwrap());
+        // It ends where the journal does.
+        let (position, record) = rows.last().unwrap();
+        assert_eq!(opened.reader.read(*position).unwrap(), record.as_slice(), "{len}");
+        opened.journal.provision().unwrap();
+    }
+    check_reader(&opened, &rows);
+}
+
+#[test]
+fn a_read_may_pass_later_only_if_too_many_files_were_open() {
+    let disk = SimDisk::new();
+    let (mut opened, rows) = filled(&disk);
+    opened.journal.sync().unwrap();
+    let (position, _) = rows[0];
+    let refused = |disk: &SimDisk| open(disk).0.reader;
+    let reader = refused(&disk.crash(Survival::Nothing));
+    assert!(!reader.read(Position::new(70_000, 64)).unwrap_err().may_pass(), "it is not there");
+
+    let out_of_files = disk.crash(Survival::Nothing);
+    let reader = refused(&out_of_files);
+    out_of_files.set_out_of_files(true);
+    let error = reader.read(position).unwrap_err();
+    assert!(matches!(error, ReadError::Io { .. }) && error.may_pass(), "{error}");
+    out_of_files.set_out_of_files(false);
+    assert!(reader.read(position).is_ok());
+
+    let failing = disk.crash(Survival::Nothing);
+    let reader = refused(&failing);
+    failing.crash_after(0);
+    let error = reader.read(position).unwrap_err();
+    assert!(matches!(error, ReadError::Io { .. }) && !error.may_pass(), "{error}");
+
+    let damaged = disk.crash(Survival::Nothing);
+    let reader = refused(&damaged);
+    damaged.flip(&segment_path(1), position.offset_bytes() as usize + 8, 1).unwrap();
+    let error = reader.read(position).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { .. }) && !error.may_pass(), "{error}");
+}
+
+#[test]
+fn a_segment_whose_file_went_meanwhile_is_not_found() {
+    let disk = SimDisk::new();
+    let (mut opened, rows) = filled(&disk);
+    opened.journal.sync().unwrap();
+    let disk = disk.crash(Survival::Nothing);
+    let (opened, _) = open(&disk);
+    disk.remove_file(&segment_path(1)).unwrap();
+    assert!(matches!(opened.reader.read(rows[0].0), Err(ReadError::NotFound(_))));
+    assert!(matches!(opened.reader.scrub(1), Err(ReadError::NotFound(_))));
+    assert!(matches!(opened.reader.scrub(70_000), Err(ReadError::NotFound(_))));
+}
+
+/// Such as by somebody who has read all, and asks again.
+#[test]
+fn a_scan_of_a_range_that_holds_nothing_needs_no_file() {
+    let disk = SimDisk::new();
+    let (mut opened, _) = filled(&disk);
+    opened.journal.sync().unwrap();
+    let disk = disk.crash(Survival::Nothing);
+    let (opened, _) = open(&disk);
+    disk.set_out_of_files(true);
+    let end = opened.reader.end();
+    let scan = |from, to| opened.reader.scan(from, to, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(scan(end, Position::MAX).unwrap(), end);
+    assert_eq!(scan(end, end).unwrap(), end);
+    let end_of_first = Position::new(1, opened.reader.segments()[0].bytes_used as u32);
+    let second = Position::new(2, 64);
+    assert_eq!(scan(end_of_first, second).unwrap(), second);
+    assert!(scan(Position::ZERO, end).is_err(), "all else does");
+}
+
+#[test]
+fn a_scan_leaves_places_behind_from_which_a_later_one_can_begin() {
+    let disk = SimDisk::new();
+    let larger = Options { segment_bytes: 1024 * 1024, ..options() };
+    let (mut opened, _) = try_open(&disk, larger, unclean(Position::ZERO)).unwrap();
+    let mut frames = Vec::new();
+    for seed in 0..9 {
+        frames.push(opened.journal.end().offset_bytes().max(64));
+        append(&mut opened.journal, FrameKind::Synced, &[vec![seed; 100_000]]).unwrap();
+    }
+    opened.journal.sync().unwrap();
+    let end = opened.journal.end();
+    // Nothing is read by such a start, so that nothing is known of its frames.
+    let clean = Start { now: NOW, scan_from: end, clean: true };
+    let (opened, _) = try_open(&disk.crash(Survival::Nothing), larger, clean).unwrap();
+    let before = |offset| opened.reader.shared.segments.read()[&1].frame_before(offset);
+    assert_eq!(before(end.offset_bytes()), 64);
+    scan_all(&opened.reader, Position::ZERO, Position::MAX).unwrap();
+    for offset in frames.iter().flat_map(|frame| [*frame, frame + 64]) {
+        let near = before(offset);
+        assert!(frames.contains(&near) && near <= offset, "{near} before {offset}");
+        assert!(offset - near < MARK_BYTES + 2 * 100_000, "{near} before {offset}");
+    }
+}
+
+#[test]
+fn what_is_known_of_the_segments_is_told() {
+    let disk = SimDisk::new();
+    let (mut opened, _) = filled(&disk);
+    opened.journal.sync().unwrap();
+    let disk = disk.crash(Survival::Nothing);
+    disk.flip(&segment_path(2), 140, 1).unwrap();
+    let (mut opened, _) = open(&disk);
+    assert_eq!(opened.reader.appended_bytes(), 0);
+    let mut appended = 0;
+    for step in 0..3 {
+        let mut frame = opened.journal.begin_frame(FrameKind::Lazy, FrameClass::Ingest, 100, NOW).unwrap();
+        frame.push(&[&vec![step; 50]]).unwrap();
+        appended += u64::from(opened.journal.append(frame).unwrap().bytes);
+        assert_eq!(opened.reader.appended_bytes(), appended);
+    }
+    let infos = opened.reader.segments();
+    let end = opened.reader.end();
+    let numbers: Vec<_> = infos.iter().map(|info| info.number).collect();
+    assert_eq!(numbers, (1..=infos.len() as u32).collect::<Vec<_>>());
+    for info in &infos {
+        let len = disk.content(&segment_path(info.number)).unwrap().len() as u64;
+        assert_eq!(info.bytes_allocated, len, "{info:?}");
+        assert_eq!(info.sealed, info.number < end.segment(), "{info:?}");
+        assert_eq!(info.damaged, info.number == 2, "{info:?}");
+        let has_frames = info.number <= end.segment();
+        assert_eq!(info.first_frame_time, has_frames.then_some(NOW), "{info:?}");
+        assert_eq!(info.bytes_used > 64, has_frames, "{info:?}");
+    }
+    let taken: u64 = infos.iter().map(|info| info.bytes_allocated).sum();
+    assert_eq!(opened.reader.total_bytes(), taken);
+    assert!(taken > u64::from(SEGMENT_BYTES));
 }

@@ -176,3 +176,34 @@ fn torn_tails_are_removed() {
     assert!(!names(&disk.crash(Survival::Nothing)).iter().any(|name| name.starts_with("torn-")));
     opened.journal.remove_torn_tails().unwrap();
 }
+
+#[test]
+fn the_reserved_segment_is_not_opened_so_that_another_can_be_sealed() {
+    let disk = SimDisk::new();
+    let (mut opened, _) = open(&disk);
+    let mut rows = append(&mut opened.journal, FrameKind::Synced, &records(1, 2)).unwrap();
+    disk.set_free_bytes(0);
+    assert_eq!(opened.journal.spares.len(), 2);
+    // Nothing has to be done for another one than the open one.
+    opened.journal.seal_segment(2).unwrap();
+    assert_eq!(opened.journal.end().segment(), 1);
+    opened.journal.seal_segment(1).unwrap();
+    assert_eq!(opened.journal.end(), Position::new(2, 64));
+    rows.extend(append(&mut opened.journal, FrameKind::Synced, &records(2, 2)).unwrap());
+    let end = opened.journal.end();
+    for left in [1, 0] {
+        assert_eq!(opened.journal.spares.len(), left);
+        let number = opened.journal.end().segment();
+        assert!(matches!(opened.journal.seal_segment(number), Err(AppendError::Full)), "{left} left");
+        assert_eq!(opened.journal.end().segment(), number);
+        if left == 1 {
+            assert_eq!(opened.journal.end(), end);
+            rows.extend(append(&mut opened.journal, FrameKind::Synced, &[vec![1; 1_800]]).unwrap());
+        }
+    }
+    opened.journal.sync().unwrap();
+    let disk = disk.crash(Survival::Nothing);
+    disk.set_free_bytes(1 << 20);
+    let (again, found) = open(&disk);
+    assert_eq!((found, again.report.damage), (rows, vec![]));
+}
