@@ -289,3 +289,6 @@ fn accepted_bytes(meta: &record::Accepted) -> usize {
 pub(crate) fn no_id() -> MessageId {
     MessageId(postrider_model::id::RawId::from_bytes([0; 20]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,10 @@ impl Committer {
         let outcomes = self.waiting_outcomes.iter().position(|outcome| {
             let told =
                 telling.as_mut().zip(state.as_deref()).map_or(0, |(telling, state)| telling.of_outcome(state, outcome));
-            let bytes = (outcome.bound_bytes() + told).min(edited);
+            // Of one that disables its endpoint, the object's size is not known. Any other has all of its
+            // bound: it would be tried again for ever if it were given less than it takes.
+            let most = if outcome.disable.is_some() { limit - edited } else { limit };
+            let bytes = (outcome.bound_bytes() + told).min(most);
             let has_share = share >= bytes;
             share = share.saturating_sub(bytes);
             !(has_share && fits(bytes))

@@ -14,7 +14,7 @@ use postrider_model::task::{EndpointSpan, TaskWork};
 use super::*;
 use crate::MasterKey;
 use crate::record::{Answered, DeliveryChange, ExpungedContent, IdempotencyKey, Kept, TaskFinished, TaskStarted};
-use crate::tests::support::Counted;
+use crate::tests::counted::Counted;
 
 const WINDOW: usize = 20;
 /// What of a window may be read from behind it.
@@ -215,20 +215,22 @@ fn to_be_read() -> World {
 
 #[test]
 fn what_is_not_found_by_the_end_of_the_journal_is_lost_and_counted() {
-    let lost = Counted::of(crate::meters::LOST);
-    metrics::with_local_recorder(&lost, || {
+    let counted = Counted::default();
+    let lost = || counted.counter(crate::meters::LOST);
+    metrics::with_local_recorder(&counted, || {
         let mut world = to_be_read();
         assert_eq!(world.fill((at(1, 10), at(1, 20)), &[delivery(1, at(1, 10))]), [at(1, 10)]);
-        assert_eq!((lost.count(), world.state.pending_total()), (0, 5));
+        assert_eq!((lost(), world.state.pending_total()), (0, 5));
         assert_eq!(world.fill((at(1, 20), at(1, 69)), &[]), []);
-        assert_eq!((lost.count(), world.state.pending_total()), (1, 4), "the last stretch may have more");
+        assert_eq!((lost(), world.state.pending_total()), (1, 4), "the last stretch may have more");
         assert_eq!(world.fill((at(1, 69), at(1, 70)), &[]), []);
-        assert_eq!((lost.count(), world.state.pending_total()), (4, 1));
+        assert_eq!((lost(), world.state.pending_total()), (4, 1));
     });
-    let lost = Counted::of(crate::meters::LOST);
+    let counted = Counted::default();
+    let lost = || counted.counter(crate::meters::LOST);
     let mut world = to_be_read();
-    metrics::with_local_recorder(&lost, || assert_eq!(world.fill((at(1, 10), at(1, 70)), &[]), []));
-    assert_eq!((lost.count(), world.state.pending_total()), (5, 0));
+    metrics::with_local_recorder(&counted, || assert_eq!(world.fill((at(1, 10), at(1, 70)), &[]), []));
+    assert_eq!((lost(), world.state.pending_total()), (5, 0));
     assert!(world.lane(1).backlog.is_empty());
 }
 

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use postrider_model::audit::{Actor, Audit as _, AuditFilter, Call, Entry, Origin, Target, Told};
 use postrider_model::command::Command;
+use postrider_model::delivery::{DeliveryKey, Next};
 use postrider_model::once::{KeyedRequest, Once as _};
-use postrider_model::ports::{Accept as _, ControlError};
-use postrider_model::query::PageRequest;
-use postrider_model::task::TaskWork;
+use postrider_model::ports::{Accept as _, Control as _, ControlError};
+use postrider_model::query::{AttemptFilter, AttemptsOf, DeliveryFilter, PageRequest, Query as _};
+use postrider_model::task::{EndpointSpan, TaskWork};
 use postrider_model::time::UnixMs;
 
 use super::machine::one_way;
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
 use super::support::{ORG, message};
+use crate::committer::request::{DeliveriesRequest, Urgent};
 use crate::disk::sim::Survival;
+use crate::record::DeliveryChange;
 use crate::{MasterKey, Options};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -181,6 +184,82 @@ fn a_list_of_entries_goes_on_to_the_last_of_many() {
         let found = one_way(50, true, |page| stepper.outbox.entries(&filter, page));
         assert_eq!(found.iter().map(|entry| &entry.operation).collect::<Vec<_>>(), [name]);
     }
+}
+
+#[test]
+fn an_entry_names_what_was_done_to_which_deliveries() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
+    for command in [app("shop"), endpoint("shop", "a", &["order.paid"]), endpoint("shop", "b", &["order.paid"])] {
+        execute(&mut stepper, "made", command).expect("it is legal");
+    }
+    let shop = stepper.app_id("shop").expect("it is there");
+    let [a, b] = ["a", "b"].map(|uid| stepper.endpoint_id("shop", uid).expect("it is there"));
+    let [one, two, three] =
+        [1, 2, 3].map(|n| stepper.ask(stepper.outbox.accept(message("shop", "order.paid", &n.to_string()))));
+    let [one, two, three] = [one, two, three].map(|accepted| accepted.expect("there is room").id);
+    let nothing = Target::default();
+    let in_shop = Target { app: Some(shop), ..nothing };
+    let last = |stepper: &Stepper| {
+        let entry = entries(stepper).pop().expect("there is one");
+        (entry.operation, entry.target, entry.deliveries)
+    };
+
+    let ports = stepper.outbox.bind_call("cancel");
+    stepper.ask(ports.control.cancel(shop, one, a)).expect("it waits");
+    let of_one = Target { endpoint: Some(a), message: Some(one), ..in_shop.clone() };
+    assert_eq!(last(&stepper), ("cancel".to_owned(), of_one, Some(1)));
+
+    let ports = stepper.outbox.bind_call("cancel all");
+    let filter = DeliveryFilter { app: Some(shop), endpoint: Some(a), ..DeliveryFilter::default() };
+    assert_eq!(stepper.ask(ports.control.cancel_where(filter)), Ok(2));
+    assert_eq!(last(&stepper), ("cancel all".to_owned(), in_shop.clone(), Some(2)));
+
+    let ports = stepper.outbox.bind_call("expunge payload");
+    stepper.ask(ports.expunge.expunge_payload(shop, two)).expect("it is there");
+    let of_two = Target { message: Some(two), ..in_shop.clone() };
+    assert_eq!(last(&stepper), ("expunge payload".to_owned(), of_two, None));
+
+    let key = DeliveryKey { endpoint: b, message: stepper.outbox.shared.mask.position(three.0) };
+    stepper.attempt(key, 200, Next::Delivered).expect("it waits");
+    let (of, page) = (AttemptsOf::Message(three), PageRequest::default());
+    let attempts = stepper.outbox.attempts(shop, of, &AttemptFilter::default(), &page).expect("they are read").items;
+    let [attempt] = &attempts[..] else { panic!("one was made: {attempts:?}") };
+    let ports = stepper.outbox.bind_call("expunge answer");
+    stepper.ask(ports.expunge.expunge_response(shop, three, attempt.id)).expect("it is there");
+    let of_attempt = Target { attempt: Some(attempt.id), ..in_shop.clone() };
+    assert_eq!(last(&stepper), ("expunge answer".to_owned(), of_attempt, None));
+
+    let ports = stepper.outbox.bind_call("task");
+    let span = EndpointSpan { app: shop, endpoint: b, since: UnixMs(0), until: None };
+    let task = stepper.ask(ports.control.start_task(TaskWork::Recover(span))).expect("it is legal");
+    let of_task = Target { endpoint: Some(b), task: Some(task.id), ..in_shop };
+    assert_eq!(last(&stepper), ("task".to_owned(), of_task, None));
+}
+
+/// What waits is cancelled, and the resend of what has ended is called off: that takes two records.
+#[test]
+fn an_entry_counts_the_deliveries_of_all_records_of_its_frame() {
+    let world = SimWorld::new();
+    let mut stepper = start(&world);
+    for command in [app("shop"), endpoint("shop", "a", &["order.paid"])] {
+        execute(&mut stepper, "made", command).expect("it is legal");
+    }
+    let (shop, a) = (stepper.app_id("shop").expect("it is there"), stepper.endpoint_id("shop", "a").expect("it is"));
+    let mut deliveries = vec![];
+    for n in 0..4 {
+        let sent = stepper.ask(stepper.outbox.accept(message("shop", "order.paid", &n.to_string())));
+        let found = stepper.outbox.shared.find_message(shop, sent.expect("there is room").id).expect("it can be read");
+        deliveries.push(found.expect("it is there").delivery(a));
+    }
+    stepper.attempt(deliveries[0].key(), 200, Next::Delivered).expect("it waits");
+    stepper.ask(stepper.outbox.resend(shop, deliveries[0].message, a)).expect("it can be sent again");
+    let outbox = crate::Outbox { call: Some(Arc::new(Told::not_yet(call("cancel")))), ..stepper.outbox.clone() };
+    let what = DeliveryChange::Cancelled;
+    let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
+    assert_eq!(stepper.ask(outbox.ask(request)), Ok(4));
+    let entry = entries(&stepper).pop().expect("there is one");
+    assert_eq!((entry.operation.as_str(), entry.deliveries), ("cancel", Some(4)));
 }
 
 #[test]

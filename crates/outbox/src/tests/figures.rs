@@ -166,7 +166,7 @@ fn the_clock_never_goes_back_behind_what_is_on_record() {
     stepper.stop();
     let earlier = ManualClock::at(UnixMs(sent.at.as_u64() - 60_000));
     let (index, runtime) = (tempfile::tempdir().expect("a temporary directory"), super::stepper::runtime());
-    let disk = Arc::new(world.disk.clone());
+    let disk = Arc::new(world.disk);
     let stepper = Stepper::start(windowed(&sim_dir(), 100), index.path(), &earlier, disk, &runtime).expect("it opens");
     let clock = stepper.outbox.clock();
     assert!(clock.now() >= sent.at, "{} is before {}", clock.now(), sent.at);

@@ -1,6 +1,9 @@
 //! Much time may pass between looking and recording: what is recorded goes by how it stands then.
 
+mod content;
+
 use std::collections::BTreeMap;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use postrider_model::command::Command;
@@ -9,15 +12,23 @@ use postrider_model::expunge::Expunge as _;
 use postrider_model::id::{AppId, EndpointId};
 use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, Configure as _, Control as _, ControlError};
+use postrider_model::position::Position;
 use postrider_model::query::Query as _;
+use postrider_model::time::Clock as _;
 use tokio::sync::oneshot;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint};
 use super::support::{ManualClock, ORG, Running, message, options, wait};
 use crate::Options;
 use crate::committer::request::{CarryRequest, Carrying, DeliveriesRequest, Urgent};
+use crate::disk::sim::Survival;
 use crate::lookup::Found;
 use crate::record::{DeliveryChange, DeliveryRef};
+
+/// With segments that are quickly read again.
+fn small() -> Options {
+    Options { segment_bytes: 64 << 10, body_limit_bytes: 8 << 10, ..options("/data".as_ref()) }
+}
 
 /// A store with a message for one endpoint.
 struct Store {
@@ -31,7 +42,7 @@ struct Store {
 impl Store {
     fn new() -> Self {
         let world = SimWorld::new();
-        let mut stepper = world.start(options("/data".as_ref())).expect("it is empty");
+        let mut stepper = world.start(small()).expect("it is empty");
         let outbox = stepper.outbox.clone();
         stepper.ask(outbox.execute(app("shop"))).expect("it is new");
         stepper.ask(outbox.execute(endpoint("shop", "e", &["order.paid"]))).expect("it is new");
@@ -65,6 +76,33 @@ impl Store {
         let deliveries = vec![self.delivery()];
         let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
         self.stepper.ask(outbox.ask(request))
+    }
+}
+
+impl Store {
+    /// The keeper asks for two changes of the delivery, which lie before the committer at the same moment.
+    fn change_both(
+        &mut self,
+        first: DeliveryChange,
+        second: DeliveryChange,
+    ) -> (Result<u64, ControlError>, Result<u64, ControlError>) {
+        let outbox = self.stepper.outbox.clone();
+        let delivery = self.delivery();
+        let change = |what| {
+            let deliveries = vec![delivery];
+            outbox.ask(move |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply }))
+        };
+        let both = async { tokio::join!(change(first), change(second)) };
+        self.stepper.ask(both)
+    }
+
+    /// The same store after a power cut.
+    fn crash(self) -> Self {
+        let Self { stepper, app, endpoint, found, mut world } = self;
+        drop(stepper);
+        world.disk = world.disk.crash(Survival::Nothing);
+        let stepper = world.start(small()).expect("it opens");
+        Self { stepper, app, endpoint, found, world }
     }
 }
 
@@ -212,4 +250,102 @@ fn a_delivery_that_ends_while_its_message_is_carried_has_ended() {
     let states: BTreeMap<_, _> = deliveries.iter().map(|delivery| (delivery.key.endpoint, delivery.state)).collect();
     assert!(matches!(states.get(&ends), Some(DeliveryState::Delivered { attempt: 1, .. })), "{states:?}");
     assert!(matches!(states.get(&waits), Some(DeliveryState::Scheduled(_))), "{states:?}");
+}
+
+#[test]
+fn the_second_of_two_changes_goes_by_what_the_first_has_made_of_it() {
+    let cancelled = || DeliveryChange::Cancelled;
+    let replayed = DeliveryChange::Replayed { attempts_made: 0 };
+    let mut store = Store::new();
+    let (first, second) = store.change_both(cancelled(), cancelled());
+    assert_eq!((first, second), (Ok(1), Err(ControlError::NotFound { kind: "delivery" })), "one cancels it");
+    let (first, second) = store.change_both(replayed, replayed);
+    assert!(first == Ok(1) && second.is_err(), "one replays it: {second:?}");
+    let (first, second) = store.change_both(cancelled(), replayed);
+    assert_eq!((first, second), (Ok(1), Ok(1)));
+    assert!(matches!(store.state(), DeliveryState::Scheduled(_)), "{:?}", store.state());
+    let (first, second) = store.change_both(replayed, cancelled());
+    assert!(first.is_err() && second == Ok(1), "it waits: {first:?}");
+    let store = store.crash();
+    assert!(matches!(store.state(), DeliveryState::Cancelled { .. }), "{:?}", store.state());
+}
+
+#[test]
+fn one_that_is_called_off_stays_what_it_was() {
+    let mut store = Store::new();
+    store.attempt(200, Next::Delivered);
+    let DeliveryState::Delivered { at: delivered, .. } = store.state() else { panic!("it was delivered") };
+    let is_as_before = |store: &Store| matches!(store.state(), DeliveryState::Delivered { at, .. } if at == delivered);
+    let outbox = store.stepper.outbox.clone();
+    store.stepper.ask(outbox.resend(store.app, store.found.meta.id, store.endpoint)).expect("it can be sent again");
+    assert_eq!(store.change(DeliveryChange::Cancelled), Ok(1));
+    assert!(is_as_before(&store), "{:?}", store.state());
+    let job = store.stepper.ask(outbox.job(store.delivery().key()));
+    assert!(job.is_err(), "it is not sent: {job:?}");
+    assert!(store.change(DeliveryChange::Cancelled).is_err(), "nothing waits any more");
+    let mut store = store.crash();
+    assert!(is_as_before(&store), "{:?}", store.state());
+    let outbox = store.stepper.outbox.clone();
+    let job = store.stepper.ask(outbox.job(store.delivery().key()));
+    assert!(job.is_err(), "it is not sent: {job:?}");
+}
+
+#[test]
+fn what_retention_has_removed_does_not_come_back() {
+    let mut store = Store::new();
+    store.attempt(200, Next::Delivered);
+    let there = store.delivery();
+    let change = |store: &mut Store, delivery: DeliveryRef| {
+        let (outbox, what) = (store.stepper.outbox.clone(), DeliveryChange::Replayed { attempts_made: 1 });
+        let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries: vec![delivery], reply });
+        store.stepper.ask(outbox.ask(request))
+    };
+    let segments = store.stepper.outbox.shared.reader.segments();
+    let other = segments.iter().map(|segment| segment.number).max().expect("there is one") + 1;
+    let removed = DeliveryRef { position: Position::new(other, 64), ..there };
+    assert_eq!(change(&mut store, removed), Err(ControlError::NotFound { kind: "delivery" }));
+    assert_eq!(store.stepper.outbox.stats().pending, 0);
+    assert_eq!(change(&mut store, there), Ok(1));
+    assert_eq!(store.stepper.outbox.stats().pending, 1);
+}
+
+#[test]
+fn a_letter_is_forgotten_when_its_time_is_over_and_not_before() {
+    let mut store = Store::new();
+    store.attempt(400, Next::Dead { reason: DeadReason::Refused });
+    let DeliveryState::Dead { at, .. } = store.state() else { panic!("it is a dead letter") };
+    let limit = options("/data".as_ref()).retain_dead_letters;
+    let left = (at + limit).since(store.world.clock.now());
+    store.world.clock.forward(left - Duration::from_millis(1));
+    assert_eq!(store.change(DeliveryChange::Forgotten), Ok(0));
+    assert!(matches!(store.state(), DeliveryState::Dead { .. }));
+    store.world.clock.forward(Duration::from_millis(1));
+    assert_eq!(store.change(DeliveryChange::Forgotten), Ok(1));
+    assert_eq!(store.stepper.outbox.stats().dead_letters, 0);
+}
+
+/// An outcome disables another endpoint, so the command waits for the next frame, and stands there before
+/// what the keeper asks for.
+#[test]
+fn what_is_let_go_on_in_the_same_frame_is_not_given_up_for_having_been_held() {
+    let mut store = Store::new();
+    let outbox = store.stepper.outbox.clone();
+    store.stepper.ask(outbox.execute(endpoint("shop", "f", &["order.sent"]))).expect("it is new");
+    let sent = store.stepper.ask(outbox.accept(message("shop", "order.sent", "1"))).expect("it is fine");
+    let f = store.stepper.endpoint_id("shop", "f").expect("it was made");
+    let key = DeliveryKey { endpoint: f, message: outbox.shared.mask.position(sent.id.0) };
+    let job = store.stepper.ask(outbox.job(key)).expect("it waits");
+    store.stepper.ask(outbox.execute(store.pause(true))).expect("it is there");
+    store.world.clock.forward(options("/data".as_ref()).retain_held);
+
+    store.stepper.post(&job, 410, Next::Retry { due: job.scheduled.due }, false);
+    let mut goes_on = outbox.execute(store.pause(false));
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(goes_on.as_mut().poll(&mut nobody).is_pending());
+    store.stepper.step();
+    assert!(goes_on.as_mut().poll(&mut nobody).is_pending(), "it waits for the next frame");
+    let given_up = store.change(HELD_TOO_LONG);
+    assert!(given_up.is_err(), "{given_up:?}");
+    assert!(store.stepper.ask(goes_on).is_ok());
+    assert!(matches!(store.state(), DeliveryState::Scheduled(_)), "{:?}", store.state());
 }

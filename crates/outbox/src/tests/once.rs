@@ -8,9 +8,10 @@ use postrider_model::command::{Command, Write};
 use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::message::{Message, NewMessage};
 use postrider_model::once::{Answered, KeyedRequest, Once as _};
-use postrider_model::ports::{Accept as _, Configure as _, ControlError};
+use postrider_model::ports::{Accept as _, AcceptError, Configure as _, ControlError};
 use postrider_model::query::{DeliveryFilter, MessageFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
+use postrider_model::time::UnixMs;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
 use super::support::{ORG, message};
@@ -299,6 +300,33 @@ fn a_key_is_bound_to_the_tenant_the_caller_and_the_route_and_is_new_after_a_day(
     assert_eq!(stepper.outbox.answered(&request), Ok(Some(first)));
     world.clock.forward(Duration::from_millis(1));
     assert_eq!(stepper.outbox.answered(&request), Ok(None));
+}
+
+/// What a message's sender names it by.
+#[test]
+fn a_messages_key_and_its_event_id_are_its_own_for_a_day() {
+    let world = SimWorld::new();
+    let mut stepper = furnished(&world);
+    let outbox = stepper.outbox.clone();
+    let by_key = || NewMessage { idempotency_key: Some("k".to_owned()), ..message("shop", "order.paid", "1") };
+    let by_id = || NewMessage { event_id: Some("e".to_owned()), ..message("shop", "order.paid", "1") };
+    let first = stepper.ask(outbox.accept(by_key())).expect("it is new");
+    let named = stepper.ask(outbox.accept(by_id())).expect("it is new");
+    let taken = Err(AcceptError::EventIdTaken { existing: named.id });
+    // Each is a day old a moment before the next one, and a record may be some milliseconds ahead of the clock.
+    let left = |at: UnixMs| (at + 24 * HOUR).since(outbox.shared.now());
+    world.clock.forward(left(first.at) - Duration::from_millis(1));
+    let again = stepper.ask(outbox.accept(by_key())).expect("it is known");
+    assert_eq!((again.id, again.duplicate), (first.id, true));
+    assert_eq!(stepper.ask(outbox.accept(by_id())), taken);
+    assert_eq!(stepper.ask(outbox.accept(NewMessage { body: Bytes::from_static(b"2"), ..by_id() })), taken);
+
+    world.clock.forward(left(first.at.max(named.at)));
+    let [anew, named_anew] = [by_key(), by_id()].map(|message| stepper.ask(outbox.accept(message)).expect("it is new"));
+    assert!(!anew.duplicate && anew.id != first.id && named_anew.id != named.id);
+    let again = stepper.ask(outbox.accept(by_key())).expect("it is known");
+    assert_eq!((again.id, again.duplicate), (anew.id, true), "the newer one");
+    assert_eq!(stepper.ask(outbox.accept(by_id())), Err(AcceptError::EventIdTaken { existing: named_anew.id }));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What is told of the store itself: the event and what it tells of are on disk together
 //! or not at all.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,8 +15,9 @@ use postrider_model::query::{MessageFilter, PageRequest, Query as _};
 use postrider_model::time::UnixMs;
 use serde_json::Value;
 
+use super::counted::Counted;
 use super::stepper::{SimWorld, Stepper, app, endpoint, sim_dir};
-use super::support::{Counted, ManualClock, ORG, Running, message};
+use super::support::{ManualClock, ORG, Running, message};
 use crate::committer::Committer;
 use crate::disk::sim::Survival;
 use crate::options::OperationalEvents;
@@ -222,19 +225,20 @@ fn an_event_that_is_left_out_counts_as_often_as_what_it_stands_for() {
     let world = SimWorld::new();
     let mut stepper = start(&world, Options { pending_per_application: 1, ..options() });
     prepare(&mut stepper).expect("the disk works");
-    let dropped = Counted::of(crate::meters::EVENTS_DROPPED);
-    metrics::with_local_recorder(&dropped, || {
+    let counted = Counted::default();
+    let dropped = || counted.counter(crate::meters::EVENTS_DROPPED);
+    metrics::with_local_recorder(&counted, || {
         attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
         stepper.ask(stepper.outbox.accept(message("shop", "a", "{}"))).expect("it is taken in");
         let key = first_key(&stepper).expect("it waits");
         stepper.attempt(key, 500, DEAD).expect("the disk works");
-        assert_eq!(dropped.count(), 1, "the second one waits for its turn");
+        assert_eq!(dropped(), 1, "the second one waits for its turn");
         attempt(&mut stepper, &world, 500, DEAD).expect("the disk works");
-        assert_eq!(dropped.count(), 2, "its minute was over before the third one came");
+        assert_eq!(dropped(), 2, "its minute was over before the third one came");
         world.clock.forward(MINUTE);
         stepper.step();
     });
-    assert_eq!(dropped.count(), 3);
+    assert_eq!(dropped(), 3);
 }
 
 /// Makes a dead letter of a new message, without a wait before. Gives the message's id.

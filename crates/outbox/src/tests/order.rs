@@ -1,20 +1,23 @@
 //! What others wait for in order is on disk before they are told of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::delivery::{DeadReason, DeliveryKey, Next};
+use postrider_model::filter::Filter;
 use postrider_model::id::EndpointId;
 use postrider_model::lane::{DeliveryStore as _, LaneEvent};
+use postrider_model::message::NewMessage;
 use postrider_model::order::{AfterDead, OrderBy, OrderRule};
 use postrider_model::ports::{Accept as _, Configure as _, Control as _};
 use postrider_model::query::{DeliveryFilter, PageRequest, Query as _};
 use postrider_model::task::TaskWork;
 
-use super::stepper::{self, Stepper, runtime};
+use super::stepper::{self, SimWorld, Stepper, runtime, sim_dir};
 use super::support::{ManualClock, ORG, message, options};
 use crate::disk::sim::{SimDisk, Survival};
-use crate::{Keeper, Options};
+use crate::{Keeper, Options, keys};
 
 const PAID: &str = "order.paid";
 
@@ -205,4 +208,77 @@ fn what_was_held_begins_as_one_that_has_not_failed() {
     stepper.attempt(key, 500, Next::Dead { reason: DeadReason::AttemptsExhausted }).expect("it waits");
     set_order(&mut stepper, Some(fifo(AfterDead::Continue)));
     assert!(failing(&take(&stepper)).is_some());
+}
+
+/// Deliveries of one message to endpoints that look for the key at different places.
+#[test]
+fn each_endpoint_orders_by_the_key_where_it_looks_for_it() {
+    let world = SimWorld::new();
+    let mut stepper = world.start(options(&sim_dir())).expect("it is empty");
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(stepper::app("shop"))).expect("it is new");
+    let uids = ["e", "at-a", "plain", "at-b"];
+    for uid in uids {
+        stepper.ask(outbox.execute(stepper::endpoint("shop", uid, &[PAID]))).expect("it is legal");
+    }
+    let orders = |stepper: &mut Stepper, body: &str| {
+        take(stepper);
+        let sent = NewMessage { order_key: Some("own".to_owned()), ..message("shop", PAID, body) };
+        stepper.ask(outbox.accept(sent)).expect("there is room");
+        let events = take(stepper);
+        let of = |uid: &str| {
+            let endpoint = stepper.endpoint_id("shop", uid).expect("it is there");
+            let found = events.iter().find_map(|event| match event {
+                LaneEvent::Waiting { key, order_key, .. } if key.endpoint == endpoint => Some(*order_key),
+                _ => None,
+            });
+            found.expect("it goes there")
+        };
+        uids.map(of)
+    };
+    let [own, a, b] = ["own", "1", "x"].map(|key| keys::order_key(Some(key)));
+    assert_eq!(orders(&mut stepper, r#"{"a":1,"b":"x"}"#), [own; 4], "nobody looks there");
+    for (uid, pointer) in [("at-a", "/a"), ("at-b", "/b")] {
+        let rule = OrderRule { by: OrderBy::Key, pointer: Some(pointer.to_owned()), after_dead: AfterDead::Continue };
+        let command = Command::Endpoint {
+            org: ORG,
+            app: "shop".into(),
+            endpoint: uid.into(),
+            write: Write::Update,
+            secret: None,
+            disabled: None,
+            edit: Box::new(move |fields| fields.policy.order = Some(rule)),
+        };
+        stepper.ask(outbox.execute(command)).expect("it is legal");
+    }
+    for (body, expected) in [
+        (r#"{"a":1,"b":"x"}"#, [own, a, own, b]),
+        (r#"{"b":"x"}"#, [own, 0, own, b]),
+        (r#"{"a":"1"}"#, [own, a, own, 0]),
+        ("[]", [own, 0, own, 0]),
+    ] {
+        assert_eq!(orders(&mut stepper, body), expected, "{body}");
+    }
+    // A filter keeps it from the first: the others' keys stay theirs.
+    let only_others = Filter::new("@.a == 1");
+    let command = Command::Endpoint {
+        org: ORG,
+        app: "shop".into(),
+        endpoint: "at-a".into(),
+        write: Write::Update,
+        secret: None,
+        disabled: None,
+        edit: Box::new(move |fields| fields.filter = Some(only_others)),
+    };
+    stepper.ask(outbox.execute(command)).expect("it is legal");
+    take(&stepper);
+    stepper.ask(outbox.accept(message("shop", PAID, r#"{"a":2,"b":"x"}"#))).expect("there is room");
+    let waiting = |event: LaneEvent| match event {
+        LaneEvent::Waiting { key, order_key, .. } => Some((key.endpoint, order_key)),
+        _ => None,
+    };
+    let went: BTreeMap<_, _> = take(&stepper).into_iter().filter_map(waiting).collect();
+    let expected = [("e", 0), ("plain", 0), ("at-b", b)];
+    let expected = expected.map(|(uid, order)| (stepper.endpoint_id("shop", uid).expect("it is there"), order));
+    assert_eq!(went, BTreeMap::from(expected));
 }

@@ -68,7 +68,9 @@ fn progress_is_told_step_by_step() {
     let running = Running::start(small.clone(), &clock).expect("an empty directory opens");
     running.app("shop");
     running.endpoint("shop", &[PAID]);
-    (0..30).for_each(|_| drop(running.send("shop", PAID, &"x".repeat(5_000))));
+    for _ in 0..30 {
+        running.send("shop", PAID, &"x".repeat(5_000));
+    }
     running.stop();
     let segments = journal::segment_numbers(&RealDisk, &dir.path().join("journal")).expect("it can be listed");
     let (to, mut told) = (tempfile::tempdir().expect("a temporary directory"), vec![]);
@@ -208,7 +210,9 @@ fn a_lane_reads_on_behind_a_segment_that_is_gone_and_what_it_held_is_counted() {
     let running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
     running.app("shop");
     running.endpoint("shop", &[PAID]);
-    (0..24).for_each(|_| drop(running.send("shop", PAID, &"x".repeat(7_000))));
+    for _ in 0..24 {
+        running.send("shop", PAID, &"x".repeat(7_000));
+    }
     running.stop();
     let is_message = |(_, record): &&(usize, Record)| matches!(record, Record::Accepted(..));
     let held = records(dir.path(), 2).iter().filter(is_message).count() as u64;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::counted::Counted;
 use super::damage::flip;
-use super::support::{Counted, ManualClock, Running, options};
+use super::support::{ManualClock, Running, options};
 use crate::Options;
 use crate::meters;
 
@@ -25,12 +26,12 @@ fn every_ten_minutes_the_next_sealed_segment_is_read_and_after_the_last_the_firs
     // Each segment has eight or nine of them.
     flip(&dir.path().join("journal/segment-0000000002.journal"), "body-12 ");
 
-    let damage = Counted::of(meters::DAMAGE);
-    metrics::with_local_recorder(&damage, || {
+    let counted = Counted::default();
+    metrics::with_local_recorder(&counted, || {
         let mut after = |time| {
             clock.forward(time);
             running.keeper.round();
-            damage.count()
+            counted.counter(meters::DAMAGE)
         };
         assert_eq!(after(PACE - MOMENT), 0);
         assert_eq!(after(MOMENT), 0, "the first one is whole");

@@ -176,8 +176,17 @@ impl Stepper {
 
     /// Leaves it for the committer's next step.
     pub(crate) fn post(&self, job: &Job, status: u16, next: Next, ordered: bool) {
+        self.post_settlement(job, status, Bytes::from_static(b"answer"), next, ordered);
+    }
+
+    /// The same of an answer with this body, where nobody waits for it.
+    pub(crate) fn post_answer(&self, job: &Job, status: u16, body: Bytes, next: Next) {
+        self.post_settlement(job, status, body, next, false);
+    }
+
+    fn post_settlement(&self, job: &Job, status: u16, body: Bytes, next: Next, ordered: bool) {
         let key = job.key;
-        let response = Response { status, body: Bytes::from_static(b"answer"), ..Response::default() };
+        let response = Response { status, body, ..Response::default() };
         let outcome = Outcome {
             key,
             attempt: job.scheduled.attempt,

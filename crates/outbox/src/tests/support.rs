@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use postrider_model::command::{Command, Reply, Write};
 use postrider_model::delivery::{DeliveryKey, Next, Scheduled};
 use postrider_model::endpoint::{DisabledBy, Endpoint, EndpointFields};
@@ -263,41 +262,4 @@ pub(crate) fn message(app: &str, event_type: &str, body: &str) -> NewMessage {
 pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime can be made").block_on(answer)
-}
-
-/// Keeps what a counter is at, under all of its labels together.
-pub(crate) struct Counted {
-    name: &'static str,
-    count: Arc<AtomicU64>,
-}
-
-impl Counted {
-    /// The counter with this name, of what is counted in [`metrics::with_local_recorder`].
-    pub(crate) fn of(name: &'static str) -> Self {
-        Self { name, count: Arc::default() }
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-impl Recorder for Counted {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        if key.name() == self.name { Counter::from_arc(Arc::clone(&self.count)) } else { Counter::noop() }
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
 }

@@ -55,6 +55,28 @@ fn a_clean_stop_is_forgotten_for_good_at_the_next_start() {
 }
 
 #[test]
+fn it_does_not_come_with_each_of_them() {
+    let (disk, index) = (SimDisk::new(), tempfile::tempdir().expect("a temporary directory"));
+    let never = Duration::from_secs(100_000);
+    let seldom = Options { outcome_gather: Duration::ZERO, outcome_sync: never, ..options(&sim_dir()) };
+    let started = Running::start_beside(seldom, index.path(), &ManualClock::new(), Arc::new(disk.clone()));
+    let mut running = started.expect("an empty directory opens");
+    running.app("shop");
+    running.endpoint("shop", &[PAID]);
+    for _ in 0..4 {
+        running.send("shop", PAID, "1");
+    }
+    let (before, all) = (journal(&disk.crash(Survival::Nothing)), running.waiting());
+    for (key, _) in all {
+        running.attempt(key, 200, Next::Delivered);
+    }
+    assert!(journal(&disk) != before, "they are recorded");
+    assert!(journal(&disk.crash(Survival::Nothing)) == before, "nobody waits for them");
+    running.stop();
+    assert!(is_synced(&disk));
+}
+
+#[test]
 fn it_comes_at_a_stop() {
     let (disk, index) = (SimDisk::new(), tempfile::tempdir().expect("a temporary directory"));
     let never = Duration::from_secs(100_000);

@@ -243,7 +243,7 @@ fn what_cannot_be_listed_or_removed_is_told_of() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (file, missing) = (directory.path().join("file"), directory.path().join("missing"));
     fs::write(&file, b"no directory").expect("there is room");
-    assert_eq!(list(&missing).expect("it has nothing"), [PathBuf::new(); 0]);
+    assert!(list(&missing).expect("it has nothing").is_empty());
     remove(&missing).expect("it is gone already");
     assert!(matches!(list(&file), Err(StoreError::Io { action: "list", .. })));
     assert!(matches!(remove(&file.join("below")), Err(StoreError::Io { action: "remove", .. })));

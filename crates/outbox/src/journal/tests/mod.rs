@@ -9,23 +9,17 @@ mod evidence;
 mod format;
 mod frames;
 mod full;
-<<<<<<< ours
 mod making;
-mod numbers;
-=======
 mod naming;
+mod numbers;
 mod odd_disk;
->>>>>>> theirs
 mod reading;
 mod repair;
 mod rewrite;
-<<<<<<< ours
 mod room;
-mod walking;
-=======
 mod salvage;
 mod survey;
->>>>>>> theirs
+mod walking;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -238,7 +238,7 @@ fn what_is_known_of_the_segments_is_told() {
     let mut appended = 0;
     for step in 0..3 {
         let mut frame = opened.journal.begin_frame(FrameKind::Lazy, FrameClass::Ingest, 100, NOW).unwrap();
-        frame.push(&[&vec![step; 50]]).unwrap();
+        frame.push(&[&[step; 50]]).unwrap();
         appended += u64::from(opened.journal.append(frame).unwrap().bytes);
         assert_eq!(opened.reader.appended_bytes(), appended);
     }

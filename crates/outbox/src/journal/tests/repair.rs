@@ -79,11 +79,14 @@ fn what_stands_in_a_segment_that_is_ready_is_no_reason_to_write_the_last_one_ane
     assert!(opened.journal.has_room(FrameClass::Ingest));
 }
 
+/// What is done to a disk, and its name.
+type Change<'a> = (&'static str, &'a dyn Fn(&SimDisk));
+
 /// What must hold for that, each as it may fail by itself.
 #[test]
 fn a_segment_that_cannot_stand_ready_is_made_again() {
     let header = |allocated_bytes| SegmentHeader { number: 2, store_id: STORE, created: NOW, allocated_bytes }.encode();
-    let changes: [(&str, &dyn Fn(&SimDisk)); 7] = [
+    let changes: [Change<'_>; 7] = [
         ("nothing", &|_| {}),
         ("it comes after one that is missing", &|disk| {
             write_segment(disk, 4, &[], false);
@@ -234,7 +237,7 @@ fn more_than_is_copied_at_once_is_written_anew_and_nothing_of_what_stands_behind
     let end = opened.journal.sync().unwrap().offset_bytes();
     let path = dir.path().join(segment_name(1));
     disk.open(&path).unwrap().write_all_at(&[9; 1_000_000], end.into()).unwrap();
-    let mut reopen = |rows: &[Row]| {
+    let reopen = |rows: &[Row]| {
         let mut found = 0;
         let mut visit = |record: RecordAt<'_>| {
             assert!(rows[found].0 == record.position && rows[found].1 == record.bytes);

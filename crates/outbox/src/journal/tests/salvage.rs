@@ -42,7 +42,9 @@ const THIRD: [&str; 4] = ["frame 3", "four 384..416 of 3", "five 416..448 of 3",
 const AFTER: [&str; 2] = ["frame 4", "after 544..576 of 4"];
 
 /// Bytes that are written over others, and what is met then.
-fn damaged() -> Vec<(Vec<(u64, Vec<u8>)>, Vec<&'static str>)> {
+type Damaged = (Vec<(u64, Vec<u8>)>, Vec<&'static str>);
+
+fn damaged() -> Vec<Damaged> {
     let mut cases = vec![
         (vec![], [&BEFORE[..], &SECOND, &THIRD, &AFTER].concat()),
         // Within a record: those around it are whole.

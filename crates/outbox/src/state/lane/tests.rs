@@ -292,7 +292,7 @@ fn a_lane_reads_on_when_a_tenth_of_its_window_is_free() {
 fn once_something_had_to_wait_behind_the_backlog_half_of_the_share_must_be_free() {
     let mut twin = Twin::new(100);
     (0..91).for_each(|_| twin.accept(Claim::Old));
-    let mut passes = |twin: &mut Twin| {
+    let passes = |twin: &mut Twin| {
         twin.accept(Claim::New);
         twin.lane.window.contains_key(&at(twin.accepted))
     };

@@ -90,6 +90,9 @@ fn damage_is_told_by_each_run_also_where_the_disk_tells_what_has_changed() {
     assert_eq!(run(), (0, 0), "it is as it was");
 }
 
+/// What is done to a file, and its name.
+type Case = (&'static str, fn(&World, &Path));
+
 #[test]
 fn each_copy_that_is_not_what_was_copied_is_named_and_is_restored_only_if_that_is_accepted() {
     let store = backed_up();
@@ -99,7 +102,7 @@ fn each_copy_that_is_not_what_was_copied_is_named_and_is_restored_only_if_that_i
     };
     for path in two_copies(&store.world) {
         let name = path.display().to_string();
-        let cases: [(&str, fn(&World, &Path)); 3] = [
+        let cases: [Case; 3] = [
             ("flipped", |world, path| world.disk.flip(path, 22, 1).expect("it is there")),
             ("cut", |world, path| {
                 let file = world.disk.open(path).expect("it is there");

@@ -1,0 +1,125 @@
+//! Whatever waits for the committer when the stop comes is recorded and answered.
+
+use std::task::{Context, Waker};
+
+use postrider_model::audit::{Actor, Audit as _, AuditFilter, Call, Origin, Target};
+use postrider_model::delivery::{DeliveryKey, Next};
+use postrider_model::lane::DeliveryStore as _;
+use postrider_model::ports::{Accept as _, AcceptError, Answer, Configure as _, ControlError, Unavailable};
+use postrider_model::query::PageRequest;
+
+use super::stepper::{SimWorld, Stepper, app, endpoint, runtime, sim_dir};
+use super::support::{ORG, message, options, wait};
+
+fn store(world: &SimWorld) -> Stepper {
+    let mut stepper = world.start(options(&sim_dir())).expect("it is empty");
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(app("shop"))).expect("it is new");
+    stepper.ask(outbox.execute(endpoint("shop", "e", &["order.paid"]))).expect("it is new");
+    stepper
+}
+
+/// Puts requests before the committer.
+fn put<T>(answers: &mut [Answer<T>]) {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(answers.iter_mut().all(|answer| answer.as_mut().poll(&mut nobody).is_pending()));
+}
+
+/// Stops, and lets the committer work until it has ended.
+fn stop(stepper: &mut Stepper) {
+    stepper.outbox.stop();
+    let committer = stepper.committer.take().expect("it has not ended");
+    assert!(committer.run_until_stopped().is_ok(), "the disk works");
+}
+
+#[test]
+fn messages_of_more_than_one_frame_are() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    let body = "x".repeat(1_048_000);
+    let mut accepting: Vec<_> = (0..5).map(|_| outbox.accept(message("shop", "order.paid", &body))).collect();
+    put(&mut accepting);
+    stop(&mut stepper);
+    for accepted in accepting {
+        assert!(wait(accepted).is_ok());
+    }
+    assert_eq!(outbox.stats().pending, 5);
+}
+
+#[test]
+fn commands_of_which_a_frame_takes_one_and_notes_of_more_than_a_frame_are() {
+    let call = Call {
+        operation: "noted".to_owned(),
+        org: ORG,
+        actor: Actor::Server,
+        from: Origin::Unix { uid: 17, pid: None },
+        request_id: None,
+        target: Target::default(),
+        status: 200,
+        status_if_created: 201,
+    };
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    let mut commands: Vec<_> = (0..5).map(|n| outbox.execute(app(&format!("app-{n}")))).collect();
+    let mut notes: Vec<_> = (0..600).map(|_| outbox.note(call.clone())).collect();
+    put(&mut notes);
+    put(&mut commands);
+    stop(&mut stepper);
+    assert!(notes.into_iter().all(|noted| wait(noted).is_ok()));
+    assert!(commands.into_iter().all(|done| wait(done).is_ok()));
+    assert!((0..5).all(|n| stepper.app_id(&format!("app-{n}")).is_some()));
+    let page = PageRequest { limit: 1_000, ..PageRequest::default() };
+    assert_eq!(outbox.entries(&AuditFilter::default(), &page).expect("they are read").items.len(), 600);
+}
+
+/// Their jobs are out when the stop comes.
+#[test]
+fn outcomes_of_more_than_one_frame_are() {
+    const BATCH: usize = 260;
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    let group = (0..BATCH).map(|n| message("shop", "order.paid", &n.to_string())).collect();
+    let accepted = stepper.ask(outbox.accept_all(group));
+    let endpoint = stepper.endpoint_id("shop", "e").expect("it is there");
+    let body = bytes::Bytes::from(vec![7; 16 << 10]);
+    for accepted in accepted {
+        let message = outbox.shared.mask.position(accepted.expect("there is room").id.0);
+        let job = stepper.ask(outbox.job(DeliveryKey { endpoint, message })).expect("it waits");
+        stepper.post_answer(&job, 500, body.clone(), Next::Delivered);
+    }
+    stop(&mut stepper);
+    assert_eq!((outbox.stats().in_flight, outbox.stats().pending), (0, 0));
+}
+
+/// They are many more than a frame takes, and nobody sends more.
+#[test]
+fn what_is_left_after_a_frame_waits_for_nothing_else() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    let mut commands: Vec<_> = (0..5).map(|n| outbox.execute(app(&format!("app-{n}")))).collect();
+    put(&mut commands);
+    let committer = stepper.committer.take().expect("it has not ended");
+    let working = std::thread::spawn(move || committer.run_until_stopped().is_ok());
+    assert!(commands.into_iter().all(|done| wait(done).is_ok()));
+    outbox.stop();
+    assert!(working.join().expect("it does not panic"));
+    assert!((0..5).all(|n| stepper.app_id(&format!("app-{n}")).is_some()));
+}
+
+#[test]
+fn nothing_is_taken_in_after_the_stop_was_asked_for() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    outbox.stop();
+    let accepted = stepper.ask(outbox.accept(message("shop", "order.paid", "1")));
+    assert_eq!(accepted, Err(AcceptError::Unavailable(Unavailable::Stopping)));
+    let done = stepper.ask(outbox.execute(app("other")));
+    assert_eq!(done.map(drop), Err(ControlError::Unavailable(Unavailable::Stopping)));
+}
