@@ -10,6 +10,7 @@ use postrider_model::ports::Configure as _;
 use postrider_model::query::{AttemptFilter, AttemptsOf, EndpointStats, Query as _};
 use postrider_model::time::UnixMs;
 
+use super::counted::Counted;
 use super::machine::one_way;
 use super::shop::{PAID, SECOND, SENT, Shop};
 use super::stepper::{Stepper, app, sim_dir};
@@ -187,4 +188,18 @@ fn what_is_paused_as_a_whole_is_held() {
     shop.execute(Command::PauseDispatch { paused: false });
     shop.execute(Command::PauseEndpoint { org: ORG, app: "shop".into(), endpoint: "e".into(), paused: true });
     assert_eq!(held(&shop), 1);
+}
+
+#[test]
+fn what_is_published_is_the_figures_and_the_room_of_this_store() {
+    let mut shop = Shop::with(Options { max_in_flight: 500, ..options(&sim_dir()) });
+    shop.endpoint("e", &[PAID]);
+    shop.send(PAID);
+    let (outbox, counted) = (shop.outbox(), Counted::default());
+    metrics::with_local_recorder(&counted, || outbox.publish_gauges());
+    assert_eq!(counted.gauge("postrider_deliveries waiting"), Some(1.0));
+    assert_eq!(counted.gauge("postrider_queue_depth requests_to_commit"), Some(0.0));
+    // An outcome of each message that may be in flight, and besides some requests of callers and of the keeper.
+    let limit = counted.gauge("postrider_queue_limit requests_to_commit").expect("it is set");
+    assert!((1_000.0..1_000_000.0).contains(&limit), "{limit}");
 }

@@ -10,6 +10,7 @@ use postrider_model::id::EndpointId;
 use postrider_model::ports::{Accept as _, Configure as _};
 use postrider_model::query::Query as _;
 use postrider_model::secret::{Secret, SignatureKind};
+use postrider_model::signature::Signature;
 use postrider_model::time::UnixMs;
 use postrider_model::verification::{Verification, VerificationSetting};
 
@@ -140,15 +141,31 @@ fn a_new_endpoint_that_does_not_say_itself_is_as_the_server_is_told() {
     };
     let plain = made(options(&sim_dir()));
     assert!(plain.unverified.is_none());
-    assert_eq!(plain.fields.verification, Verification::default());
+    assert_eq!((plain.fields.verification, plain.fields.signature), (Verification::default(), Signature::Standard));
     let verification = VerificationSetting {
         default: Verification::CloudEvents,
         origin: Some("postrider.example.com".to_owned()),
         request_rate: None,
     };
-    let asked = made(Options { verification, ..options(&sim_dir()) });
+    let asked = made(Options { verification, signature: Signature::Github, ..options(&sim_dir()) });
     assert!(asked.unverified.is_some(), "it is to show that it wants what is sent");
-    assert_eq!(asked.fields.verification, Verification::CloudEvents);
+    assert_eq!((asked.fields.verification, asked.fields.signature), (Verification::CloudEvents, Signature::Github));
+}
+
+#[test]
+fn an_endpoint_may_change_to_a_scheme_for_which_its_secret_serves() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world, options(&sim_dir()));
+    let other = Command::Endpoint {
+        org: ORG,
+        app: "shop".to_owned(),
+        endpoint: "a".to_owned(),
+        write: Write::Update,
+        secret: None,
+        disabled: None,
+        edit: Box::new(|fields| fields.signature = Signature::HttpMessageSignatures),
+    };
+    stepper.ask(stepper.outbox.execute(other)).expect("its secret can be opened, and serves");
 }
 
 #[test]
