@@ -2,10 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+
+use crate::disk::{Disk as _, RealDisk};
 
 const NAME: &str = "lock";
 
@@ -45,7 +47,8 @@ impl DirLock {
     /// Another process has it, or it cannot be made.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { dir: dir.to_owned(), source };
-        create_private_dir(dir).map_err(io)?;
+        // All that is accepted lies behind its name, which is durable before anything is written.
+        RealDisk.create_dir_all(dir).map_err(io)?;
         let mut options = OpenOptions::new();
         // Whoever may open it may lock it, and keep a server from starting.
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -82,10 +85,6 @@ impl DirLock {
             Err(error) => Err(io(error.into())),
         }
     }
-}
-
-fn create_private_dir(dir: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 #[cfg(test)]

@@ -215,6 +215,8 @@ pub(crate) struct Unreadable {
     pub(crate) from: Position,
     pub(crate) to: Position,
     pub(crate) detail: String,
+    /// It is no damage: too many files are open at present.
+    pub(crate) may_pass: bool,
 }
 
 /// Visits the records that can be read between two positions, decoded; whole
@@ -236,7 +238,8 @@ pub(crate) fn scan(
             match decode(&Bytes::copy_from_slice(record.bytes)) {
                 Ok(decoded) => visit(record.position, decoded),
                 Err(error) => {
-                    unreadable.push(Unreadable { from: record.position, to: record.end, detail: error.to_string() });
+                    let (from, to, detail) = (record.position, record.end, error.to_string());
+                    unreadable.push(Unreadable { from, to, detail, may_pass: false });
                     ControlFlow::Continue(())
                 }
             }
@@ -246,7 +249,7 @@ pub(crate) fn scan(
             Err(ReadError::Damaged { position, resume, path }) if resume > at => {
                 let stopped = whole_records(reader, at.max(position), resume.min(to), &mut look);
                 let detail = ReadError::Damaged { path, position, resume }.to_string();
-                unreadable.push(Unreadable { from: position, to: resume, detail });
+                unreadable.push(Unreadable { from: position, to: resume, detail, may_pass: false });
                 if stopped.is_break() {
                     return (seen, unreadable);
                 }
@@ -254,7 +257,8 @@ pub(crate) fn scan(
             }
             // Another try may succeed, so nothing after what was seen is passed over.
             Err(error) => {
-                unreadable.push(Unreadable { from: seen, to, detail: error.to_string() });
+                let (detail, may_pass) = (error.to_string(), error.may_pass());
+                unreadable.push(Unreadable { from: seen, to, detail, may_pass });
                 return (seen, unreadable);
             }
         }

@@ -64,10 +64,12 @@ fn has(segments: &[&SegmentCopy], position: Position) -> bool {
         || (is_a_beginning(position) && segments.last().is_some_and(|last| last.number < position.segment()))
 }
 
-/// Whether no frame lies between one segment and a later position.
+/// Whether no frame lies between one segment and a later position, and nothing that cannot be read.
 fn is_reached(manifest: &Manifest, from: u32, position: Position) -> bool {
     let mut between = manifest.segments.iter().filter(|known| known.number > from && known.number < position.segment());
-    is_a_beginning(position) && position.segment() > from && between.all(|known| known.frames == 0)
+    is_a_beginning(position)
+        && position.segment() > from
+        && between.all(|known| known.frames == 0 && known.damage.is_empty())
 }
 
 /// The segments up to `last` between which nothing is missing.
@@ -114,7 +116,8 @@ pub(super) fn plan(
     let is_whole = behind.frames == 0;
     let after = all.filter(|segment| segment.number > cut.number);
     let unread = after.clone().take_while(|segment| segment.frames == 0).filter(|segment| !segment.damage.is_empty());
-    let left_out = unread.map(|segment| is_left_out(&layout.segment(segment))).collect();
+    // Where the last frame is not the segment's last, what comes after that one is later, too.
+    let left_out = unread.filter(|_| is_whole).map(|segment| is_left_out(&layout.segment(segment))).collect();
     for segment in after {
         behind.add(segment.frames, segment.records, segment.file.bytes);
     }

@@ -49,11 +49,9 @@ impl Committer {
         let outcomes = self.waiting_outcomes.iter().position(|outcome| {
             let told =
                 telling.as_mut().zip(state.as_deref()).map_or(0, |(telling, state)| telling.of_outcome(state, outcome));
-            // Of one that disables its endpoint, the object's size is not known. Any other has all of its
-            // bound: it would be tried again for ever if it were given less than it takes.
-            let most = if outcome.disable.is_some() { limit - edited } else { limit };
-            let bytes = (outcome.bound_bytes() + told).min(most);
-            let has_share = share >= bytes;
+            // Its own part is never cut: it would be tried again for ever if it were given less than it takes.
+            let bytes = (outcome.bound_bytes() + told.min(edited)).min(limit);
+            let has_share = share == FRAME_BYTES || share >= bytes;
             share = share.saturating_sub(bytes);
             !(has_share && fits(bytes))
         });

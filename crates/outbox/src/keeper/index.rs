@@ -75,8 +75,8 @@ impl Keeper {
             if self.shared.is_stopping() {
                 return;
             }
-            // It is still missing then, so a later round reads it again.
-            let Some(rows) = self.read_rows(segment) else { continue };
+            // It is still missing then, so the next round reads it again.
+            let Some(rows) = self.read_rows(segment) else { return };
             if let Err(error) = self.shared.index.load(number, day(segment), &rows) {
                 return tracing::warn!(segment = number, %error, "rows could not be written to the index");
             }
@@ -87,16 +87,17 @@ impl Keeper {
     fn read_rows(&self, segment: &SegmentInfo) -> Option<SegmentRows> {
         let (from, to) = (Position::new(segment.number, 0), Position::new(segment.number + 1, 0));
         let (mut rows, mut found) = (Rows::default(), SegmentRows::default());
-        let (next, mut unreadable) = scan(&self.shared.reader, from, to, &mut |position, record| {
+        let (_, unreadable) = scan(&self.shared.reader, from, to, &mut |position, record| {
             rows.each(position, &record, &mut |row| found.push(row));
             ControlFlow::Continue(())
         });
-        let failed = if next < to { unreadable.pop() } else { None };
         for part in unreadable {
+            if part.may_pass {
+                tracing::warn!(segment = segment.number, detail = part.detail, "a segment cannot be read at present");
+                return None;
+            }
             tracing::error!(detail = part.detail, "a part of the journal is damaged; what it held cannot be listed");
         }
-        let Some(part) = failed else { return Some(found) };
-        tracing::warn!(segment = segment.number, detail = part.detail, "a segment cannot be read at present");
-        None
+        Some(found)
     }
 }

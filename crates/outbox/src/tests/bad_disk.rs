@@ -4,6 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::io::Errno;
 
@@ -22,17 +24,24 @@ pub(crate) struct Bad {
     /// What of it cannot be read; `None` if it is not even opened.
     part: Option<Range<u64>>,
     error: Errno,
+    /// How often it goes well before, where it is not opened.
+    spared: Arc<AtomicU32>,
 }
 
 impl Bad {
     /// A file that is not opened.
     pub(crate) fn file(path: PathBuf, error: Errno) -> Self {
-        Self { path, part: None, error }
+        Self::file_after(path, 0, error)
+    }
+
+    /// A file that is opened so often, and then no more.
+    pub(crate) fn file_after(path: PathBuf, opened: u32, error: Errno) -> Self {
+        Self { path, part: None, error, spared: Arc::new(AtomicU32::new(opened)) }
     }
 
     /// A part of a file that is not read.
     pub(crate) fn part(path: PathBuf, part: Range<u64>, error: Errno) -> Self {
-        Self { path, part: Some(part), error }
+        Self { path, part: Some(part), error, spared: Arc::default() }
     }
 }
 
@@ -56,7 +65,8 @@ impl Disk for BadDisk {
     }
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let bad: Vec<_> = self.bad.iter().filter(|bad| bad.path == path).cloned().collect();
-        match bad.iter().find(|bad| bad.part.is_none()) {
+        let is_spared = |bad: &Bad| bad.spared.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        match bad.iter().find(|bad| bad.part.is_none() && !is_spared(bad)) {
             Some(whole) => Err(whole.error.into()),
             None => Ok(Arc::new(BadFile { file: RealDisk.open_to_read(path)?, bad })),
         }

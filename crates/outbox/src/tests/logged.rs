@@ -1,12 +1,16 @@
 //! What is logged on a thread, for who looks at it.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
+
+/// Never in use. With one dispatcher alone, what a thread without it says of a place in the code holds for all.
+static OTHERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| [Dispatch::new(Logged::default()), Dispatch::new(Logged::default())]);
 
 /// The lines, each with its fields as `name=value`.
 #[derive(Clone, Default)]
@@ -15,6 +19,7 @@ pub(crate) struct Logged(Arc<Mutex<Vec<String>>>);
 impl Logged {
     /// The lines that were logged meanwhile in which this text stands.
     pub(crate) fn of(text: &str, work: impl FnOnce()) -> Vec<String> {
+        LazyLock::force(&OTHERS);
         let logged = Self::default();
         tracing::subscriber::with_default(logged.clone(), work);
         let lines = std::mem::take(&mut *logged.0.lock());

@@ -258,8 +258,9 @@ pub(crate) fn message(app: &str, event_type: &str, body: &str) -> NewMessage {
     NewMessage::new(ORG, app, event_type, Bytes::copy_from_slice(body.as_bytes()))
 }
 
-/// Waits for an answer, on a runtime of its own.
+/// Waits for an answer, on a runtime of its own. A test that waits in vain fails instead of hanging.
 pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    runtime.expect("a runtime can be made").block_on(answer)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
+    let waited = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(120), answer).await });
+    waited.expect("it is answered")
 }

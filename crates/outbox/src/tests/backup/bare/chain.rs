@@ -209,6 +209,24 @@ fn a_segment_of_which_nothing_can_be_read_hides_no_point_before_it() {
     }
 }
 
+/// What it holds is recorded before the checkpoint, and perhaps after the point.
+#[test]
+fn no_checkpoint_is_restored_behind_what_cannot_be_read() {
+    let mut store = Bare::new();
+    let mut frames = store.segment(2);
+    frames.extend(store.segment(1));
+    store.world.disk.flip(&segment_in(&sim_dir(), 2), 140, 1).expect("it is there");
+    leave_checkpoint(&store.world, Position::new(3, 64));
+    frames.push(store.frame(1));
+    store.backup();
+    assert_eq!(taken_for(&store.world, Point::Time(frames[1].time)), (None, vec![1]));
+    // Nothing that is behind the last frame of its segment is earlier than the one that follows it there.
+    for (index, left_out) in [(0, 0), (1, 1)] {
+        let told = store.world.fork().restore(Point::Time(frames[index].time)).expect("it is there");
+        assert_eq!((told.end, told.damage.len()), (frames[index].end, left_out), "{told:?}");
+    }
+}
+
 /// Nor is what the store had given up before in it.
 #[test]
 fn a_segment_without_frames_is_no_beginning() {
