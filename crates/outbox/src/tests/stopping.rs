@@ -1,6 +1,7 @@
 //! Whatever waits for the committer when the stop comes is recorded and answered.
 
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use postrider_model::audit::{Actor, Audit as _, AuditFilter, Call, Origin, Target};
 use postrider_model::delivery::{DeliveryKey, Next};
@@ -10,9 +11,14 @@ use postrider_model::query::PageRequest;
 
 use super::stepper::{SimWorld, Stepper, app, endpoint, runtime, sim_dir};
 use super::support::{ORG, message, options, wait};
+use crate::Options;
 
 fn store(world: &SimWorld) -> Stepper {
-    let mut stepper = world.start(options(&sim_dir())).expect("it is empty");
+    store_with(world, options(&sim_dir()))
+}
+
+fn store_with(world: &SimWorld, options: Options) -> Stepper {
+    let mut stepper = world.start(options).expect("it is empty");
     let outbox = stepper.outbox.clone();
     stepper.ask(outbox.execute(app("shop"))).expect("it is new");
     stepper.ask(outbox.execute(endpoint("shop", "e", &["order.paid"]))).expect("it is new");
@@ -76,12 +82,9 @@ fn commands_of_which_a_frame_takes_one_and_notes_of_more_than_a_frame_are() {
     assert_eq!(outbox.entries(&AuditFilter::default(), &page).expect("they are read").items.len(), 600);
 }
 
-/// Their jobs are out when the stop comes.
-#[test]
-fn outcomes_of_more_than_one_frame_are() {
+/// More outcomes than a frame takes. Their jobs are out when the stop comes.
+fn post_more_than_a_frame(stepper: &mut Stepper) {
     const BATCH: usize = 260;
-    let world = SimWorld::new();
-    let mut stepper = store(&world);
     let outbox = stepper.outbox.clone();
     let group = (0..BATCH).map(|n| message("shop", "order.paid", &n.to_string())).collect();
     let accepted = stepper.ask(outbox.accept_all(group));
@@ -92,8 +95,31 @@ fn outcomes_of_more_than_one_frame_are() {
         let job = stepper.ask(outbox.job(DeliveryKey { endpoint, message })).expect("it waits");
         stepper.post_answer(&job, 500, body.clone(), Next::Delivered);
     }
+}
+
+#[test]
+fn outcomes_of_more_than_one_frame_are() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    post_more_than_a_frame(&mut stepper);
     stop(&mut stepper);
     assert_eq!((outbox.stats().in_flight, outbox.stats().pending), (0, 0));
+}
+
+/// Else they could wait for as long as there is always more to be written.
+#[test]
+fn outcomes_are_synced_when_it_is_time_though_more_are_still_to_be_written() {
+    let operations = |outcome_sync| {
+        let world = SimWorld::new();
+        let mut stepper = store_with(&world, Options { outcome_sync, ..options(&sim_dir()) });
+        post_more_than_a_frame(&mut stepper);
+        let before = world.disk.operations();
+        stop(&mut stepper);
+        world.disk.operations() - before
+    };
+    let (at_once, late) = (operations(Duration::ZERO), operations(Duration::from_secs(100_000)));
+    assert!(at_once > late, "{at_once} operations of the disk, and {late} where a sync is not due");
 }
 
 /// They are many more than a frame takes, and nobody sends more.
