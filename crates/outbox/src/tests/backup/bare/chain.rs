@@ -206,6 +206,8 @@ fn a_segment_of_which_nothing_can_be_read_hides_no_point_before_it() {
         assert_eq!(told.end, frames[index].end, "{point:?}");
         // What cannot be read may have been recorded before the point, too.
         assert_eq!(told.damage.len(), usize::from(index == 0), "{point:?}: {told:?}");
+        let is_named = |line: &String| line.contains("segment-0000000002") && line.ends_with("it is left out");
+        assert!(told.damage.iter().all(is_named), "{point:?}: {told:?}");
     }
 }
 
