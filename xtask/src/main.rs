@@ -1,10 +1,11 @@
 //! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`,
-//! `bench`, `prove`, `scorecard` and `sbom`.
+//! `bench`, `prove`, `scorecard`, `mutants` and `sbom`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person in a terminal")]
 
 mod bench;
 mod clients;
+mod mutants;
 mod node;
 mod options;
 mod prove;
@@ -52,6 +53,7 @@ fn run(asked: &Asked) -> Result<bool> {
         }
         Asked::Bench(asked) => bench::run(asked),
         Asked::Prove(asked) => prove::run(asked),
+        Asked::Mutants(asked) => mutants::run(asked),
         Asked::Sbom => sbom::write(),
         Asked::Scorecard(asked) => prove::scorecard(asked),
     }

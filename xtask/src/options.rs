@@ -1,5 +1,7 @@
 //! What the command line asks for.
 
+use std::num::NonZero;
+
 use anyhow::{Context as _, Result, bail};
 
 /// How it is used.
@@ -10,6 +12,7 @@ usage: cargo xtask test-clients [--examples N] [--seed N] [--only python|node]
        cargo xtask bench [--short] [--only CASE] [--json] [--record FILE] [--gate FILE]
        cargo xtask prove [--only CASE]... [--rounds N | --minutes N] [--seed N] [--list]
        cargo xtask scorecard [--check | --add FILE]
+       cargo xtask mutants -p PACKAGE [--only TEXT] [--jobs N] [--out FILE]
        cargo xtask sbom
 
 test-clients: runs real clients against a server of this checkout: Svix's packages of PyPI and
@@ -47,12 +50,25 @@ scorecard: writes the table of docs/reliability.md anew from the results.
   --check        writes nothing, and fails if it is not what the results give
   --add FILE     adds what tests of this checkout have written to $POSTRIDER_PROOF_RESULTS first
 
+mutants: changes the code of a library crate at one place after the other, and says where no
+unit test of it fails. All changes are built into one program below target/mutants, and each is
+tried with the tests that come by its function.
+
+  -p PACKAGE     the crate, such as postrider-scheduler
+  --only TEXT    those that have it in their name, such as a file or a function
+  --jobs N       so many at a time [default: one a processor]
+  --out FILE     a line of JSON for each; what is in it of these sources is not tried again
+                 [default: target/mutants.jsonl]
+
+It needs cargo-mutants, which lists the changes.
+
 sbom: writes target/sbom/postrider.cdx.json, what the binary is made of (CycloneDX).
 
 examples: cargo xtask test-clients --examples 200 --only python
           cargo xtask bench --short --only accept-http
           cargo xtask prove --minutes 480
-          cargo xtask prove --only kill --rounds 500";
+          cargo xtask prove --only kill --rounds 500
+          cargo xtask mutants -p postrider-scheduler --only settle.rs";
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +79,7 @@ pub(crate) enum Asked {
     Bench(Bench),
     Prove(Prove),
     Scorecard(Scorecard),
+    Mutants(Mutants),
     Sbom,
 }
 
@@ -118,6 +135,19 @@ pub(crate) struct Scorecard {
     pub(crate) add: Option<String>,
 }
 
+/// Which mutants are to be tried.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mutants {
+    /// The crate.
+    pub(crate) package: String,
+    /// What their names have in them; all without it.
+    pub(crate) only: Option<String>,
+    /// How many at a time; one a processor without it.
+    pub(crate) jobs: Option<NonZero<usize>>,
+    /// Where the verdicts go.
+    pub(crate) out: Option<String>,
+}
+
 impl Asked {
     /// Reads the arguments after the program's name.
     ///
@@ -135,6 +165,7 @@ impl Asked {
             Some("bench") => Bench::from(arguments).map(Self::Bench),
             Some("prove") => Prove::from(arguments).map(Self::Prove),
             Some("scorecard") => Scorecard::from(&arguments).map(Self::Scorecard),
+            Some("mutants") => Mutants::from(arguments).map(Self::Mutants),
             Some("sbom") => match arguments.first() {
                 None => Ok(Self::Sbom),
                 Some(flag) => bail!("unknown argument `{flag}`"),
@@ -228,6 +259,27 @@ impl Scorecard {
     }
 }
 
+impl Mutants {
+    fn from(arguments: Vec<String>) -> Result<Self> {
+        let mut asked = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(flag) = arguments.next() {
+            let value = arguments.next().with_context(|| format!("{flag} has no value"))?;
+            match flag.as_str() {
+                "-p" | "--package" => asked.package = value,
+                "--only" => asked.only = Some(value),
+                "--jobs" => asked.jobs = Some(value.parse().with_context(|| format!("{flag} {value}"))?),
+                "--out" => asked.out = Some(value),
+                _ => bail!("unknown argument `{flag}`"),
+            }
+        }
+        if asked.package.is_empty() {
+            bail!("no package; -p names it");
+        }
+        Ok(asked)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +307,10 @@ mod tests {
             from("scorecard --add a.jsonl").expect("it is valid"),
             Asked::Scorecard(Scorecard { check: false, add })
         );
+        let asked = from("mutants -p postrider-model --jobs 3 --only url.rs --out a.jsonl").expect("it is valid");
+        let (only, out) = (Some("url.rs".to_owned()), Some("a.jsonl".to_owned()));
+        let package = "postrider-model".to_owned();
+        assert_eq!(asked, Asked::Mutants(Mutants { package, only, jobs: NonZero::new(3), out }));
         for help in ["help", "test-clients --help", "bench --short -h"] {
             assert_eq!(from(help).expect("it is valid"), Asked::Help);
         }
@@ -274,6 +330,10 @@ mod tests {
             ("prove --minutes long", "long"),
             ("scorecard --fast", "--fast"),
             ("scorecard --add", "--add"),
+            ("mutants", "-p"),
+            ("mutants -p", "-p"),
+            ("mutants -p a --jobs 0", "--jobs 0"),
+            ("mutants -p a --fast yes", "--fast"),
             ("sbom --fast", "--fast"),
             ("bench --fast", "--fast"),
             ("bench --gate", "--gate"),

@@ -1,6 +1,7 @@
 //! Programs of others: run, and found or installed.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -41,10 +42,15 @@ pub(crate) fn run_aloud(command: &mut Command) -> Result<String> {
     Ok(all)
 }
 
-/// Cargo, as from a shell. What cargo says to us of our own package would have build
-/// scripts run again that look at it (ring's), and then all that depends on them.
+/// Cargo, as from a shell.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    as_from_a_shell(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A program that is cargo or runs it. What cargo says to us of our own package would have
+/// build scripts run again that look at it (ring's), and then all that depends on them.
+pub(crate) fn as_from_a_shell(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             command.env_remove(name);
