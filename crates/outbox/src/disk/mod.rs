@@ -6,6 +6,8 @@
 //! directory. A sync that failed is never tried again (W8): the kernel may
 //! have dropped the very pages that it could not write.
 
+#[cfg(test)]
+pub(crate) mod below;
 mod real;
 pub mod sim;
 mod trial;

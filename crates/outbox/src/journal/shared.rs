@@ -159,8 +159,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::disk::below::disk_below;
     use crate::disk::sim::SimDisk;
-    use crate::disk::{Space, read_whole, replace_file, temporary_name};
+    use crate::disk::{read_whole, replace_file, temporary_name};
 
     #[test]
     fn a_frame_is_remembered_if_it_is_far_enough_behind_the_last_one() {
@@ -270,37 +271,11 @@ mod tests {
             Ok(file)
         }
 
-        fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-            self.disk.create(path)
-        }
-
-        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-            self.disk.create_dir_all(path)
-        }
-
         fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
             self.disk.rename(from, to)
         }
 
-        fn remove_file(&self, path: &Path) -> io::Result<()> {
-            self.disk.remove_file(path)
-        }
-
-        fn remove_dir(&self, path: &Path) -> io::Result<()> {
-            self.disk.remove_dir(path)
-        }
-
-        fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-            self.disk.list(dir)
-        }
-
-        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-            self.disk.sync_dir(dir)
-        }
-
-        fn space(&self, path: &Path) -> io::Result<Space> {
-            self.disk.space(path)
-        }
+        disk_below!();
     }
 
     /// What was expunged would be read from the old file for as long as it is open.

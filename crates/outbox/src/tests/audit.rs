@@ -41,7 +41,8 @@ fn start(world: &SimWorld) -> Stepper {
     world.start(options()).expect("it starts")
 }
 
-fn call(operation: &str) -> Call {
+/// One that went well.
+pub(super) fn call(operation: &str) -> Call {
     Call {
         operation: operation.to_owned(),
         org: ORG,

@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::io::Errno;
 
-use crate::disk::{AllocateError, Disk, DiskFile, RealDisk, Space};
+use crate::disk::below::{disk_below, file_below};
+use crate::disk::{Disk, DiskFile, RealDisk};
 
 /// Nothing below its directory may be opened to be written.
 pub(crate) struct BadDisk {
+    disk: RealDisk,
     dir: PathBuf,
     bad: Vec<Bad>,
 }
@@ -47,7 +49,7 @@ impl Bad {
 
 impl BadDisk {
     pub(crate) fn new(dir: &Path, bad: Vec<Bad>) -> Self {
-        Self { dir: dir.to_owned(), bad }
+        Self { disk: RealDisk, dir: dir.to_owned(), bad }
     }
 }
 
@@ -61,40 +63,21 @@ impl Disk for BadDisk {
         if path.starts_with(&self.dir) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        RealDisk.open(path)
+        self.disk.open(path)
     }
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let bad: Vec<_> = self.bad.iter().filter(|bad| bad.path == path).cloned().collect();
         let is_spared = |bad: &Bad| bad.spared.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
         match bad.iter().find(|bad| bad.part.is_none() && !is_spared(bad)) {
             Some(whole) => Err(whole.error.into()),
-            None => Ok(Arc::new(BadFile { file: RealDisk.open_to_read(path)?, bad })),
+            None => Ok(Arc::new(BadFile { file: self.disk.open_to_read(path)?, bad })),
         }
     }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        RealDisk.create(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealDisk.create_dir_all(path)
-    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
+        self.disk.rename(from, to)
     }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_file(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        RealDisk.space(path)
-    }
+
+    disk_below!();
 }
 
 impl DiskFile for BadFile {
@@ -106,22 +89,6 @@ impl DiskFile for BadFile {
             None => self.file.read_at(buffer, offset),
         }
     }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
-    }
-    fn write_all_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        self.file.write_all_vectored_at(parts, offset)
-    }
-    fn allocate(&self, len: u64) -> Result<(), AllocateError> {
-        self.file.allocate(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
+
+    file_below!();
 }

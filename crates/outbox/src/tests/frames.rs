@@ -3,13 +3,14 @@
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use postrider_model::audit::{Actor, Audit as _, Call, Origin, Target};
+use postrider_model::audit::Audit as _;
 use postrider_model::command::{Command, Write};
 use postrider_model::delivery::{DeliveryKey, Next};
 use postrider_model::job::Job;
 use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, Answer, Configure as _};
 
+use super::audit::call;
 use super::stepper::{SimWorld, Stepper, app, endpoint, runtime, sim_dir};
 use super::support::{ORG, message, options};
 use crate::Options;
@@ -60,16 +61,7 @@ fn a_frame_takes_no_more_messages_than_its_share() {
 
 #[test]
 fn a_frame_takes_no_more_requests_than_their_share_and_that_leaves_room_for_messages() {
-    let call = Call {
-        operation: "noted".to_owned(),
-        org: ORG,
-        actor: Actor::Server,
-        from: Origin::Unix { uid: 17, pid: None },
-        request_id: None,
-        target: Target::default(),
-        status: 200,
-        status_if_created: 201,
-    };
+    let call = call("noted");
     let world = SimWorld::new();
     let mut stepper = store(&world, options(&sim_dir()));
     let outbox = stepper.outbox.clone();

@@ -23,6 +23,16 @@ fn send(running: &Running, messages: usize) -> Vec<MessageId> {
     (0..messages).map(|_| running.send("shop", "order.seen", &"x".repeat(7_000)).id).collect()
 }
 
+/// Makes a store of some segments, which has stopped. Gives its application, and what was sent.
+fn filled(dir: &Path, clock: &Arc<ManualClock>) -> (AppId, Vec<MessageId>) {
+    let running = Running::start(small(dir), clock).expect("an empty directory opens");
+    running.app("shop");
+    let app = running.endpoint("shop", &["order.paid"]).app;
+    let sent = send(&running, 30);
+    running.stop();
+    (app, sent)
+}
+
 fn listed(running: &Running, app: AppId) -> Result<Vec<MessageId>, QueryError> {
     let page = PageRequest { limit: 100, after: None, descending: false };
     let page = running.outbox.messages(app, &MessageFilter::default(), &page)?;
@@ -77,11 +87,7 @@ fn a_segment_that_cannot_be_read_at_present_comes_into_the_index_later() {
 #[test]
 fn a_segment_that_can_be_read_no_more_does_not_keep_the_index_from_being_built() {
     let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
-    let running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
-    running.app("shop");
-    let app = running.endpoint("shop", &["order.paid"]).app;
-    let sent = send(&running, 30);
-    running.stop();
+    let (app, sent) = filled(dir.path(), &clock);
     std::fs::remove_dir_all(dir.path().join("index")).expect("it is there");
 
     let mut running = Running::start(small(dir.path()), &clock).expect("the journal is the truth");
@@ -97,11 +103,7 @@ fn a_segment_that_can_be_read_no_more_does_not_keep_the_index_from_being_built()
 #[test]
 fn a_segment_that_a_start_cannot_open_is_taken_for_neither_damaged_nor_empty() {
     let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
-    let running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
-    running.app("shop");
-    let app = running.endpoint("shop", &["order.paid"]).app;
-    let sent = send(&running, 30);
-    running.stop();
+    let (app, sent) = filled(dir.path(), &clock);
     let numbers = segment_numbers(&RealDisk, &dir.path().join("journal")).expect("it can be listed");
     // The newest of them, and a spare one, are opened some times.
     for (number, opened) in numbers.into_iter().flat_map(|number| (0..6).map(move |opened| (number, opened))) {

@@ -4,9 +4,10 @@ use postrider_model::once::{Answered, KeyedRequest, Once as _};
 use postrider_model::query::DeliveryFilter;
 
 use super::shop::{PAID, Shop};
-use super::support::{ORG, message};
+use super::stepper::{SimWorld, sim_dir};
+use super::support::{ORG, message, options};
 use crate::index::{KeyRow, Row};
-use crate::keys;
+use crate::{Options, keys};
 
 fn request(key: &str) -> KeyedRequest {
     KeyedRequest {
@@ -61,4 +62,20 @@ fn an_answer_is_given_to_the_request_that_its_record_names() {
     let row = outbox.shared.index.find_key(&one).expect("the index is there").expect("it was kept");
     outbox.shared.index.insert(row.position.segment(), Row::Key(KeyRow { hash: two, ..row }));
     assert_eq!(outbox.answered(&request("two")), Ok(None));
+}
+
+/// A segment takes whole words, and a configuration may name any number of bytes.
+#[test]
+fn an_answer_that_is_larger_than_a_segment_of_any_size_is_refused_and_others_are_kept() {
+    for more_bytes in [0, 1, 7] {
+        let segment_bytes = (16 << 10) + more_bytes;
+        let small = Options { segment_bytes, waiting_bytes: 64 << 10, max_in_flight: 16, ..options(&sim_dir()) };
+        let mut stepper = SimWorld::new().start(small).expect("it starts");
+        let outbox = stepper.outbox.clone();
+        for (len, fits) in [(20 << 10, false), (1 << 10, true)] {
+            let answered = Answered { status: 200, body: vec![b'a'; len].into() };
+            let kept = stepper.ask(outbox.keep(&request("nothing"), answered));
+            assert_eq!((kept.is_ok(), stepper.error.is_none()), (fits, true), "{more_bytes} more, {len} bytes");
+        }
+    }
 }

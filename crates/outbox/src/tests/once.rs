@@ -387,20 +387,3 @@ fn the_answer_to_a_request_is_not_driven_out_by_the_reply_that_came_before_it() 
     assert!(stepper.outbox.shared.reader.segments().first().map(|segment| segment.number) > Some(1));
     assert_eq!(stepper.outbox.answered(&request), Ok(Some(answer)));
 }
-
-/// A segment takes whole words, and a configuration may name any number of bytes.
-#[test]
-fn an_answer_that_is_larger_than_a_segment_of_any_size_is_refused_and_others_are_kept() {
-    for more_bytes in [0, 1, 7] {
-        let world = SimWorld::new();
-        let odd = Options { segment_bytes: (16 << 10) + more_bytes, ..options() };
-        let mut stepper = world.start(odd).expect("it starts");
-        let request = request(Asked::Nothing);
-        let outbox = stepper.outbox.clone();
-        for (len, fits) in [(20 << 10, false), (1 << 10, true)] {
-            let answered = Answered { status: 200, body: vec![b'a'; len].into() };
-            let kept = stepper.ask(outbox.keep(&request, answered));
-            assert_eq!((kept.is_ok(), stepper.error.is_none()), (fits, true), "{more_bytes} more, {len} bytes");
-        }
-    }
-}

@@ -3,14 +3,15 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use postrider_model::audit::{Actor, Audit as _, AuditFilter, Call, Origin, Target};
+use postrider_model::audit::{Audit as _, AuditFilter};
 use postrider_model::delivery::{DeliveryKey, Next};
 use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, AcceptError, Answer, Configure as _, ControlError, Unavailable};
 use postrider_model::query::PageRequest;
 
+use super::audit::call;
 use super::stepper::{SimWorld, Stepper, app, endpoint, runtime, sim_dir};
-use super::support::{ORG, message, options, wait};
+use super::support::{message, options, wait};
 use crate::Options;
 
 fn store(world: &SimWorld) -> Stepper {
@@ -57,16 +58,7 @@ fn messages_of_more_than_one_frame_are() {
 
 #[test]
 fn commands_of_which_a_frame_takes_one_and_notes_of_more_than_a_frame_are() {
-    let call = Call {
-        operation: "noted".to_owned(),
-        org: ORG,
-        actor: Actor::Server,
-        from: Origin::Unix { uid: 17, pid: None },
-        request_id: None,
-        target: Target::default(),
-        status: 200,
-        status_if_created: 201,
-    };
+    let call = call("noted");
     let world = SimWorld::new();
     let mut stepper = store(&world);
     let outbox = stepper.outbox.clone();

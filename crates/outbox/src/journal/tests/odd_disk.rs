@@ -5,7 +5,8 @@ use std::io;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::disk::{DiskFile, Space};
+use crate::disk::DiskFile;
+use crate::disk::below::disk_below;
 
 /// Does what the disk below it does, but for that.
 pub(super) struct OddDisk {
@@ -44,31 +45,5 @@ impl Disk for OddDisk {
         if is_due { Err(io::ErrorKind::StorageFull.into()) } else { self.disk.rename(from, to) }
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.create(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.disk.space(path)
-    }
+    disk_below!();
 }

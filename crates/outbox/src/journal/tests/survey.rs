@@ -4,7 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::disk::{AllocateError, DiskFile};
+use crate::disk::DiskFile;
+use crate::disk::below::file_below;
 
 /// A frame as it is shown: itself, and each record with its place.
 type Shown = (FrameInfo, Vec<(u32, u32, Vec<u8>)>);
@@ -196,29 +197,7 @@ impl DiskFile for Written {
         Ok(read)
     }
 
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
-    }
-
-    fn write_all_vectored_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        self.file.write_all_vectored_at(parts, offset)
-    }
-
-    fn allocate(&self, len: u64) -> Result<(), AllocateError> {
-        self.file.allocate(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
+    file_below!();
 }
 
 /// The server writes on while it is read for a backup.

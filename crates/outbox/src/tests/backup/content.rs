@@ -7,7 +7,8 @@ use postrider_model::expunge::Expunge as _;
 
 use super::*;
 use crate::backup::{key_name, try_backup};
-use crate::disk::{DiskFile, Space};
+use crate::disk::DiskFile;
+use crate::disk::below::disk_below;
 use crate::index::{Index, IndexOptions};
 use crate::journal::segment_path;
 
@@ -178,37 +179,11 @@ impl Disk for Retiring {
         self.disk.open(path)
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.disk.create(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)
     }
 
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.disk.space(path)
-    }
+    disk_below!();
 }
 
 #[test]
