@@ -9,7 +9,7 @@ pub(crate) const USAGE: &str = "\
 What a contributor runs beside cargo's own commands.
 
 usage: cargo xtask test-clients [--examples N] [--seed N] [--only python|node]
-       cargo xtask bench [--short] [--only CASE] [--json] [--record FILE] [--gate FILE]
+       cargo xtask bench [--short] [--only CASE] [--rounds N] [--json] [--record FILE] [--gate FILE]
        cargo xtask prove [--only CASE]... [--rounds N | --minutes N] [--seed N] [--list]
        cargo xtask scorecard [--check | --add FILE]
        cargo xtask mutants -p PACKAGE [--only TEXT] [--jobs N] [--out FILE]
@@ -31,9 +31,11 @@ bench: measures each case of docs/performance.md beside its limit and prints the
 
   --short        a form of some minutes
   --only CASE    one case only
+  --rounds N     so many rounds of each case that has rounds [default: 3 with --short]
   --json         prints JSON
   --record FILE  writes the ratios down, to be held against later
-  --gate FILE    fails if a ratio is a fifth worse than it was written down, twice
+  --gate FILE    fails if a ratio is a fifth worse than it was written down, and so again in a
+                 second look with 15 rounds
 
 prove: runs the tests behind docs/reliability.md as often as is asked, adds what they find to
 docs/reliability/results.jsonl, and writes the table anew. First comes the case of which the
@@ -105,6 +107,8 @@ pub(crate) struct Bench {
     pub(crate) json: bool,
     /// The key of the only case.
     pub(crate) only: Option<String>,
+    /// Rounds of each case.
+    pub(crate) rounds: Option<u32>,
     /// Where the ratios are to be written down.
     pub(crate) record: Option<String>,
     /// What they are held against.
@@ -207,6 +211,10 @@ impl Bench {
                 "--short" => asked.short = true,
                 "--json" => asked.json = true,
                 "--only" => asked.only = Some(value()?),
+                "--rounds" => match value()?.parse().with_context(|| flag.clone())? {
+                    0 => bail!("--rounds 0 would measure nothing"),
+                    rounds => asked.rounds = Some(rounds),
+                },
                 "--record" => asked.record = Some(value()?),
                 "--gate" => asked.gate = Some(value()?),
                 _ => bail!("unknown argument `{flag}`"),
@@ -292,9 +300,9 @@ mod tests {
     fn flags_are_read() {
         let asked = from("test-clients --examples 5 --only node --seed 9").expect("it is valid");
         assert_eq!(asked, Asked::TestClients(TestClients { examples: 5, seed: 9, python: false, node: true }));
-        let asked = from("bench --short --gate a.json --only accept-http").expect("it is valid");
+        let asked = from("bench --short --gate a.json --only accept-http --rounds 5").expect("it is valid");
         let (only, gate) = (Some("accept-http".to_owned()), Some("a.json".to_owned()));
-        assert_eq!(asked, Asked::Bench(Bench { short: true, only, gate, ..Bench::default() }));
+        assert_eq!(asked, Asked::Bench(Bench { short: true, only, rounds: Some(5), gate, ..Bench::default() }));
         let asked = from("prove --only kill --only order --rounds 5 --seed 9").expect("it is valid");
         let only = vec!["kill".to_owned(), "order".to_owned()];
         assert_eq!(asked, Asked::Prove(Prove { only, rounds: Some(5), seed: Some(9), ..Prove::default() }));
@@ -337,6 +345,8 @@ mod tests {
             ("sbom --fast", "--fast"),
             ("bench --fast", "--fast"),
             ("bench --gate", "--gate"),
+            ("bench --rounds many", "--rounds"),
+            ("bench --rounds 0", "--rounds 0"),
             ("bench --only accept-http --record a.json", "--record"),
         ] {
             let error = format!("{:#}", from(arguments).expect_err(arguments));

@@ -11,6 +11,8 @@ pub(crate) struct Suite {
     pub(crate) always: &'static [&'static str],
     /// What makes it short.
     pub(crate) short: &'static [&'static str],
+    /// Rounds of its short form, if it has rounds.
+    pub(crate) short_rounds: Option<u32>,
     /// The only ones that a short form of all has, as `--only` calls them.
     pub(crate) short_only: Option<&'static str>,
 }
@@ -32,14 +34,16 @@ pub(crate) const SUITES: [Suite; 3] = [
             own("deliver-http2"),
         ],
         always: &["--cases"],
-        short: &["--rounds", "3", "--events", "20000", "--steady-seconds", "2"],
+        short: &["--events", "20000", "--steady-seconds", "2"],
+        short_rounds: Some(3),
         short_only: None,
     },
     Suite {
         name: "backlog",
         cases: &[own("backlog-refusing"), own("backlog-hanging")],
         always: &[],
-        short: &["--backlog", "100000", "--rounds", "3", "--events", "20000", "--steady-seconds", "1"],
+        short: &["--backlog", "100000", "--events", "20000", "--steady-seconds", "1"],
+        short_rounds: Some(3),
         short_only: None,
     },
     Suite {
@@ -64,6 +68,7 @@ pub(crate) const SUITES: [Suite; 3] = [
         ],
         always: &[],
         short: &["--quick"],
+        short_rounds: None,
         // The others are about sizes that nothing short has.
         short_only: Some("idle"),
     },
@@ -98,8 +103,22 @@ impl Suite {
         self.cases.iter().position(|(key, _)| *key == case)
     }
 
+    /// What it is told for all of its cases or for one, in its short form or its long one, with so
+    /// many rounds or with its own number of them.
+    pub(crate) fn arguments(&self, only: Option<&str>, short: bool, rounds: Option<u32>) -> Vec<String> {
+        let named = match only {
+            Some(case) => self.only(case),
+            None => self.short_only.filter(|_| short),
+        };
+        let form = if short { self.short } else { &[] };
+        let told = self.always.iter().chain(form).copied().chain(named.into_iter().flat_map(|only| ["--only", only]));
+        let rounds = self.short_rounds.and_then(|of_short| rounds.or_else(|| short.then_some(of_short)));
+        let rounds = rounds.into_iter().flat_map(|rounds| ["--rounds".to_owned(), rounds.to_string()]);
+        told.map(str::to_owned).chain(rounds).collect()
+    }
+
     /// What `--only` calls a case.
-    pub(crate) fn only(&self, case: &str) -> Option<&'static str> {
+    fn only(&self, case: &str) -> Option<&'static str> {
         self.cases.iter().find(|(key, _)| *key == case).map(|(_, only)| *only)
     }
 }
@@ -117,5 +136,23 @@ mod tests {
         let all = keys.len();
         keys.dedup();
         assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn the_rounds_are_those_that_are_asked_for_or_those_of_the_form() {
+        let arguments =
+            |case, only, short, rounds| of(case).map(|suite| suite.arguments(only, short, rounds).join(" "));
+        let said = |text: &str| Some(text.to_owned());
+        let short = "--cases --events 20000 --steady-seconds 2";
+        assert_eq!(arguments("accept-http", None, true, None), said(&format!("{short} --rounds 3")));
+        let only = Some("accept-http");
+        assert_eq!(
+            arguments("accept-http", only, true, Some(15)),
+            said(&format!("{short} --only accept-http --rounds 15"))
+        );
+        assert_eq!(arguments("accept-http", None, false, None), said("--cases"));
+        assert_eq!(arguments("accept-http", None, false, Some(15)), said("--cases --rounds 15"));
+        assert_eq!(arguments("idle-cpu", None, true, Some(15)), said("--quick --only idle"), "it has no rounds");
+        assert_eq!(arguments("restart", Some("restart-killed"), false, None), said("--only restart"));
     }
 }
