@@ -57,6 +57,8 @@ pub(crate) fn run(asked: &Mutants) -> Result<bool> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
     let home = target.join("mutants");
     fs::create_dir_all(&home).with_context(|| format!("failed to make {}", home.display()))?;
+    // Cargo tells of paths without links.
+    let home = fs::canonicalize(&home).with_context(|| format!("failed to find {}", home.display()))?;
     // Another run would change the copy under this one. Let go of at the end.
     let lock = File::create(home.join("lock")).with_context(|| format!("failed to write into {}", home.display()))?;
     lock.try_lock().with_context(|| format!("another run has {}", home.display()))?;
@@ -64,10 +66,11 @@ pub(crate) fn run(asked: &Mutants) -> Result<bool> {
     let out = asked.out.as_ref().map_or_else(|| target.join("mutants.jsonl"), PathBuf::from);
 
     let package = Package::find(root, &asked.package)?;
+    let copy = Copy::of(root, home.join("src"), &target)?;
     let list = List::ask(root, &target.join("ci-tools"), &asked.package, asked.only.as_deref())?;
     ensure!(!list.mutants.is_empty(), "{} has no such mutants", package.name);
-    let copy = Copy::of(root, home.join("src"))?;
-    let mut verdicts = Verdicts::open(&out, copy.sources()?)?;
+    ensure!(copy.is_as_the_checkout(), "the checkout was changed while it was read; start once more");
+    let mut verdicts = Verdicts::open(&out, copy.sources())?;
     eprintln!("==> {} mutants of {} in one program", list.mutants.len(), package.name);
     let program = build::build(&list, &copy, &package, &home.join("build"), &mut verdicts)?;
     try_all(&program, &list, &mut verdicts, jobs)?;

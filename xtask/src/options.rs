@@ -52,8 +52,8 @@ scorecard: writes the table of docs/reliability.md anew from the results.
   --check        writes nothing, and fails if it is not what the results give
   --add FILE     adds what tests of this checkout have written to $POSTRIDER_PROOF_RESULTS first
 
-mutants: changes the code of a library crate at one place after the other, and says where no
-unit test of it fails. All changes are built into one program below target/mutants, and each is
+mutants: changes the code of a library crate at one place after the other, and names those with
+which none of its unit tests fails. All changes are built into one program below target/mutants, and each is
 tried with the tests that come by its function.
 
   -p PACKAGE     the crate, such as postrider-scheduler

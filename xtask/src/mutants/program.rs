@@ -21,6 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// What the kernel ends a process with that has used up its processor time.
 const OF_LIMITS: [Signal; 2] = [Signal::XCPU, Signal::KILL];
 
+/// What makes tests write into the checkout, or take as long as a proof.
+const OF_PROOFS: [&str; 4] =
+    ["POSTRIDER_PROOF_RESULTS", "POSTRIDER_PROOF_ROUNDS", "POSTRIDER_PROOF_SEED", "POSTRIDER_WRITE_GOLDEN"];
+
 /// The tests of a crate, with all of its mutants.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -97,6 +101,9 @@ impl Program {
         command.args(["--exact", "-Zunstable-options", "--fail-fast", "--test-threads", "1"]).args(tests);
         command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory).env("TMPDIR", temporary);
         command.env("PROPTEST_CASES", "64").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
+        for name in OF_PROOFS {
+            command.env_remove(name);
+        }
         // For `--fail-fast`.
         command.env("RUSTC_BOOTSTRAP", "1").env("RUST_BACKTRACE", "0");
         command
@@ -114,12 +121,14 @@ fn limited(binary: &Path, limits: Limits) -> Command {
 fn end_of(mut child: Child, wall: Duration) -> Result<End> {
     let end = Instant::now() + wall;
     loop {
+        // An error says that nothing of it is left.
+        let end_group = |child: &Child| kill_process_group(Pid::from_child(child), Signal::KILL).ok();
         if let Some(status) = child.try_wait().context("failed to wait for the tests")? {
+            end_group(&child);
             return Ok(End::of(status));
         }
         if Instant::now() >= end {
-            // An error says that it has ended by itself.
-            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            end_group(&child);
             child.wait().context("failed to wait for the tests")?;
             return Ok(End::None);
         }

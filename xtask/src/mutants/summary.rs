@@ -6,11 +6,11 @@ use std::fmt;
 use super::list::List;
 use super::verdict::{Verdict, Verdicts};
 
-/// How many came to which verdict, and the names of those missed.
+/// How many came to which verdict, and the names of those that no test has noticed or tried.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     counts: BTreeMap<Verdict, usize>,
-    missed: Vec<String>,
+    unnoticed: Vec<(Verdict, String)>,
 }
 
 impl Summary {
@@ -26,8 +26,8 @@ impl Summary {
 
     fn count(&mut self, name: &str, verdict: Verdict) {
         *self.counts.entry(verdict).or_default() += 1;
-        if verdict == Verdict::Missed {
-            self.missed.push(name.to_owned());
+        if matches!(verdict, Verdict::Missed | Verdict::NotReached | Verdict::NotPlaced) {
+            self.unnoticed.push((verdict, name.to_owned()));
         }
     }
 
@@ -39,8 +39,8 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Verdict::{DoesNotCompile, Missed, NotPlaced, NotReached, Noticed, RanForEver};
-        for name in &self.missed {
-            writeln!(f, "missed: {name}")?;
+        for (verdict, name) in &self.unnoticed {
+            writeln!(f, "{verdict}: {name}")?;
         }
         write!(f, "{} mutants", self.counts.values().sum::<usize>())?;
         for verdict in [DoesNotCompile, NotPlaced, Noticed, RanForEver, Missed, NotReached] {
@@ -64,10 +64,11 @@ mod tests {
         let mut summary = Summary::default();
         summary.count("a", Verdict::DoesNotCompile);
         assert!(!summary.to_string().contains('%'));
-        for verdict in [Verdict::Noticed, Verdict::RanForEver, Verdict::Missed, Verdict::NotReached] {
-            summary.count("b", verdict);
+        let tried = [Verdict::Noticed, Verdict::RanForEver, Verdict::Missed, Verdict::NotReached];
+        for (name, verdict) in ["b", "c", "d", "e"].into_iter().zip(tried) {
+            summary.count(name, verdict);
         }
-        let expected = "missed: b\n5 mutants, 1 do not compile, 0 could not be placed, 1 noticed, 1 ran for ever, \
+        let expected = "missed: d\nnot reached: e\n5 mutants, 1 do not compile, 0 could not be placed, 1 noticed, 1 ran for ever, \
                         1 missed, 1 not reached; tests noticed 50.0 % of 4";
         assert_eq!(summary.to_string(), expected);
     }

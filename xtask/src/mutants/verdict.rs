@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// The compiler refuses it.
+    /// The compiler refuses it, by itself or beside others.
     DoesNotCompile,
     /// It cannot lie beside others in one program.
     NotPlaced,
     /// A test failed.
     Noticed,
-    /// A test did not come to its end.
+    /// A test did not come to its end within limits far above what it takes.
     RanForEver,
     /// No test failed.
     Missed,
