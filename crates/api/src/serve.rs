@@ -19,6 +19,7 @@
 
 mod browser_headers;
 mod client;
+mod framing;
 mod handshake;
 mod places;
 mod turns;
@@ -315,8 +316,18 @@ async fn answer(
     limit: Duration,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let refusal = framing::refusal(request.headers());
     let (request, unread) = Unread::of(request);
-    let answered = tokio::time::timeout(limit, routes.answer(door, scheme, request)).await;
+    let answering = async {
+        match refusal {
+            Some(refusal) => {
+                drop(request);
+                refusal
+            }
+            None => routes.answer(door, scheme, request).await,
+        }
+    };
+    let answered = tokio::time::timeout(limit, answering).await;
     unread.discard().await;
     let mut answer = answered.unwrap_or_else(|_| {
         let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "timeout");

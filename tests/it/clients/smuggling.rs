@@ -38,6 +38,10 @@ async fn a_request_whose_length_is_not_certain_is_refused_with_all_that_follows(
         ("transfer-encoding: xchunked\r\n".to_owned(), &chunked),
         ("transfer-encoding: chunked, identity\r\n".to_owned(), &chunked),
         ("transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n".to_owned(), &chunked),
+        ("transfer-encoding: gzip, chunked\r\n".to_owned(), &chunked),
+        ("transfer-encoding: identity, chunked\r\n".to_owned(), &chunked),
+        ("transfer-encoding: chunked, chunked\r\n".to_owned(), &chunked),
+        ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n".to_owned(), &chunked),
         ("transfer-encoding : chunked\r\n".to_owned(), &chunked),
         ("transfer-encoding: \u{b}chunked\r\n".to_owned(), &chunked),
     ] {
