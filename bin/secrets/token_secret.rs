@@ -64,6 +64,7 @@ pub(crate) fn keep_token_secret(config: &Config, store_key: &StoreKey) -> Result
     // Where it cannot be read another one counts, or this would have failed before.
     let present = file::read(&path).ok().flatten();
     let plain = present.as_ref().filter(|text| !text.starts_with(SEALED) && !is_nearly_sealed(text));
+    let plain = plain.filter(|text| checked(&path, text.as_bytes()).is_ok());
     if let Some(plain) = plain {
         // Also where another one counts at present: it may count again.
         seal(&path, plain.as_bytes(), store_key)?;
@@ -143,6 +144,11 @@ fn read_plain(path: &Path) -> Result<Option<TokenSecret>, Failure> {
 fn checked(path: &Path, secret: &[u8]) -> Result<TokenSecret, Failure> {
     if secret.len() < MIN_JWT_SECRET_BYTES {
         let error = format!("{} holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes", path.display());
+        return Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"));
+    }
+    // After a power cut a file may have its length and zeros in it, which anybody can guess.
+    if secret.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
+        let error = format!("{} is damaged: it has control characters in it", path.display());
         return Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"));
     }
     Ok(TokenSecret::new(secret.to_vec()))
@@ -264,9 +270,11 @@ mod tests {
     fn a_secret_that_can_be_guessed_is_refused() {
         let (dir, config, key) = made();
         let path = dir.path().join("jwt-secret");
-        for text in ["", "\n", "short", &"x".repeat(31)] {
+        let cut = format!("{}\0\0\0\0", "x".repeat(39));
+        for text in ["", "\n", "short", &"x".repeat(31), &"\0".repeat(120), &cut] {
             file::write(&path, text).expect("it can be written");
             assert_eq!(keep_token_secret(&config, &key).expect_err(text).exit, Exit::Damaged);
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there").trim_end(), text.trim_end(), "it stays");
         }
         file::write(&path, &"x".repeat(32)).expect("it can be written");
         assert!(find_token_secret(&config).expect("it is long enough").is_some());
