@@ -63,6 +63,19 @@ fn all_problems_are_reported_at_once_with_their_places() {
 }
 
 #[test]
+fn a_word_that_is_no_log_level_is_refused_and_not_taken_for_the_only_target() {
+    for level in ["warning", "loud", "inf", "info,loud", "warning,hyper=debug"] {
+        let found = problems(&format!("[log]\nlevel = \"{level}\"\n"), &[], &[]);
+        assert!(found.iter().any(|problem| problem.contains(&format!("not `{level}`"))), "{found:?}");
+    }
+    for level in
+        ["warn", "WARN", "off", "info,postrider_api=debug", "postrider_api::serve", "error,[request{id=7}]=trace"]
+    {
+        assert_eq!(loaded(&format!("[log]\nlevel = \"{level}\"\n"), &[], &[]).config.log.level.0, level);
+    }
+}
+
+#[test]
 fn a_section_may_lie_within_another() {
     let expected = Some(std::path::Path::new("c.pem"));
     let of = |loaded: Loaded| loaded.config.api_tls.cert;

@@ -11,6 +11,7 @@ use postrider_model::format::EventSource;
 use postrider_model::id::OrgId;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 const DAY_SECS: u64 = 86_400;
 
@@ -345,7 +346,7 @@ impl Value for LogLevel {
     fn read(raw: Raw<'_>) -> Result<Self, String> {
         let text = raw.text::<Self>()?;
         match EnvFilter::builder().parse(text) {
-            Ok(_) if !text.trim().is_empty() => Ok(Self(text.to_owned())),
+            Ok(_) if !text.trim().is_empty() && !names_no_level(text) => Ok(Self(text.to_owned())),
             _ => Err(raw.mismatch::<Self>()),
         }
     }
@@ -353,4 +354,11 @@ impl Value for LogLevel {
     fn show(&self) -> Option<String> {
         Some(quoted(&self.0))
     }
+}
+
+/// Whether a word stands alone that is no level, such as `warning`. It would be a target, of which
+/// there are no lines, and those of all others would be left out.
+fn names_no_level(filter: &str) -> bool {
+    let is_word = |part: &&str| !part.is_empty() && !part.contains(['=', '[', ']', '{', '}', ':']);
+    filter.split(',').map(str::trim).filter(is_word).any(|word| word.parse::<LevelFilter>().is_err())
 }
