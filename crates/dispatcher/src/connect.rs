@@ -300,7 +300,7 @@ impl Inner {
                 }
                 Ok(Socket::Tcp(tcp))
             }
-            #[cfg(feature = "simulation")]
+            #[cfg(any(test, feature = "simulation"))]
             Dial::Simulated(network) => network.open(address).await.map(Socket::Simulated).map_err(failed),
         }
     }

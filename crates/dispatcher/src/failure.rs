@@ -40,9 +40,16 @@ impl From<hyper::Error> for Failure {
             true => FailureKind::Internal,
             // A server of TLS 1.3 refuses a client's certificate after the handshake has ended for the client.
             false if chain(&error).any(is_alert) => FailureKind::Tls,
+            // A connection of HTTP/2 gave no sign of life.
+            false if error.is_timeout() => FailureKind::Timeout,
             false => FailureKind::Protocol,
         };
-        Self { kind, detail: texts(&error) }
+        let detail = match error.is_closed() {
+            // Of that the library knows no more than that something is closed.
+            true => "the connection ended before the request was sent".to_owned(),
+            false => texts(&error),
+        };
+        Self { kind, detail }
     }
 }
 

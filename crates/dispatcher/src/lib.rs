@@ -49,11 +49,13 @@ pub mod resolve;
 mod service;
 mod sign;
 mod signature_headers;
-#[cfg(feature = "simulation")]
+#[cfg(any(test, feature = "simulation"))]
 #[doc(hidden)]
 pub mod simulation;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tokens;
 mod verify;

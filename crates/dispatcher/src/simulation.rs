@@ -1,7 +1,8 @@
 //! A dispatcher over a network that a simulation gives it.
 //!
 //! Everything is the product's but the socket: resolving, the guard, the pool, HTTP
-//! and the deadlines. There is no TLS, whose records would be random.
+//! and the deadlines. There is no TLS, whose records would be random, but for endpoints
+//! with authorities of their own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,7 @@ pub trait Network: Send + Sync + 'static {
 }
 
 impl Dispatcher {
-    /// A dispatcher without TLS over a simulated network.
+    /// A dispatcher over a simulated network, which trusts no authority by itself.
     ///
     /// # Errors
     /// An option makes no sense.

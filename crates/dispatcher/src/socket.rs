@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// An open connection.
 pub(crate) enum Socket {
     Tcp(TcpStream),
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     Simulated(Box<dyn crate::simulation::Wire>),
 }
 
@@ -22,7 +22,7 @@ pub(crate) enum Dial {
     /// The system.
     #[default]
     System,
-    #[cfg(feature = "simulation")]
+    #[cfg(any(test, feature = "simulation"))]
     Simulated(std::sync::Arc<dyn crate::simulation::Network>),
 }
 
@@ -31,7 +31,7 @@ macro_rules! either {
     ($socket:expr, $io:ident => $call:expr) => {
         match $socket {
             Socket::Tcp($io) => $call,
-            #[cfg(feature = "simulation")]
+            #[cfg(any(test, feature = "simulation"))]
             Socket::Simulated($io) => $call,
         }
     };
