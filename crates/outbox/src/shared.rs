@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use postrider_model::config::Config;
 use postrider_model::delivery::{DeliveryKey, Scheduled};
@@ -70,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) configured: tokio::sync::Notify,
     /// Nothing is accepted any more: the process stops, or the journal is poisoned.
     pub(crate) stopping: AtomicBool,
+    /// The committer has ended, and takes nothing out of its channels any more.
+    pub(crate) ended: RwLock<bool>,
 }
 
 /// An endpoint and what was made of it for the dispatcher.
@@ -116,6 +119,13 @@ impl Shared {
                 _ => {}
             }
         }
+    }
+
+    /// Hands something to the committer, unless that has ended: it would stay in the channel then,
+    /// and whoever waits for the answer would wait for ever. `false` if it is not taken.
+    pub(crate) fn hand<T>(&self, channel: &Sender<T>, what: T) -> bool {
+        let ended = self.ended.read();
+        !*ended && channel.try_send(what).is_ok()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -144,9 +144,10 @@ impl Committer {
 
     /// Nobody is answered any more: whoever still waits hears that by losing
     /// the other end. A bounded channel keeps what is in it when its receiver
-    /// goes, so it has to be emptied.
+    /// goes, so it has to be emptied, and nothing may come into it after that.
     pub(crate) fn end(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
+        *self.shared.ended.write() = true;
         self.waiting_outcomes.clear();
         self.waiting_urgent.clear();
         self.waiting_commands.clear();

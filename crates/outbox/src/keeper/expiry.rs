@@ -81,7 +81,7 @@ impl Keeper {
             }
             let (reply, answer) = oneshot::channel();
             let request = DeliveriesRequest { what, deliveries, reply: reply.into() };
-            let sent = self.urgent.send(Urgent::Deliveries(request)).is_ok();
+            let sent = self.shared.hand(&self.urgent, Urgent::Deliveries(request));
             // Nothing changed: something else holds them; a later round looks again.
             if !sent || !matches!(self.answers.wait(answer), Some(Ok(changed)) if changed > 0) {
                 return;

@@ -149,8 +149,8 @@ impl Keeper {
     /// Asks the committer and waits. `None` if it has ended or dropped the request.
     fn ask<T>(&self, errand: impl FnOnce(oneshot::Sender<T>) -> Errand) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.errands.send(errand(reply)).ok()?;
-        self.answers.wait(answer)
+        let errand = errand(reply);
+        if self.shared.hand(&self.errands, errand) { self.answers.wait(answer) } else { None }
     }
 }
 

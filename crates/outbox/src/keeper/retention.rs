@@ -121,15 +121,9 @@ impl Keeper {
     fn carry(&self, position: Position) -> Option<oneshot::Receiver<Carrying>> {
         let found = match self.shared.read_record(position).ok()? {
             Record::Answered(answered, sealed) => {
-                let (reply, answer) = oneshot::channel();
-                self.urgent.send(Urgent::CarryAnswer(answered, sealed, reply)).ok()?;
-                return Some(answer);
+                return self.hand(|reply| Urgent::CarryAnswer(answered, sealed, reply));
             }
-            Record::Audit(entry) => {
-                let (reply, answer) = oneshot::channel();
-                self.urgent.send(Urgent::CarryEntry(entry, reply)).ok()?;
-                return Some(answer);
-            }
+            Record::Audit(entry) => return self.hand(|reply| Urgent::CarryEntry(entry, reply)),
             record => message(position, record)?,
         };
         let mut endpoints = self.shared.endpoints_of(&found);
@@ -137,13 +131,14 @@ impl Keeper {
         let mut ended = self.shared.ended_states(&found).ok()?;
         // Dead letters are told by the state alone: one that is not there any more stays away (W10).
         ended.retain(|_, state| matches!(state, DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. }));
-        let (reply, answer) = oneshot::channel();
         endpoints.extend(ended.keys().filter(|endpoint| !endpoints.contains(endpoint)).copied().collect::<Vec<_>>());
         let Found { sequence, meta: message, body, .. } = found;
-        self.urgent
-            .send(Urgent::Carry(CarryRequest { message, sequence, endpoints, known, body, ended, reply }))
-            .ok()?;
-        Some(answer)
+        self.hand(|reply| Urgent::Carry(CarryRequest { message, sequence, endpoints, known, body, ended, reply }))
+    }
+
+    fn hand(&self, carry: impl FnOnce(oneshot::Sender<Carrying>) -> Urgent) -> Option<oneshot::Receiver<Carrying>> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.hand(&self.urgent, carry(reply)).then_some(answer)
     }
 
     /// All that may be, if it cannot be read.

@@ -92,7 +92,8 @@ impl Keeper {
     fn record(&self, task: TaskId, batch: Batch) -> Progress {
         let (reply, answer) = oneshot::channel();
         let Batch { deliveries, cursor } = batch;
-        if self.urgent.send(Urgent::Batch(TaskBatch { task, cursor, deliveries, reply })).is_err() {
+        let batch = Urgent::Batch(TaskBatch { task, cursor, deliveries, reply });
+        if !self.shared.hand(&self.urgent, batch) {
             return Progress::Refused;
         }
         match self.answers.wait(answer) {

@@ -69,3 +69,17 @@ fn it_works_until_it_is_told_to_stop() {
     keeper.join().expect("it does not panic");
     committer.join().expect("it does not panic").expect("the disk works");
 }
+
+#[test]
+fn it_does_not_wait_for_a_committer_that_has_just_ended() {
+    let world = stepper::SimWorld::new();
+    let mut stepper = world.start(options(&stepper::sim_dir())).expect("it is empty");
+    let keeper = stepper.keeper.take().expect("it is there");
+    let mut committer = stepper.committer.take().expect("it has not ended");
+    committer.end();
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(keeper.ask(Errand::RemoveTornTails)));
+    assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(None));
+    // What it shares with the keeper is there until then.
+    drop(committer);
+}

@@ -268,6 +268,6 @@ impl Outbox {
     /// Hands a message to the committer, and those with it. The room that was granted is
     /// room in the channel too.
     pub(super) fn send(&self, first: Box<Ingest>) -> Result<(), AcceptError> {
-        self.ingest.try_send(first).map_err(|_| Unavailable::Stopping.into())
+        if self.shared.hand(&self.ingest, first) { Ok(()) } else { Err(Unavailable::Stopping.into()) }
     }
 }

@@ -38,9 +38,10 @@ impl Outbox {
         let room = Arc::clone(&self.requests).acquire_owned().await.map_err(|_| Unavailable::Stopping)?;
         let (reply, answer) = oneshot::channel();
         let once = self.bound.as_ref().and_then(|bound| bound.take_change());
-        self.urgent
-            .try_send(request(ReplyTo::new(reply, room, once, self.call.clone())))
-            .map_err(|_| Unavailable::Stopping)?;
+        let request = request(ReplyTo::new(reply, room, once, self.call.clone()));
+        if !self.shared.hand(&self.urgent, request) {
+            return Err(Unavailable::Stopping.into());
+        }
         answer.await.unwrap_or_else(|_| Err(Unavailable::Stopping.into()))
     }
 }

@@ -1,6 +1,7 @@
 //! Whatever waits for the committer when the stop comes is recorded and answered.
 
-use std::task::{Context, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use postrider_model::audit::{Audit as _, AuditFilter};
@@ -8,6 +9,7 @@ use postrider_model::delivery::{DeliveryKey, Next};
 use postrider_model::lane::DeliveryStore as _;
 use postrider_model::ports::{Accept as _, AcceptError, Answer, Configure as _, ControlError, Unavailable};
 use postrider_model::query::PageRequest;
+use tokio::sync::Semaphore;
 
 use super::audit::call;
 use super::stepper::{SimWorld, Stepper, app, endpoint, runtime, sim_dir};
@@ -128,6 +130,32 @@ fn what_is_left_after_a_frame_waits_for_nothing_else() {
     outbox.stop();
     assert!(working.join().expect("it does not panic"));
     assert!((0..5).all(|n| stepper.app_id(&format!("app-{n}")).is_some()));
+}
+
+/// It had looked whether the process stops before, and waited for room.
+#[test]
+fn what_comes_at_the_moment_at_which_the_committer_ends_is_refused() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world);
+    let outbox = stepper.outbox.clone();
+    let all = |room: &Arc<Semaphore>| {
+        let places = u32::try_from(room.available_permits()).expect("there are not so many");
+        Arc::clone(room).try_acquire_many_owned(places).expect("they are free")
+    };
+    let taken = [all(&outbox.room), all(&outbox.requests)];
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let mut nobody = Context::from_waker(Waker::noop());
+    let (mut accepting, mut executing) =
+        (outbox.accept(message("shop", "order.paid", "1")), outbox.execute(app("other")));
+    assert!(accepting.as_mut().poll(&mut nobody).is_pending() && executing.as_mut().poll(&mut nobody).is_pending());
+    let mut committer = stepper.committer.take().expect("it has not ended");
+    committer.end();
+    drop(taken);
+    let accepted = accepting.as_mut().poll(&mut nobody);
+    assert_eq!(accepted, Poll::Ready(Err(AcceptError::Unavailable(Unavailable::Stopping))));
+    let done = executing.as_mut().poll(&mut nobody).map_ok(drop);
+    assert_eq!(done, Poll::Ready(Err(ControlError::Unavailable(Unavailable::Stopping))));
 }
 
 #[test]
