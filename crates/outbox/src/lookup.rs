@@ -210,19 +210,19 @@ fn unavailable(error: IndexError) -> Unavailable {
 }
 
 /// A part of the journal that a scan could not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) from: Position,
     pub(crate) to: Position,
     pub(crate) detail: String,
-    /// It is no damage: too many files are open at present.
-    pub(crate) may_pass: bool,
+    /// It is no damage, for all that is known: reading failed.
+    pub(crate) failed: Option<ReadError>,
 }
 
 /// Visits the records that can be read between two positions, decoded; whole
 /// records of a damaged frame are among them. Gives where to go on, and what
-/// could not be read: damaged parts are passed over, and where reading failed is
-/// where to go on. Blocks.
+/// could not be read: damaged parts are passed over, and where reading failed,
+/// which is told last, is where to go on. Blocks.
 pub(crate) fn scan(
     reader: &JournalReader,
     from: Position,
@@ -239,29 +239,31 @@ pub(crate) fn scan(
                 Ok(decoded) => visit(record.position, decoded),
                 Err(error) => {
                     let (from, to, detail) = (record.position, record.end, error.to_string());
-                    unreadable.push(Unreadable { from, to, detail, may_pass: false });
+                    unreadable.push(Unreadable { from, to, detail, failed: None });
                     ControlFlow::Continue(())
                 }
             }
         };
-        match reader.scan(at, to, &mut look) {
+        let error = match reader.scan(at, to, &mut look) {
             Ok(next) => return (next, unreadable),
             Err(ReadError::Damaged { position, resume, path }) if resume > at => {
-                let stopped = whole_records(reader, at.max(position), resume.min(to), &mut look);
+                let whole = whole_records(reader, at.max(position), resume.min(to), &mut look);
                 let detail = ReadError::Damaged { path, position, resume }.to_string();
-                unreadable.push(Unreadable { from: position, to: resume, detail, may_pass: false });
-                if stopped.is_break() {
-                    return (seen, unreadable);
+                unreadable.push(Unreadable { from: position, to: resume, detail, failed: None });
+                match whole {
+                    Ok(ControlFlow::Continue(())) => {
+                        at = resume;
+                        continue;
+                    }
+                    Ok(ControlFlow::Break(())) => return (seen, unreadable),
+                    Err(error) => error,
                 }
-                at = resume;
             }
-            // Another try may succeed, so nothing after what was seen is passed over.
-            Err(error) => {
-                let (detail, may_pass) = (error.to_string(), error.may_pass());
-                unreadable.push(Unreadable { from: seen, to, detail, may_pass });
-                return (seen, unreadable);
-            }
-        }
+            Err(error) => error,
+        };
+        // Another try may succeed, so nothing after what was seen is passed over.
+        unreadable.push(Unreadable { from: seen, to, detail: error.to_string(), failed: Some(error) });
+        return (seen, unreadable);
     }
 }
 
@@ -271,15 +273,12 @@ fn whole_records(
     from: Position,
     to: Position,
     look: &mut dyn FnMut(RecordAt<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+) -> Result<ControlFlow<()>, ReadError> {
     let mut flow = ControlFlow::Continue(());
-    let read = reader.salvage(from.segment(), &mut |record| {
+    reader.salvage(from.segment(), &mut |record| {
         if flow.is_continue() && (from..to).contains(&record.position) {
             flow = look(record);
         }
-    });
-    if let Err(error) = read {
-        tracing::error!(%error, "the whole records of a damaged part cannot be read");
-    }
-    flow
+    })?;
+    Ok(flow)
 }

@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::held_back::HeldBack;
 use crate::ids::SequenceMask;
 use crate::index::Index;
-use crate::journal::{self, Journal, JournalReader};
+use crate::journal::{self, Journal, JournalReader, ReadError};
 use crate::keeper::{Keeper, KeeperSignal};
 use crate::mismatches::Mismatches;
 use crate::options::Options;
@@ -128,6 +128,17 @@ pub enum OpenError {
     },
 }
 
+/// For who has no use for what is not there, or is damaged: it has happened since it was looked for.
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        let (path, source) = match error {
+            ReadError::Io { path, source } => (path, source),
+            error => (JOURNAL.into(), std::io::Error::other(error)),
+        };
+        Self::Io { what: "read", path, source }
+    }
+}
+
 impl OpenError {
     /// Whether the store is damaged, so that only a salvage helps.
     #[must_use]
@@ -185,6 +196,7 @@ pub(crate) fn open_for(
         full: AtomicBool::new(false),
         configured: tokio::sync::Notify::new(),
         stopping: AtomicBool::new(false),
+        ended: RwLock::new(false),
         state: Mutex::new(state),
         clock,
         reads,

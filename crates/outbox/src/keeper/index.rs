@@ -92,7 +92,7 @@ impl Keeper {
             ControlFlow::Continue(())
         });
         for part in unreadable {
-            if part.may_pass {
+            if part.failed.is_some_and(|error| error.may_pass()) {
                 tracing::warn!(segment = segment.number, detail = part.detail, "a segment cannot be read at present");
                 return None;
             }

@@ -70,7 +70,8 @@ pub(super) fn check_backlog(shared: &Shared, disk: &dyn Disk) -> Result<(), Open
         // Not through the reader, which would keep the files open.
         let store = store_id(&shared.options);
         let read = journal::read_up_to(segment.bytes_used, disk, &dir, segment.number, store, &mut |_| {});
-        let read = read.map_err(|source| OpenError::Io { what: "read", path: dir.clone(), source })?;
+        let path = || dir.join(journal::segment_name(segment.number));
+        let read = read.map_err(|source| OpenError::Io { what: "read", path: path(), source })?;
         let missing = sequence.next(&dir, segment.number, &read);
         // Of the open one the scan after the checkpoint has told, and a header holds no deliveries.
         let damage =
@@ -99,6 +100,9 @@ pub(super) fn index_open_segment(shared: &Arc<Shared>, report: &mut Report) -> R
     });
     shared.index.insert_all(applied.segment(), rows);
     for part in unreadable {
+        if let Some(error) = part.failed {
+            return Err(error.into());
+        }
         if shared.misses(part.from, part.to) {
             let why = "live deliveries need what it held";
             return Err(OpenError::Damaged { what: part.detail, why });

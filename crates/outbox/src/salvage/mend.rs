@@ -8,14 +8,15 @@ use postrider_model::delivery::{DeadReason, DeliveryEvent, DeliveryState, Schedu
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
+use super::is_readable;
 use super::survey::Broken;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::journal::JournalReader;
-use crate::lookup::scan;
+use crate::lookup::{Unreadable, scan};
 use crate::open::OpenError;
 use crate::options::Options;
-use crate::record::{DeliveryRef, Record, decode};
+use crate::record::{DeliveryRef, Record};
 use crate::seal::Sealer;
 use crate::state::State;
 
@@ -55,7 +56,7 @@ impl Mend<'_> {
             apply(Position::ZERO, &Record::Config(change.clone()));
         }
         let mut broken = broken.iter().filter(|broken| broken.position >= from).peekable();
-        scan(self.reader, from, self.end, &mut |position, record| {
+        let (_, unreadable) = scan(self.reader, from, self.end, &mut |position, record| {
             while let Some(lost) = broken.next_if(|broken| broken.position < position) {
                 apply(lost.position, &lost.record);
             }
@@ -64,6 +65,7 @@ impl Mend<'_> {
             }
             ControlFlow::Continue(())
         });
+        parts(unreadable)?;
         broken.for_each(|lost| apply(lost.position, &lost.record));
         state.applied = self.end;
         (self.state, self.config) = (state, config);
@@ -71,9 +73,7 @@ impl Mend<'_> {
     }
 
     /// Deliveries in memory whose message cannot be read become dead letters.
-    pub(super) fn bury_lost_payloads(&mut self) -> Vec<DeliveryRef> {
-        let reader = self.reader;
-        let is_readable = |at: Position| reader.read(at).is_ok_and(|bytes| decode(&bytes).is_ok());
+    pub(super) fn bury_lost_payloads(&mut self) -> Result<Vec<DeliveryRef>, OpenError> {
         let mut lost = Vec::new();
         for (endpoint, lane) in &self.state.lanes {
             let app = lane.app;
@@ -81,11 +81,15 @@ impl Mend<'_> {
             let dead = lane.dead.iter().map(|(sequence, dead)| dead.delivery(app, *endpoint, *sequence));
             // A dead letter that is resent is in both.
             let all: BTreeMap<_, _> = window.chain(dead).map(|delivery| (delivery.sequence, delivery)).collect();
-            lost.extend(all.into_values().filter(|delivery| !is_readable(delivery.position)));
+            for delivery in all.into_values() {
+                if !is_readable(self.reader, delivery.position)? {
+                    lost.push(delivery);
+                }
+            }
         }
         lost.retain(|delivery| self.bury(delivery, None));
         self.state.recount();
-        lost
+        Ok(lost)
     }
 
     /// The same for those that wait behind a window, where what is left of their message
@@ -114,7 +118,7 @@ impl Mend<'_> {
 
     /// Lets lanes whose backlog lies around damage read on behind it; `ends` are the ends of all that is
     /// missing. What can be read before it comes into their windows. Gives how many deliveries are lost.
-    pub(super) fn step_over_damage(&mut self, ends: &[Position]) -> u64 {
+    pub(super) fn step_over_damage(&mut self, ends: &[Position]) -> Result<u64, OpenError> {
         let mut lost = 0;
         for (endpoint, lane) in &mut self.state.lanes {
             let Some(cursor) = lane.backlog.cursor() else { continue };
@@ -128,13 +132,24 @@ impl Mend<'_> {
                 ControlFlow::Continue(())
             });
             let ends = ends.iter().copied().filter(|end| *end > cursor);
-            let Some(last) = unreadable.last().map(|part| part.to).into_iter().chain(ends).max() else { continue };
+            let Some(last) = parts(unreadable)?.last().map(|part| part.to).into_iter().chain(ends).max() else {
+                continue;
+            };
             let (before, after): (Vec<_>, Vec<_>) = behind.into_iter().partition(|delivery| delivery.position < last);
             lost += lane.fill(&before, last).1;
             let behind: Vec<_> = after.iter().filter(|delivery| lane.is_behind(delivery)).collect();
             lost += lane.backlog.expect(behind.into_iter().map(|delivery| delivery.sequence));
         }
         self.state.recount();
-        lost
+        Ok(lost)
+    }
+}
+
+/// What could not be read, unless it may be read another time: what is missing by that is no damage, and named nowhere.
+fn parts(unreadable: Vec<Unreadable>) -> Result<Vec<Unreadable>, OpenError> {
+    let (failed, damaged): (Vec<_>, _) = unreadable.into_iter().partition(|part| part.failed.is_some());
+    match failed.into_iter().find_map(|part| part.failed) {
+        Some(error) => Err(error.into()),
+        None => Ok(damaged),
     }
 }

@@ -25,14 +25,16 @@ pub use found::{
     Checkpoint, LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, Unread, WhatIsKnown,
 };
 use postrider_model::config::{Config, ConfigChange};
+use postrider_model::position::Position;
 use postrider_model::time::Clock;
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::disk::Disk;
 use crate::ids::SequenceMask;
-use crate::journal;
+use crate::journal::{self, JournalReader, ReadError};
 use crate::open::{JOURNAL, OpenError, Recovered, missing_checkpoint, recover, store_id};
 use crate::options::Options;
+use crate::record::decode;
 use crate::seal::Sealer;
 use mend::Mend;
 use survey::Survey;
@@ -65,16 +67,25 @@ pub fn salvage(
         let sealer = Sealer::new(&options.master_key);
         mend.apply_whole_records(&new, &**disk, &old.base, &sealer, survey.broken())?;
     }
-    let mut buried = mend.bury_lost_payloads();
+    let mut buried = mend.bury_lost_payloads()?;
     buried.extend(mend.bury_behind(survey.broken()));
-    salvaged.deliveries_lost = mend.step_over_damage(&survey.ends());
+    salvaged.deliveries_lost = mend.step_over_damage(&survey.ends())?;
     salvaged.payloads_lost = buried.len() as u64;
     let may_lack_config = !lost.is_empty() || !old.is_whole;
     salvaged.endpoints = if may_lack_config { survey.unknown_endpoints(&mend.config) } else { vec![] };
-    survey.finish(&mut salvaged, &buried, &reader, checkpoint.position);
+    survey.finish(&mut salvaged, &buried, &reader, checkpoint.position)?;
     let bytes = checkpoint::encode(&mend.state, &mend.config, &Sealer::new(&options.master_key), mend.end);
     checkpoint::write(&**disk, to, &bytes)?;
     Ok(salvaged)
+}
+
+/// Whether a record is there and whole. What is only not read for now must not count as lost.
+fn is_readable(reader: &JournalReader, at: Position) -> Result<bool, OpenError> {
+    match reader.read(at) {
+        Ok(bytes) => Ok(decode(&bytes).is_ok()),
+        Err(ReadError::NotFound(_) | ReadError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What the damaged store's checkpoint is worth.

@@ -12,6 +12,7 @@ use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::position::Position;
 
 use super::found::{LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, WhatIsKnown};
+use super::is_readable;
 use crate::ids::SequenceMask;
 use crate::journal::{Damage, DamageKind, FrameSeen, JournalReader, RecordAt, Seen, between};
 use crate::open::{OpenError, Recovered};
@@ -118,11 +119,7 @@ impl Survey {
             if segment.number > self.end.segment() {
                 continue;
             }
-            reader.survey(segment.number, &mut |seen| self.see(seen)).map_err(|error| OpenError::Io {
-                what: "read",
-                path: crate::journal::segment_name(segment.number).into(),
-                source: std::io::Error::other(error),
-            })?;
+            reader.survey(segment.number, &mut |seen| self.see(seen))?;
         }
         while let Some(damage) = self.seen_by_recovery.pop_front() {
             self.add_part(&damage);
@@ -307,20 +304,24 @@ impl Survey {
         buried: &[DeliveryRef],
         reader: &JournalReader,
         checkpoint: Position,
-    ) {
+    ) -> Result<(), OpenError> {
         for delivery in buried {
             let known = self.messages.get(&delivery.sequence).and_then(|lost| lost.deliveries.get(&delivery.endpoint));
             let known = known.map_or(WhatIsKnown::Open, |known| known.known);
             let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage::of(delivery));
             lost.deliveries.insert(delivery.endpoint, LostDelivery { known, is_dead_letter: true });
         }
-        let is_lost = |lost: &LostMessage| !reader.read(lost.sequence).is_ok_and(|bytes| decode(&bytes).is_ok());
-        salvaged.messages = self.messages.into_values().filter(is_lost).collect();
+        for lost in self.messages.into_values() {
+            if !is_readable(reader, lost.sequence)? {
+                salvaged.messages.push(lost);
+            }
+        }
         salvaged.missing = self.parts.into_iter().map(|part| part.missing).collect();
         salvaged.missing.sort_by_key(|missing| (missing.segment, missing.from));
         for missing in &mut salvaged.missing {
             missing.is_covered = Position::new(missing.segment, missing.to) <= checkpoint;
         }
+        Ok(())
     }
 }
 

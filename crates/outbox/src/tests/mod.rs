@@ -39,6 +39,7 @@ mod meanwhile;
 mod mismatches;
 mod missing_segment;
 mod once;
+mod one_fails;
 mod one_moment;
 mod operational;
 mod order;

@@ -4,11 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postrider_model::delivery::{DeadReason, DeliveryState, Next};
+use postrider_model::ports::{Accept as _, Configure as _};
 use rustix::io::Errno;
 
 use super::bad_disk::{Bad, BadDisk};
 use super::damage::{PAID, Store, dead, flip, salvage_into_new};
-use super::support::{ManualClock, Running, options};
+use super::one_fails::OneFails;
+use super::stepper::{self, SimWorld, Stepper, runtime, sim_dir};
+use super::support::{ManualClock, Running, message, options};
+use crate::checkpoint::CheckpointError;
+use crate::disk::sim::Survival;
 use crate::disk::{Disk, RealDisk};
 use crate::journal;
 use crate::record::{Record, decode};
@@ -229,4 +234,77 @@ fn a_lane_reads_on_behind_a_segment_that_is_gone_and_what_it_held_is_counted() {
     }
     assert_eq!(running.outbox.stats().pending, 0, "nothing hangs");
     running.stop();
+}
+
+/// A store that was killed, with messages in a window, behind it, and in one frame of which two records are damaged.
+fn killed_and_damaged(options: Options) -> SimWorld {
+    let world = SimWorld::new();
+    let mut stepper = world.start(options).expect("it is empty");
+    let outbox = stepper.outbox.clone();
+    stepper.ask(outbox.execute(stepper::app("shop"))).expect("it is legal");
+    stepper.ask(outbox.execute(stepper::endpoint("shop", "e", &[PAID]))).expect("it is legal");
+    for n in 0..4 {
+        stepper.ask(outbox.accept(message("shop", PAID, &format!("body-{n}")))).expect("there is room");
+    }
+    let group = (4..9).map(|n| message("shop", PAID, &format!("body-{n}"))).collect();
+    assert!(stepper.ask(outbox.accept_all(group)).iter().all(Result::is_ok));
+    stepper.ask(outbox.accept(message("shop", PAID, "body-9"))).expect("there is room");
+    let path = journal::segment_path(&sim_dir().join("journal"), 1);
+    let bytes = world.disk.content(&path).expect("it is there");
+    for damaged in ["body-1", "body-5", "body-6"] {
+        let is_there = |window: &[u8]| window == damaged.as_bytes();
+        let at = bytes.windows(damaged.len()).position(is_there).expect("the text is there");
+        world.disk.flip(&path, at, 1).expect("it is there");
+    }
+    world
+}
+
+/// What is not read for a while is not lost: a salvage says all that is missing, or fails.
+#[test]
+fn a_salvage_that_cannot_read_what_it_has_copied_fails_and_takes_nothing_for_lost() {
+    let small =
+        |dir: &Path| Options { segment_bytes: 64 << 10, body_limit_bytes: 8 << 10, lane_window: 2, ..options(dir) };
+    let new = Path::new("/new");
+    let (world, index) = (killed_and_damaged(small(&sim_dir())), tempfile::tempdir().expect("a temporary directory"));
+    let failing_after = |spared, error| {
+        let sim = world.disk.crash(Survival::Everything);
+        sim.create_dir_all(new).expect("it is free");
+        let failing = OneFails::after(spared, &sim, new, error);
+        let disk: Arc<dyn Disk> = Arc::<OneFails>::clone(&failing);
+        let salvaged = salvage(&small(&sim_dir()), new, &disk, &*world.clock, &mut |_, _| {});
+        let all = salvaged.map(|salvaged| {
+            let started = Stepper::start(small(new), index.path(), &world.clock, Arc::new(sim), &runtime());
+            let stats = started.expect("it was salvaged").outbox.stats();
+            (salvaged, stats.pending, stats.dead_letters)
+        });
+        (failing.has_failed(), all)
+    };
+    let (_, whole) = failing_after(1_000_000, Errno::IO);
+    let (salvaged, pending, dead_letters) = whole.as_ref().expect("nothing fails");
+    assert_eq!((salvaged.messages.len(), pending + dead_letters + salvaged.deliveries_lost), (3, 10), "{whole:?}");
+    for error in [Errno::MFILE, Errno::IO] {
+        let mut spared = 0;
+        loop {
+            let (has_failed, all) = failing_after(spared, error);
+            let (path, source) = match all {
+                Err(OpenError::Io { path, source, .. }) => (path, source),
+                Err(OpenError::Journal(journal::OpenError::Io { path, source, .. })) => (path, source),
+                Err(OpenError::Checkpoint(CheckpointError::Io { path, source, .. })) => (path, source),
+                Err(other) => panic!("{spared} {error}: {other}"),
+                // It did not need to look there.
+                Ok(_) => {
+                    assert_eq!(all.ok().as_ref(), whole.as_ref().ok(), "{spared} {error}");
+                    if !has_failed {
+                        break;
+                    }
+                    spared += 1;
+                    continue;
+                }
+            };
+            assert!(path.starts_with(new) && path.is_absolute(), "{}: {source}", path.display());
+            assert_eq!(Errno::from_io_error(&source), Some(error), "{spared}");
+            spared += 1;
+        }
+        assert!(spared > 10, "{spared}");
+    }
 }
