@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::options::TestClients;
 use crate::server::{self, Server};
 use crate::tally::Tally;
-use crate::{node, python};
+use crate::{node, output, python};
 
 /// Every attempt at once, and three of them: what fails is a dead letter soon. With a name by which
 /// it asks receivers for leave to send.
@@ -48,11 +48,11 @@ pub(crate) fn test(asked: &TestClients) -> Result<Tally> {
     ];
     let mut tally = Tally::default();
     if asked.node {
-        println!("==> clients of npm");
+        output::line("==> clients of npm")?;
         tally = tally.and(node::test(&scripts.join("node"), &home, &environment)?);
     }
     if asked.python {
-        println!("==> clients of PyPI");
+        output::line("==> clients of PyPI")?;
         tally = tally.and(python::test(&scripts.join("python"), &home, &environment)?);
     }
     server.stop()?;

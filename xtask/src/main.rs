@@ -1,13 +1,14 @@
 //! What a contributor runs beside cargo's own commands: `cargo xtask test-clients`,
 //! `bench`, `prove`, `scorecard`, `mutants` and `sbom`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person in a terminal")]
+#![expect(clippy::print_stderr, reason = "a program for a person in a terminal")]
 
 mod bench;
 mod clients;
 mod mutants;
 mod node;
 mod options;
+mod output;
 mod prove;
 mod python;
 mod sbom;
@@ -43,12 +44,12 @@ fn main() -> ExitCode {
 fn run(asked: &Asked) -> Result<bool> {
     match asked {
         Asked::Help => {
-            println!("{USAGE}");
+            output::line(USAGE)?;
             Ok(true)
         }
         Asked::TestClients(asked) => {
             let tally = clients::test(asked)?;
-            println!("{tally}");
+            output::line(tally)?;
             Ok(tally.is_good())
         }
         Asked::Bench(asked) => bench::run(asked),

@@ -43,6 +43,7 @@ use self::reach::Reach;
 use self::summary::Summary;
 use self::verdict::Verdicts;
 use crate::options::Mutants;
+use crate::output;
 
 /// How often it says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ pub(crate) fn run(asked: &Mutants) -> Result<bool> {
     eprintln!("==> {} mutants of {} in one program", list.mutants.len(), package.name);
     let program = build::build(&list, &copy, &package, &home.join("build"), &mut verdicts)?;
     try_all(&program, &list, &mut verdicts, jobs)?;
-    println!("{}", Summary::of(&list, &verdicts));
+    output::line(Summary::of(&list, &verdicts))?;
     Ok(true)
 }
 

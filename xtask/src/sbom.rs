@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::tool;
+use crate::{output, tool};
 
 const TOOL: &str = "cargo-cyclonedx";
 const VERSION: &str = "0.5.9";
@@ -38,6 +38,6 @@ pub(crate) fn write() -> Result<bool> {
     for path in [ours, other] {
         fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))?;
     }
-    println!("{}", to.display());
+    output::line(to.display())?;
     Ok(true)
 }

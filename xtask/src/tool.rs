@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::output;
+
 /// Runs a program that must succeed; its output is shown only if it does not.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
@@ -34,7 +36,7 @@ pub(crate) fn run_aloud(command: &mut Command) -> Result<String> {
     let mut all = String::new();
     for line in BufReader::new(stdout).lines() {
         let line = line.with_context(|| format!("failed to read from {shown}"))?;
-        println!("{line}");
+        output::line(&line)?;
         all.push_str(&line);
         all.push('\n');
     }

@@ -24,7 +24,7 @@ use self::record::Record;
 use self::records::Records;
 use self::suite::Suite;
 use crate::options::Bench;
-use crate::tool;
+use crate::{output, tool};
 
 /// Measures, prints, and gives whether the gate lets it pass.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn run(asked: &Bench) -> Result<bool> {
     let recorded = asked.gate.as_ref().map(|path| Records::read(Path::new(path), asked.short)).transpose()?;
     let measured = measure(asked, root)?;
     let cases = measured.cases()?;
-    print!("{}", if asked.json { measured.json()? } else { measured.text(&cases) });
+    output::text(if asked.json { measured.json()? } else { measured.text(&cases) })?;
     let machine = measured.first(|printed| &printed.machine);
     if let Some(path) = &asked.record {
         Records::note(Path::new(path), asked.short, Record::of(&cases, machine.clone()))?;

@@ -28,6 +28,7 @@ use self::execute::{Ended, Line};
 use self::run::{Here, Run};
 use self::total::Total;
 use crate::options::{Prove, Scorecard};
+use crate::output;
 
 /// Runs cases until what was asked for is done; gives whether all passed.
 ///
@@ -37,7 +38,7 @@ pub(crate) fn run(asked: &Prove) -> Result<bool> {
     let root = root()?;
     let cases = chosen(&asked.only)?;
     if asked.list {
-        print!("{}", scorecard::list(&run::read(&results(root))?));
+        output::text(scorecard::list(&run::read(&results(root))?))?;
         return Ok(true);
     }
     let here = Here::look(root);
