@@ -56,6 +56,8 @@ pub(crate) enum Urgent {
     Command(Command, ReplyTo<Reply>),
     /// A change of deliveries. Those in a state in which it is not legal are left out.
     Deliveries(DeliveriesRequest),
+    /// A delivery is to be sent again, as it was when the journal ended there: its attempts may have gone on since.
+    SendAgain(DeliveriesRequest, Position),
     /// A task begins.
     StartTask(TaskWork, ReplyTo<Task>),
     /// A part of a task.
@@ -165,7 +167,7 @@ pub(crate) struct Meant {
 pub(crate) enum Batched {
     /// It is on disk.
     Recorded,
-    /// The lane's window has no room for so many; nothing has happened.
+    /// The lane's window has no room for so many, or the index cannot be read; nothing has happened.
     NoRoom,
 }
 
@@ -245,7 +247,7 @@ impl FrameBound for Urgent {
                 let object = if let Command::EventType { .. } = command { EVENT_TYPE_BYTES } else { COMMAND_BYTES };
                 (object << usize::from(reply.once.is_some())) + reply.entry_bytes()
             }
-            Self::Deliveries(request) => {
+            Self::Deliveries(request) | Self::SendAgain(request, _) => {
                 2 * FIXED_BYTES + request.deliveries.len() * DELIVERY_BYTES + request.reply.entry_bytes()
             }
             // The reply holds the work once more.

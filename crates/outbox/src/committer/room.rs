@@ -106,7 +106,7 @@ impl Committer {
             let full = postrider_model::ports::Unavailable::DiskFull;
             match request {
                 Urgent::Command(_, reply) => reply.send(Err(full.into())),
-                Urgent::Deliveries(request) => request.reply.send(Err(full.into())),
+                Urgent::Deliveries(request) | Urgent::SendAgain(request, _) => request.reply.send(Err(full.into())),
                 Urgent::StartTask(_, reply) => reply.send(Err(full.into())),
                 Urgent::Expunge(request) => request.reply.send(Err(full.into())),
                 Urgent::Keep(_, reply) => reply.send(Err(full.into())),

@@ -118,6 +118,7 @@ impl Committer {
             match request {
                 Urgent::Command(command, reply) => self.stage_command(command, reply, builder, frame),
                 Urgent::Deliveries(request) => self.stage_deliveries(request, builder, frame),
+                Urgent::SendAgain(request, looked_at) => self.stage_again(request, looked_at, builder, frame),
                 Urgent::StartTask(work, reply) => self.stage_task(work, reply, builder, frame),
                 Urgent::Batch(batch) => self.stage_batch(batch, builder, frame),
                 Urgent::FinishTask(id) => self.stage_task_end(id, builder, frame),

@@ -83,8 +83,15 @@ impl Index {
         each: &mut dyn FnMut(&AttemptRow) -> bool,
     ) -> Result<Seen, IndexError> {
         let (low, high) = of_message(app, message);
+        // An outcome lies in the segment that its row is of.
+        let from = after.filter(|_| !descending).map_or(0, Position::segment);
         let after = after.map(|after| SortKey::new(*app.as_bytes(), message, after));
-        self.scan(span(low, high, after, descending), limit, &mut |row: &OfMessage| each(&row.0))
+        self.scan_from(from, span(low, high, after, descending), limit, &mut |row: &OfMessage| each(&row.0))
+    }
+
+    /// Where the first segment begins whose rows are in memory. No I/O.
+    pub(crate) fn in_memory(&self) -> Position {
+        self.catalog.read().live.keys().next().map_or(Position::MAX, |first| Position::new(*first, 0))
     }
 
     /// Shows the attempts of an endpoint by the positions of their outcomes, as
@@ -222,13 +229,24 @@ impl Index {
         limit: usize,
         each: &mut dyn FnMut(&R) -> bool,
     ) -> Result<Seen, IndexError> {
+        self.scan_from(0, span, limit, each)
+    }
+
+    /// Looks into no segment before this one.
+    fn scan_from<R: Scanned>(
+        &self,
+        first: u32,
+        span: Option<Span>,
+        limit: usize,
+        each: &mut dyn FnMut(&R) -> bool,
+    ) -> Result<Seen, IndexError> {
         let mut scan = {
             let catalog = self.catalog.read();
             if let Some(percent) = catalog.progress() {
                 return Err(IndexError::Rebuilding { percent });
             }
             let Some(span) = span else { return Ok(Seen::All) };
-            Scan::<R>::new(&*self.store, &catalog, span)
+            Scan::<R>::new(&*self.store, &catalog, first, span)
         };
         let mut shown = 0;
         while shown < limit {

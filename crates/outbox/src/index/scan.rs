@@ -54,14 +54,14 @@ struct Entry<R> {
 }
 
 impl<'a, R: Scanned> Scan<'a, R> {
-    pub(super) fn new(store: &'a dyn PartitionStore, catalog: &Catalog, span: Span) -> Self {
+    pub(super) fn new(store: &'a dyn PartitionStore, catalog: &Catalog, from: u32, span: Span) -> Self {
         let mut heap = BinaryHeap::new();
         let first = if span.descending { span.high } else { span.low };
-        for live in catalog.live.values() {
+        for live in catalog.live.range(from..).map(|(_, live)| live) {
             let source = Source::Live(Arc::clone(live));
             heap.push(Entry { key: first, row: None, cursor: Cursor::new(source, span) });
         }
-        for sealed in catalog.sealed.values() {
+        for sealed in catalog.sealed.range(from..).map(|(_, sealed)| sealed) {
             for run in sealed.runs_of(R::FAMILY).filter(|run| run.may_hold::<R>(&span.low, &span.high)) {
                 let cursor = Cursor::new(Source::run(sealed, run), span);
                 heap.push(Entry { key: first_possible(run, &span), row: None, cursor });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use postrider_model::delivery::{DeliveryState, TransitionError};
 use postrider_model::id::{AppId, EndpointId, MessageId, TaskId};
 use postrider_model::ports::{Answer, Control, ControlError};
+use postrider_model::position::Position;
 use postrider_model::query::{DeliveryFilter, QueryError};
 use postrider_model::task::{Task, TaskWork};
 
@@ -66,9 +67,9 @@ impl Control for Outbox {
         let outbox = self.clone();
         Box::pin(async move {
             let delivery = outbox.find_sendable(app, message, endpoint).await?.delivery(endpoint);
-            let shared = Arc::clone(&outbox.shared);
+            let (shared, looked_at) = (Arc::clone(&outbox.shared), outbox.end());
             let attempts_made = outbox.shared.reading(move || shared.attempts_made(app, &delivery)).await??;
-            outbox.change(DeliveryChange::Replayed { attempts_made }, vec![delivery]).await.map(drop)
+            outbox.send_again(DeliveryChange::Replayed { attempts_made }, delivery, looked_at).await
         })
     }
 
@@ -77,10 +78,10 @@ impl Control for Outbox {
         Box::pin(async move {
             let found = outbox.find_sendable(app, message, endpoint).await?;
             let delivery = found.delivery(endpoint);
-            let shared = Arc::clone(&outbox.shared);
+            let (shared, looked_at) = (Arc::clone(&outbox.shared), outbox.end());
             match outbox.shared.reading(move || shared.state_if_ended(&found, &delivery)).await?? {
                 None => outbox.replay(app, message, endpoint).await,
-                ended => outbox.change(DeliveryChange::Resent { ended }, vec![delivery]).await.map(drop),
+                ended => outbox.send_again(DeliveryChange::Resent { ended }, delivery, looked_at).await,
             }
         })
     }
@@ -132,6 +133,22 @@ impl Outbox {
         let request = |reply| Urgent::Deliveries(DeliveriesRequest { what, deliveries, reply });
         self.ask(request).await
     }
+
+    /// `what` tells how many attempts there were when the journal ended at `looked_at`.
+    async fn send_again(
+        &self,
+        what: DeliveryChange,
+        delivery: DeliveryRef,
+        looked_at: Position,
+    ) -> Result<(), ControlError> {
+        let request = |reply| DeliveriesRequest { what, deliveries: vec![delivery], reply };
+        self.ask(|reply| Urgent::SendAgain(request(reply), looked_at)).await.map(drop)
+    }
+
+    /// Where that ends of the journal which has happened in memory, too.
+    fn end(&self) -> Position {
+        self.shared.state.lock().applied
+    }
 }
 
 impl Shared {
@@ -151,18 +168,25 @@ impl Shared {
 
     /// The number of the last attempt of a delivery that was begun, 0 if there was none.
     pub(crate) fn attempts_made(&self, app: AppId, delivery: &DeliveryRef) -> Result<u16, QueryError> {
-        // The request of a delivery that was cancelled may still be in flight; its
-        // outcome must not count for the replay (W6).
-        let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
-        let mut last = in_flight.unwrap_or(0);
-        self.outcomes_of(app, delivery.sequence, &mut |row, outcome| {
-            if row.endpoint == delivery.endpoint {
-                last = last.max(outcome.ended.attempt);
-            }
-        })?;
+        let last = self.attempts_after(delivery, None)?;
         // Retention removes the record of an attempt before a message that something else needs.
         let settled = self.index.settled_of_message(app, delivery.sequence).map_err(crate::lookup::query_error)?;
         let settled = settled.into_iter().filter(|row| row.endpoint == delivery.endpoint);
         Ok(settled.map(|row| row.attempt).fold(last, u16::max))
+    }
+
+    /// The same of those that are in flight or whose outcome lies behind a place of the journal. What lies
+    /// before it is not looked at, so near the journal's end this is quick.
+    pub(crate) fn attempts_after(&self, delivery: &DeliveryRef, place: Option<Position>) -> Result<u16, QueryError> {
+        // The request of a delivery that was cancelled may still be in flight; its
+        // outcome must not count for the replay (W6).
+        let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
+        let mut last = in_flight.unwrap_or(0);
+        self.outcomes_of(delivery.app, delivery.sequence, place, &mut |row, outcome| {
+            if row.endpoint == delivery.endpoint {
+                last = last.max(outcome.ended.attempt);
+            }
+        })?;
+        Ok(last)
     }
 }

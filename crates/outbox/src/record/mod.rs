@@ -213,6 +213,17 @@ impl DeliveryChange {
         }
     }
 
+    /// The same with at least so many attempts of a delivery of which nothing is known any more.
+    pub(crate) fn with_attempts_made(self, attempt: u16) -> Self {
+        match self {
+            Self::Replayed { attempts_made } => Self::Replayed { attempts_made: attempts_made.max(attempt) },
+            Self::Resent { ended: Some(ended) } => {
+                Self::Resent { ended: Some(ended.with_attempts_made(ended.attempts_made().max(attempt))) }
+            }
+            other => other,
+        }
+    }
+
     /// The change that is meant for a delivery in this state. What ends one that
     /// waits only calls off the resend of one that has ended: it stays what it is.
     pub(crate) const fn meant_for(self, state: &DeliveryState) -> Self {

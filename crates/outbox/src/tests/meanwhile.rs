@@ -270,6 +270,33 @@ fn the_second_of_two_changes_goes_by_what_the_first_has_made_of_it() {
     assert!(matches!(store.state(), DeliveryState::Cancelled { .. }), "{:?}", store.state());
 }
 
+/// Two were asked for at the same moment, and by the time that the second is recorded the attempt of
+/// the first is over.
+#[test]
+fn each_of_two_replays_that_looked_at_the_same_moment_has_a_number_of_its_own() {
+    for is_resend in [false, true] {
+        let mut store = Store::new();
+        store.attempt(200, Next::Delivered);
+        let (ended, outbox) = (store.state(), store.stepper.outbox.clone());
+        let looked_at = outbox.shared.state.lock().applied;
+        let what = if is_resend {
+            DeliveryChange::Resent { ended: Some(ended) }
+        } else {
+            DeliveryChange::Replayed { attempts_made: ended.attempts_made() }
+        };
+        for number in [2, 3] {
+            let deliveries = vec![store.delivery()];
+            let request = |reply| Urgent::SendAgain(DeliveriesRequest { what, deliveries, reply }, looked_at);
+            assert_eq!(store.stepper.ask(outbox.ask(request)), Ok(1));
+            assert_eq!(store.state().waits_for().map(|scheduled| scheduled.attempt), Some(number), "{what:?}");
+            store.attempt(200, Next::Delivered);
+        }
+        assert_eq!(store.state().attempts_made(), 3);
+        // The outcome of the last one was not synced yet; what it was asked for is on record.
+        assert_eq!(store.crash().state().waits_for().map(|scheduled| scheduled.attempt), Some(3));
+    }
+}
+
 #[test]
 fn one_that_is_called_off_stays_what_it_was() {
     let mut store = Store::new();

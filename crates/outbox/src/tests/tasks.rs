@@ -156,3 +156,16 @@ fn a_part_for_an_endpoint_that_is_gone_changes_nothing() {
     let key = DeliveryKey { endpoint: delivery.endpoint, message: delivery.sequence };
     assert_eq!(stepper.outbox.shared.state.lock().waits(key), None);
 }
+
+/// It was replayed and delivered again since the task looked: what is known of it is nothing, as then.
+#[test]
+fn a_part_leaves_out_what_was_sent_again_since_its_task_looked() {
+    let world = SimWorld::new();
+    let mut stepper = store(&world, 10);
+    let outbox = stepper.outbox.clone();
+    let again = delivered(&mut stepper);
+    stepper.ask(outbox.replay(again.app, again.message, again.endpoint)).expect("it can be sent again");
+    stepper.attempt(again.key(), 200, Next::Delivered).expect("it waits");
+    let recorded = part(&mut stepper, &[again], None);
+    assert_eq!((recorded, pending(&stepper)), (Some(Batched::Recorded), 0));
+}

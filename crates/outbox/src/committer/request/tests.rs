@@ -299,6 +299,8 @@ fn asked(has_key: bool, is_audited: bool) -> Vec<(&'static str, Urgent)> {
     let deliveries = vec![delivery(); 3];
     let changed =
         DeliveriesRequest { what: DeliveryChange::Cancelled, deliveries: deliveries.clone(), reply: reply(how) };
+    let what = DeliveryChange::Replayed { attempts_made: 1 };
+    let replayed = DeliveriesRequest { what, deliveries: vec![delivery()], reply: reply(how) };
     let what = ExpungedContent::Response { attempt: AttemptId(ID), position: Position::MAX };
     let expunged = ExpungeRequest { app: AppId(ID), what, position: Position::MAX, deliveries, reply: reply(how) };
     let (org, write) = (OrgId(ID), Write::Create);
@@ -308,6 +310,7 @@ fn asked(has_key: bool, is_audited: bool) -> Vec<(&'static str, Urgent)> {
         ("an event type", Urgent::Command(event_type, reply(how))),
         ("a task", Urgent::StartTask(bulk(10, "order.paid"), reply(how))),
         ("a change", Urgent::Deliveries(changed)),
+        ("a replay", Urgent::SendAgain(replayed, Position::MAX)),
         ("an expunge", Urgent::Expunge(expunged)),
     ]
 }

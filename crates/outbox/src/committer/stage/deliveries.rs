@@ -26,6 +26,27 @@ struct Sorted {
 }
 
 impl Committer {
+    /// Attempts that were begun since it was looked how many there were count, too: of two replays that
+    /// are asked for at the same moment, the attempt of the first may be over when the second comes.
+    pub(super) fn stage_again(
+        &mut self,
+        mut request: DeliveriesRequest,
+        looked_at: Position,
+        builder: &mut FrameBuilder,
+        frame: &mut Frame,
+    ) {
+        if request.deliveries.iter().any(|delivery| frame.changes(delivery)) {
+            return self.waiting_urgent.push_back(Urgent::SendAgain(request, looked_at));
+        }
+        for delivery in &request.deliveries {
+            match self.shared.attempts_after(delivery, Some(looked_at)) {
+                Ok(begun) => request.what = request.what.with_attempts_made(begun),
+                Err(error) => return request.reply.send(Err(error.into())),
+            }
+        }
+        self.stage_deliveries(request, builder, frame);
+    }
+
     pub(super) fn stage_deliveries(
         &mut self,
         request: DeliveriesRequest,

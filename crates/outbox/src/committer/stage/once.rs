@@ -91,7 +91,7 @@ impl Urgent {
     fn once(&self) -> Option<IdempotencyKey> {
         match self {
             Self::Command(_, reply) => reply.once,
-            Self::Deliveries(request) => request.reply.once,
+            Self::Deliveries(request) | Self::SendAgain(request, _) => request.reply.once,
             Self::StartTask(_, reply) => reply.once,
             Self::Keep(_, reply) => reply.once,
             Self::Expunge(request) => request.reply.once,
@@ -108,7 +108,7 @@ impl Urgent {
     fn answer_like(self, earlier: Result<Earlier, ControlError>) {
         match self {
             Self::Command(_, reply) => reply.send_like(earlier),
-            Self::Deliveries(request) => request.reply.send_like(earlier),
+            Self::Deliveries(request) | Self::SendAgain(request, _) => request.reply.send_like(earlier),
             Self::StartTask(_, reply) => reply.send_like(earlier),
             Self::Expunge(request) => request.reply.send_like(earlier),
             Self::Keep(_, reply) => reply.send(earlier.and_then(|earlier| match earlier {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use postrider_model::command::CommandError;
 use postrider_model::id::TaskId;
 use postrider_model::ports::ControlError;
+use postrider_model::query::QueryError;
 use postrider_model::task::{MAX_RUNNING_TASKS, Task, TaskWork};
 
 use super::{Answer, Committer, Frame};
@@ -48,11 +49,12 @@ impl Committer {
         Ok(())
     }
 
-    pub(super) fn stage_batch(&mut self, batch: TaskBatch, builder: &mut FrameBuilder, frame: &mut Frame) {
+    pub(super) fn stage_batch(&mut self, mut batch: TaskBatch, builder: &mut FrameBuilder, frame: &mut Frame) {
         if batch.deliveries.iter().any(|meant| frame.changes(&meant.delivery)) {
             return self.waiting_urgent.push_back(Urgent::Batch(batch));
         }
-        let Some(by_number) = self.meant_of(&batch) else {
+        let looked = self.leave_out_what_was_begun(&mut batch);
+        let Some(by_number) = looked.ok().and_then(|()| self.meant_of(&batch)) else {
             // The keeper has ended if it does not hear it.
             let _ = batch.reply.send(Batched::NoRoom);
             return;
@@ -67,6 +69,18 @@ impl Committer {
             }
         }
         frame.answers.push(Answer::Batch(batch.reply));
+    }
+
+    /// Leaves out those that had ended and of which an attempt was begun since their task looked. Its outcome is
+    /// in memory if it is on record: the keeper, which alone moves rows to disk, waits for what becomes of the batch.
+    fn leave_out_what_was_begun(&self, batch: &mut TaskBatch) -> Result<(), QueryError> {
+        let in_memory = Some(self.shared.index.in_memory());
+        for Meant { delivery, known, attempts_made } in std::mem::take(&mut batch.deliveries) {
+            if known.is_some() || self.shared.attempts_after(&delivery, in_memory)? <= attempts_made {
+                batch.deliveries.push(Meant { delivery, known, attempts_made });
+            }
+        }
+        Ok(())
     }
 
     /// The deliveries of a batch that are still what its task has seen, by the
