@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::credentials::{self, MASK};
 use crate::oauth::OAuth2;
@@ -21,7 +21,8 @@ pub const MAX_USER_BYTES: usize = 1_024;
 /// Bytes of a bearer token: with the scheme before it, it is a header's value.
 pub const MAX_TOKEN_BYTES: usize = 4_000;
 
-/// How an endpoint's requests authenticate. `Debug` prints no secret.
+/// How an endpoint's requests authenticate. `Debug` prints no secret, which is wiped from memory
+/// when this is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Auth {
@@ -207,6 +208,20 @@ pub fn changed(present: Option<Auth>, given: Option<Option<Auth>>, same_place: b
     }
 }
 
+impl Zeroize for Auth {
+    fn zeroize(&mut self) {
+        self.secret_mut().1.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Auth {}
+
+impl Drop for Auth {
+    fn drop(&mut self) {
+        self.zeroize();
+    }
+}
+
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -268,6 +283,17 @@ mod tests {
             let (found, text) = auth.header().expect("it is valid");
             assert_eq!((found.as_str(), text.to_str().expect("text")), (name, value));
             assert!(text.is_sensitive());
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_is_wiped() {
+        const fn is_wiped_when_dropped<T: ZeroizeOnDrop>() {}
+        const { is_wiped_when_dropped::<Auth>() };
+        for mut auth in all() {
+            auth.zeroize();
+            let json = serde_json::to_string(&auth).expect("it is plain");
+            assert!(!["pa55", "k3y", "t0ken", "v4lue", "cl13nt"].iter().any(|wiped| json.contains(wiped)), "{json}");
         }
     }
 

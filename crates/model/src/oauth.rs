@@ -130,8 +130,8 @@ impl Grant {
 
 /// Id and secret are encoded as in a form before they are put together (section 2.3.1).
 fn basic(client_id: &str, client_secret: &str) -> Option<HeaderValue> {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let plain = Zeroizing::new(format!("{}:{}", encoded(client_id), encoded(client_secret)));
+    let encoded = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let plain = Zeroizing::new(format!("{}:{}", *encoded(client_id), *encoded(client_secret)));
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(&*plain))).ok()?;
     value.set_sensitive(true);
     Some(value)
