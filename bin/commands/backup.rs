@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::{card, field, printable, size, time};
 use crate::progress::Progress;
-use crate::secrets;
 use crate::wiring::copies::{self, Trial};
 use crate::wiring::time_text;
 
@@ -58,8 +57,7 @@ impl Backup {
         progress.end();
         let taken = taken?;
         let target = request.target.display().to_string();
-        let found = secrets::find_store_key(config).ok().flatten();
-        let sealing = found.as_ref().and_then(|found| found.ring().keys.first().map(|key| key.number));
+        let Needed { key: needed, sealing, outdated } = Needed::of(config, &taken);
         context.output.answer(&told(&target, &taken, sealing).into(), show)?;
         for lost in &taken.copied_again {
             context.output.note(format!("the backup had lost a file, which was copied again: {}", printable(lost)));
@@ -67,13 +65,15 @@ impl Backup {
         for damage in &taken.damage {
             context.output.note(format!("damaged in the store: {}", printable(damage)));
         }
-        let origin = found.map_or_else(|| "the store's key".to_owned(), |found| found.origin);
         let sealing = sealing.map(|number| format!(", which seals with key {number}")).unwrap_or_default();
         let key = taken.key;
         context.output.note(format!(
-            "the key is NOT in the backup: keep {origin} (key {key}{sealing}) apart from it, and again after each \
+            "the key is NOT in the backup: keep {needed} (key {key}{sealing}) apart from it, and again after each \
              `key rotate`; without it the backup is of no use"
         ));
+        if let Some(outdated) = outdated {
+            context.output.note(format!("{outdated} is from before that, and does not open the backup"));
+        }
         Ok(())
     }
 
@@ -110,6 +110,31 @@ impl Backup {
             context.output.note(format!("a start from it was not tried: {why}"));
         }
         if verified.problems.is_empty() { Ok(()) } else { Err(damaged()) }
+    }
+}
+
+/// What opens a backup.
+struct Needed {
+    /// The file that the key is in, or where else it is; for people.
+    key: String,
+    /// The number of the key that seals.
+    sealing: Option<u32>,
+    /// Where the configuration leads to, if that does not open it.
+    outdated: Option<String>,
+}
+
+impl Needed {
+    /// After `key rotate --to` the configuration may still lead to the file from before.
+    fn of(config: &Config, taken: &BackedUp) -> Self {
+        let Some(found) = copies::key_of(config, &taken.key) else {
+            return Self { key: "the store's key".to_owned(), sealing: taken.sealed_by, outdated: None };
+        };
+        let keys = found.ring().keys;
+        if taken.sealed_by.is_none_or(|number| keys.iter().any(|key| key.number == number)) {
+            return Self { key: found.origin, sealing: keys.first().map(|key| key.number), outdated: None };
+        }
+        let key = "the key file that `key rotate` wrote last".to_owned();
+        Self { key, sealing: taken.sealed_by, outdated: Some(found.origin) }
     }
 }
 

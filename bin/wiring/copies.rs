@@ -15,7 +15,7 @@ use super::{options, store};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::secrets;
+use crate::secrets::{self, StoreKey};
 
 /// Whether a start would work.
 pub(crate) enum Trial {
@@ -127,6 +127,12 @@ fn tried(
         }
         Err(error) => Trial::Refused(store::not_opened(error, &config.data_dir, &found.origin)),
     })
+}
+
+/// The key that the configuration leads to, if it is the store's.
+pub(crate) fn key_of(config: &Config, key_name: &str) -> Option<StoreKey> {
+    let found = secrets::find_store_key(config).ok().flatten();
+    found.filter(|found| backup::key_name_of(&options::outbox(config, found.master())) == key_name)
 }
 
 fn disk() -> Arc<dyn Disk> {

@@ -173,16 +173,17 @@ impl CheckpointError {
     }
 }
 
+/// How a body begins.
+#[derive(Deserialize)]
+struct Beginning {
+    _position: Position,
+    _last_record: UnixMs,
+    config: Vec<u8>,
+}
+
 /// The configuration out of a damaged checkpoint, if that part of it is whole: it is
 /// sealed, so what opens is what was written.
 pub(crate) fn config_of_damaged(disk: &dyn Disk, options: &Options) -> Option<Vec<ConfigChange>> {
-    /// How a body begins.
-    #[derive(Deserialize)]
-    struct Beginning {
-        _position: Position,
-        _last_record: UnixMs,
-        config: Vec<u8>,
-    }
     let bytes = disk::read_file(disk, &options.dir.join(NAME)).ok()??;
     let beginning: Beginning = beginning_of_bincode(bytes.get(HEAD_BYTES..)?).ok()?;
     Sealer::new(&options.master_key).open_config(&beginning.config).ok()
@@ -207,6 +208,13 @@ impl From<&str> for Unfit {
 pub(crate) fn reach(bytes: &[u8]) -> Result<Position, Unfit> {
     let (_, body) = checked(bytes)?;
     beginning_of_bincode(body).map_err(Unfit::Damaged)
+}
+
+/// The number of the key with which a checkpoint's configuration is sealed, if it is. No key is needed.
+pub(crate) fn sealed_by(bytes: &[u8]) -> Option<u32> {
+    let (magic, body) = checked(bytes).ok()?;
+    let Beginning { config, .. } = beginning_of_bincode(body).ok().filter(|_| magic != PLAIN_MAGIC)?;
+    Sealer::number_of(&config)
 }
 
 /// Magic and body.

@@ -101,6 +101,27 @@ async fn keys_of_the_environment_go_into_a_file_and_from_there_back() {
     server.stop().await;
 }
 
+/// The new keys do not lie yet where the store looks for them.
+#[tokio::test]
+async fn a_backup_asks_for_the_file_that_opens_it() {
+    let setup = Server::start().await.stop().await;
+    let [target, to] = ["backup", "new-keys"].map(|name| setup.home().join(name).display().to_string());
+    run(setup.data_dir(), &["key", "rotate", "--to", &to]).ok();
+    let taken = run(setup.data_dir(), &["backup", &target]);
+    assert_eq!(taken.json()["sealingKey"], 1, "{taken:?}");
+    assert!(taken.stderr.contains("keep the key file that `key rotate` wrote last (key "), "{taken:?}");
+    assert!(taken.stderr.contains("store.key is from before that, and does not open the backup"), "{taken:?}");
+    let set = format!("store.key_file={to}");
+    let taken = run(setup.data_dir(), &["backup", &target, "--set", &set]);
+    assert!(taken.stderr.contains(&format!("keep {to} (key ")), "{taken:?}");
+    assert!(taken.stderr.contains("seals with key 1"), "{taken:?}");
+    // That of another store is not the one to keep.
+    let others = Server::start().await.stop().await;
+    let set = format!("store.key_file={}", others.data_dir().join("store.key").display());
+    let taken = run(setup.data_dir(), &["backup", &target, "--set", &set]);
+    assert!(taken.stderr.contains("keep the store's key (key "), "{taken:?}");
+}
+
 /// The key file of another store, by mistake: nothing here needs its keys, and that store needs them all.
 #[tokio::test]
 async fn the_keys_of_another_store_are_left_as_they_are() {

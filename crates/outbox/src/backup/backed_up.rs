@@ -26,6 +26,8 @@ pub struct BackedUp {
     pub earliest: Option<UnixMs>,
     /// Which key the store needs, see [`super::key_name`].
     pub key: String,
+    /// The number of the key with which its checkpoint is sealed, if there is one.
+    pub sealed_by: Option<u32>,
     /// What the backup had lost and has again, by file.
     pub copied_again: Vec<String>,
     /// What cannot be read in the store, by file and position.
@@ -36,6 +38,7 @@ impl BackedUp {
     pub(super) fn of(
         manifest: &Manifest,
         snapshot: &Snapshot,
+        sealed_by: Option<u32>,
         (copied_files, copied_bytes): (u64, u64),
         (copied_again, damage): (Vec<String>, Vec<String>),
     ) -> Self {
@@ -52,6 +55,7 @@ impl BackedUp {
             last: segments.last().map(|segment| segment.last_time_ms).unwrap_or_default(),
             earliest: super::plan::earliest(manifest),
             key: super::key_name(*store_id),
+            sealed_by,
             copied_again,
             damage,
         }

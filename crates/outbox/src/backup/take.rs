@@ -61,8 +61,18 @@ pub fn backup(
     let lost = Lost::find(&layout, &manifest)?;
     let counter = Counter::new(progress);
     let (copied, copied_again, damage) = ((0, 0), vec![], vec![]);
-    let mut taking =
-        Taking { dir: &request.dir, layout, manifest, lost, counter, unsaved: 0, copied, copied_again, damage };
+    let mut taking = Taking {
+        dir: &request.dir,
+        layout,
+        manifest,
+        lost,
+        counter,
+        unsaved: 0,
+        sealed_by: None,
+        copied,
+        copied_again,
+        damage,
+    };
     let mut snapshot = None;
     for _ in 0..PASSES {
         taking.damage.clear();
@@ -83,7 +93,7 @@ pub fn backup(
     // Only now: what could be copied is.
     taking.lost.refuse()?;
     let told = (taking.copied_again, taking.damage);
-    Ok(BackedUp::of(&taking.manifest, &snapshot, taking.copied, told))
+    Ok(BackedUp::of(&taking.manifest, &snapshot, taking.sealed_by, taking.copied, told))
 }
 
 struct Taking<'a, 'p> {
@@ -94,6 +104,8 @@ struct Taking<'a, 'p> {
     counter: Counter<'a, 'p>,
     /// Bytes that were copied since the manifest was written.
     unsaved: u64,
+    /// The number of the key with which the checkpoint is sealed.
+    sealed_by: Option<u32>,
     /// Files and bytes that were copied.
     copied: (u64, u64),
     /// What the backup had lost.
@@ -140,6 +152,7 @@ impl Taking<'_, '_> {
         {
             return Ok(None);
         }
+        self.sealed_by = checkpoint.as_ref().and_then(|(bytes, _)| checkpoint::sealed_by(bytes));
         let checkpoint = checkpoint.map(|checkpoint| self.checkpoint(&checkpoint)).transpose()?;
         Ok(Some(Snapshot { at_ms: now, checkpoint, first_segment, end }))
     }

@@ -16,7 +16,18 @@ fn the_manifest_is_saved_each_time_when_so_much_was_copied() {
     let mut progress = |_, _| {};
     let counter = Counter::new(&mut progress);
     let (copied, copied_again, damage) = ((0, 0), vec![], vec![]);
-    let mut taking = Taking { dir: &dir, layout, manifest, lost, counter, unsaved: 0, copied, copied_again, damage };
+    let mut taking = Taking {
+        dir: &dir,
+        layout,
+        manifest,
+        lost,
+        counter,
+        unsaved: 0,
+        sealed_by: None,
+        copied,
+        copied_again,
+        damage,
+    };
     // Whether it is written once more is told by whether it is there again.
     let mut is_saved_after = |bytes| {
         taking.note_copied(bytes);
