@@ -1,11 +1,16 @@
 //! Simulated time, as the product is given it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use postrider_model::time::{Clock, UnixMs};
 
 /// When every run begins.
 const BEGIN: UnixMs = UnixMs(1_800_000_000_000);
+
+thread_local! {
+    static OUTSIDE_MS: Cell<u64> = const { Cell::new(0) };
+}
 
 /// The clock of the simulation that the caller runs in.
 pub(crate) struct SimClock;
@@ -20,9 +25,13 @@ pub(crate) fn wall(ms: u64) -> UnixMs {
     BEGIN + Duration::from_millis(ms)
 }
 
+/// Says what time it is for whoever asks from outside of all hosts.
+pub(crate) fn outside(ms: u64) {
+    OUTSIDE_MS.set(ms);
+}
+
 fn elapsed() -> Duration {
-    // Outside of a host nobody waits for a time.
-    turmoil::sim_elapsed().unwrap_or_default()
+    turmoil::sim_elapsed().unwrap_or_else(|| Duration::from_millis(OUTSIDE_MS.get()))
 }
 
 impl Clock for SimClock {

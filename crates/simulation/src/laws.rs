@@ -11,10 +11,10 @@ use postrider_outbox::Outbox;
 use postrider_scheduler::Handle;
 
 use crate::clock::now_ms;
-use crate::ledger::World;
 use crate::pair::PairKey;
 use crate::plan::{GOOD, MOST_TOGETHER};
 use crate::script::{ORG, app_id, app_uid};
+use crate::world::World;
 
 /// A dead letter that was seen this long before the end is on disk.
 const DEAD_FOR_MS: u64 = 200;
@@ -85,7 +85,7 @@ fn dead_letters(world: &World, outbox: &Outbox) -> Vec<PairKey> {
 }
 
 /// The numbers of the endpoints that are there.
-fn numbers(world: &World, outbox: &Outbox) -> BTreeMap<EndpointId, usize> {
+pub(crate) fn numbers(world: &World, outbox: &Outbox) -> BTreeMap<EndpointId, usize> {
     let mut numbers = BTreeMap::new();
     outbox.with_config(&mut |config| {
         for (number, planned) in world.plan.endpoints.iter().enumerate() {

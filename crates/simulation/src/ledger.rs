@@ -2,24 +2,20 @@
 //! checked at each step. Each is named by the rule that it stands for.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::atomic::AtomicBool;
 
-use parking_lot::Mutex;
 use postrider_model::delivery::{DeliveryKey, Trigger};
 use postrider_model::id::MessageId;
 use postrider_model::job::{AttemptResult, Job, Outcome, Verdict};
 use postrider_model::order::OrderBy;
 use postrider_model::position::Position;
-use postrider_outbox::disk::sim::SimDisk;
 use postrider_proof::Dice;
-use tempfile::TempDir;
-use turmoil::net::TcpStream;
 
 use crate::clock::{now_ms, wall};
 use crate::endpoint::{Known, least_delay_ms, most_in_flight};
+use crate::follow::Follow;
 use crate::pair::{Ended, Pair, PairKey, Told};
-use crate::plan::{GOOD, Plan, Plant, What};
+use crate::plan::{GOOD, Plan, What};
+use crate::standing::Begun;
 use crate::trace::Trace;
 
 /// What is recorded of outcomes may be unsynced for so long, beside the steps that it waits for.
@@ -28,22 +24,6 @@ const OUTCOME_SYNC_MS: u64 = 50;
 const MOMENT_MS: u64 = 100;
 /// The good endpoint gets each message within this time (W11).
 const PROMPT_MS: u64 = 5_000;
-
-/// What all parts of a run share.
-pub(crate) struct World {
-    pub(crate) seed: u64,
-    pub(crate) plan: Plan,
-    pub(crate) plant: Option<Plant>,
-    pub(crate) ledger: Mutex<Ledger>,
-    /// Of the present life of the server.
-    pub(crate) disk: Mutex<SimDisk>,
-    pub(crate) index_dir: TempDir,
-    pub(crate) addresses: Mutex<Vec<(String, IpAddr)>>,
-    /// The server is being killed.
-    pub(crate) is_killed: AtomicBool,
-    /// What it had open then.
-    pub(crate) left_open: Mutex<Vec<TcpStream>>,
-}
 
 /// A message and what became of asking for it.
 #[derive(Default)]
@@ -95,10 +75,11 @@ pub(crate) struct Ledger {
     /// All is at its end, and the laws hold.
     pub(crate) is_quiet: bool,
     pub(crate) duplicates: u64,
+    pub(crate) follow: Follow,
 }
 
 impl Ledger {
-    pub(crate) fn new(plan: &Plan, dice: Dice) -> Self {
+    pub(crate) fn new(plan: &Plan, dice: Dice, seed: u64) -> Self {
         Self {
             dice,
             trace: Trace::default(),
@@ -117,6 +98,7 @@ impl Ledger {
             stopped_clean: false,
             is_quiet: false,
             duplicates: 0,
+            follow: Follow::new(seed, plan),
         }
     }
 
@@ -285,9 +267,9 @@ impl Ledger {
     }
 
     /// The dispatcher tells how a request ended that held these attempts.
-    pub(crate) fn ended(&mut self, members: &[(PairKey, Position, u16)], outcome: &Outcome) {
-        for (key, message, attempt) in members {
-            self.attempt_ended(*key, *attempt, &outcome.result.of_member(*message));
+    pub(crate) fn ended(&mut self, members: &[(PairKey, Position, Begun)], outcome: &Outcome) {
+        for (key, message, begun) in members {
+            self.attempt_ended(*key, begun.number, &outcome.result.of_member(*message));
         }
     }
 
@@ -336,11 +318,13 @@ impl Ledger {
         let Some((accepted, _)) = self.messages.get(key.message).and_then(|sent| sent.accepted) else { return };
         let since = accepted.max(began);
         let must = created.is_some_and(|created| created < accepted) && self.paused_all.is_none();
-        let late =
-            must && now > since + PROMPT_MS
-                && self.pairs.get(&key).is_none_or(|pair| {
-                    pair.arrived <= 1 && pair.first_arrival_ms.is_none_or(|at| at > since + PROMPT_MS)
-                });
+        let late = must
+            && now > since + PROMPT_MS
+            && self.pairs.get(&key).is_none_or(|pair| {
+                let arrived_late = pair.first_arrival_ms.is_none_or(|at| at > since + PROMPT_MS);
+                // What a person has cancelled need not arrive.
+                pair.arrived <= 1 && arrived_late && !pair.asked_to_end
+            });
         self.check("W11", !late, format_args!("{key:?} has waited since {since} although its endpoint is well"));
     }
 

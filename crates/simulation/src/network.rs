@@ -12,7 +12,7 @@ use postrider_dispatcher::simulation::{Network, Opening, Wire};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::TcpStream;
 
-use crate::ledger::World;
+use crate::world::World;
 
 /// A name that resolves to an address which it must not be delivered to, to
 /// another, or to both.

@@ -10,6 +10,7 @@ use postrider_outbox::disk::sim::Survival;
 use postrider_proof::Dice;
 
 use crate::network::REBINDING;
+use crate::overtake::Overtake;
 
 /// The kinds of event.
 pub(crate) const EVENT_TYPES: [&str; 3] = ["order.paid", "order.sent", "user.left"];
@@ -124,6 +125,8 @@ pub(crate) enum What {
     Purge,
     /// Replays all dead letters of an application.
     ReplayAll(usize),
+    /// Something to a delivery of which an attempt is under way.
+    Overtake(Overtake),
 }
 
 /// The end of a process.

@@ -9,9 +9,10 @@ use standardwebhooks::Webhook;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::ledger::{World, keys_of};
+use crate::ledger::keys_of;
 use crate::pair::PairKey;
 use crate::plan::{Answer, Mood, Plant};
+use crate::world::World;
 
 /// Where receivers listen.
 const PORT: u16 = 80;

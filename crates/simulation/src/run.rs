@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use postrider_outbox::disk::sim::{SimDisk, Survival};
 use postrider_proof::Dice;
 use turmoil::{Builder, Sim};
 
-use crate::ledger::{Ledger, World};
+use crate::counted::Counted;
+use crate::ledger::Ledger;
 use crate::plan::{Death, How, Kind, Plan, Plant, Trouble};
-use crate::{receiver, server};
+use crate::world::World;
+use crate::{clock, look, overtake, receiver, server};
 
 /// Simulated time between two looks at the network.
 const TICK: Duration = Duration::from_millis(5);
@@ -33,6 +35,10 @@ pub struct Found {
     pub deaths: u64,
     /// Deliveries that came twice as they may.
     pub duplicates: u64,
+    /// Outcomes that came too late to change anything.
+    pub late: u64,
+    /// Times that deliveries and configuration were read and compared.
+    pub looks: u64,
     /// All that happened.
     pub lines: Vec<String>,
     /// Simulated milliseconds.
@@ -67,7 +73,8 @@ pub fn run(seed: u64) -> Result<Found, Broken> {
 pub fn run_with(seed: u64, plant: Option<Plant>) -> Result<Found, Broken> {
     watch_panics();
     let mut dice = Dice::new(seed);
-    let plan = Plan::draw(&mut dice);
+    let mut plan = Plan::draw(&mut dice);
+    overtake::plan(&mut plan, seed);
     let disk = SimDisk::new();
     if let Some(Plant::LyingDisk(honest)) = plant {
         disk.lie_after(honest);
@@ -75,15 +82,22 @@ pub fn run_with(seed: u64, plant: Option<Plant>) -> Result<Found, Broken> {
     let world = Arc::new(World {
         seed,
         plant,
-        ledger: Mutex::new(Ledger::new(&plan, dice)),
+        ledger: Mutex::new(Ledger::new(&plan, dice, seed)),
         plan,
         disk: Mutex::new(disk),
         index_dir: tempfile::tempdir().expect("a directory can be made"),
         addresses: Mutex::default(),
         is_killed: AtomicBool::new(false),
         left_open: Mutex::default(),
+        outbox: Mutex::default(),
+        counted_late: Arc::new(AtomicU64::new(0)),
     });
-    let mut course = Course::new(&world);
+    let counted = Counted { late: Arc::clone(&world.counted_late) };
+    metrics::with_local_recorder(&counted, || take_its_course(&world))
+}
+
+fn take_its_course(world: &Arc<World>) -> Result<Found, Broken> {
+    let mut course = Course::new(world);
     while course.goes_on() {
         course.step();
     }
@@ -236,6 +250,7 @@ impl Course<'_> {
     }
 
     fn begin_to_die(&self, death: Death) {
+        self.world.ledger.lock().follow.is_dying = true;
         let disk = self.world.disk.lock();
         match death.how {
             How::Killed => {}
@@ -250,6 +265,10 @@ impl Course<'_> {
     fn bury(&mut self, now: u64) {
         let (survival, down_ms) =
             self.dying.take().map_or((Survival::Everything, 0), |(death, _)| (death.survival, death.down_ms));
+        clock::outside(now);
+        if let Some(outbox) = self.world.outbox.lock().take() {
+            look::at_last(&self.world, &outbox);
+        }
         self.world.is_killed.store(true, Ordering::Relaxed);
         self.sim.crash("server");
         self.world.is_killed.store(false, Ordering::Relaxed);
@@ -262,6 +281,7 @@ impl Course<'_> {
         let mut ledger = self.world.ledger.lock();
         let clean = ledger.stopped_clean;
         ledger.died(&self.world.plan, now, clean);
+        ledger.follow.died(&self.world.plan, now, clean || survival == Survival::Everything);
         ledger.is_over = false;
         self.died += 1;
         self.back_at_ms = Some(now + down_ms);
@@ -279,6 +299,8 @@ impl Course<'_> {
             attempts: ledger.pairs.values().map(|pair| u64::from(pair.assigned)).sum(),
             deaths: self.died,
             duplicates: ledger.duplicates,
+            late: self.world.counted_late.load(Ordering::Relaxed),
+            looks: ledger.follow.looks,
             lines: ledger.trace.lines().to_vec(),
             simulated_ms: now,
         })

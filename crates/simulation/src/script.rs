@@ -14,9 +14,12 @@ use postrider_model::task::TaskWork;
 use postrider_outbox::Outbox;
 
 use crate::clock::now_ms;
-use crate::ledger::{Stage, World};
+use crate::follow::deed_of;
+use crate::ledger::Stage;
+use crate::overtake;
 use crate::pair::PairKey;
 use crate::plan::{Deed, What};
+use crate::world::World;
 
 pub(crate) const ORG: OrgId = OrgId(RawId::from_bytes([3; 20]));
 
@@ -100,6 +103,7 @@ fn asked(world: &World, number: usize, deed: &Deed) {
         *stage = Stage::Asked;
     }
     ledger.note_change(deed.what);
+    ledger.follow.settings.asked(deed.what);
     match deed.what {
         What::PauseAll(false) => ledger.paused_all = None,
         What::Create(endpoint) | What::Delete(endpoint) | What::Pause(endpoint, false) => {
@@ -127,6 +131,7 @@ fn answered(world: &World, number: usize, deed: &Deed, done: Result<(), ControlE
         *stage = Stage::Done;
     }
     ledger.note_change(deed.what);
+    ledger.follow.settings.answered(deed.what, done.is_ok());
     let gone = matches!(done, Err(ControlError::Command(_)));
     match deed.what {
         What::PauseAll(true) if done.is_ok() => ledger.paused_all = Some(now_ms()),
@@ -164,6 +169,7 @@ async fn perform(world: &World, outbox: &Outbox, deed: &Deed) -> Result<(), Cont
         What::PauseAll(paused) => outbox.execute(Command::PauseDispatch { paused }).await.map(drop),
         What::Cancel | What::Replay | What::Resend | What::Purge => change_one(world, outbox, deed.what).await,
         What::ReplayAll(app) => replay_all(world, outbox, app).await,
+        What::Overtake(how) => overtake::perform(world, outbox, how).await,
     }
 }
 
@@ -202,9 +208,20 @@ fn write(world: &World, number: usize, write: Write, policy: usize, disabled: Op
 /// Of all that were accepted chance chooses one, and an endpoint of its application.
 async fn change_one(world: &World, outbox: &Outbox, what: What) -> Result<(), ControlError> {
     let not_found = || ControlError::NotFound { kind: "delivery" };
-    let (key, id) = choose(world).ok_or_else(not_found)?;
+    let delivery = choose_any(world).ok_or_else(not_found)?;
+    change(world, outbox, delivery, what).await
+}
+
+/// Does it to this delivery.
+pub(crate) async fn change(
+    world: &World,
+    outbox: &Outbox,
+    (key, id): (PairKey, MessageId),
+    what: What,
+) -> Result<(), ControlError> {
+    let not_found = || ControlError::NotFound { kind: "delivery" };
     let (app, endpoint) = ids(world, outbox, key).ok_or_else(not_found)?;
-    {
+    let asked = {
         let mut ledger = world.ledger.lock();
         ledger.note(format_args!("{what:?} of {key:?}"));
         let pair = ledger.pairs.entry(key).or_default();
@@ -212,16 +229,22 @@ async fn change_one(world: &World, outbox: &Outbox, what: What) -> Result<(), Co
             What::Replay | What::Resend => pair.asked_again = true,
             _ => pair.asked_to_end = true,
         }
-    }
-    match what {
+        ledger.follow_asked(key, deed_of(what))
+    };
+    let done = match what {
         What::Cancel => outbox.cancel(app, id, endpoint).await,
         What::Replay => outbox.replay(app, id, endpoint).await,
         What::Resend => outbox.resend(app, id, endpoint).await,
         _ => outbox.purge(app, id, endpoint).await,
+    };
+    // Whoever is told that the server ends does not know.
+    if !matches!(done, Err(ControlError::Unavailable(_))) {
+        world.ledger.lock().follow_answered(key, asked, done.is_ok());
     }
+    done
 }
 
-fn choose(world: &World) -> Option<(PairKey, MessageId)> {
+fn choose_any(world: &World) -> Option<(PairKey, MessageId)> {
     let mut ledger = world.ledger.lock();
     let accepted: Vec<(usize, MessageId)> =
         ledger.messages.iter().enumerate().filter_map(|(number, sent)| Some((number, sent.accepted?.1))).collect();
@@ -257,6 +280,7 @@ async fn replay_all(world: &World, outbox: &Outbox, app: usize) -> Result<(), Co
         for (key, pair) in &mut ledger.pairs {
             pair.asked_again |= theirs(key.endpoint);
         }
+        ledger.follow_replay_of_dead(theirs);
     }
     outbox
         .start_task(TaskWork::ReplayDeadLetters(DeliveryFilter { app: Some(id), ..DeliveryFilter::default() }))

@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::clock::{SimClock, now_ms};
-use crate::laws;
-use crate::ledger::World;
 use crate::network::{Names, Wires, close_what_was_left};
+use crate::watched::Watched;
+use crate::world::World;
+use crate::{laws, look};
 use crate::{script, tap};
 
 /// As in the product.
@@ -72,7 +73,7 @@ fn open(world: &Arc<World>, mut dice: Dice) -> Result<Stepped, OpenError> {
     disk.create_dir_all(&data_dir()).map_err(|source| OpenError::Io { what: "make", path: data_dir(), source })?;
     Stepped::open(Start {
         options,
-        disk: Arc::new(disk),
+        disk: Arc::new(Watched { disk, world: Arc::downgrade(world) }),
         clock: Arc::new(SimClock),
         index_dir: world.index_dir.path(),
         seed: dice.number(),
@@ -117,6 +118,8 @@ async fn live(world: &Arc<World>, mut stepped: Stepped, mut dice: Dice) -> turmo
         return Ok(());
     }
     laws::after_start(world, &stepped.outbox);
+    look::after_start(world, &stepped.outbox);
+    *world.outbox.lock() = Some(stepped.outbox.clone());
     let running = start(world, &stepped, Dice::new(dice.number()))?;
     tokio::task::spawn_local(script::send(Arc::clone(world), stepped.outbox.clone()));
     tokio::task::spawn_local(script::act(Arc::clone(world), stepped.outbox.clone()));
@@ -135,6 +138,7 @@ async fn live(world: &Arc<World>, mut stepped: Stepped, mut dice: Dice) -> turmo
         if stepped.has_ended() || is_dead(world) {
             return Ok(());
         }
+        look::meanwhile(world, &stepped.outbox);
         if steps.is_multiple_of(64) {
             laws::meanwhile(world, &stepped.outbox, &running.scheduler);
         }

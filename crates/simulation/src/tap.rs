@@ -5,8 +5,10 @@ use std::sync::Arc;
 use postrider_model::job::{Assignment, AttemptResult, FailureKind, Job, Outcome, Verdict};
 use tokio::sync::mpsc;
 
-use crate::ledger::{World, key_of};
+use crate::ledger::key_of;
 use crate::plan::Plant;
+use crate::standing::Begun;
+use crate::world::World;
 
 /// One outcome in so many is spoilt where a fault is planted.
 const SPOILT: u64 = 4;
@@ -18,8 +20,13 @@ pub(crate) async fn run(
     dispatcher: mpsc::Sender<Assignment>,
 ) {
     while let Some(Assignment { job, reply }) = assigned.recv().await {
-        world.ledger.lock().assigned(&world.plan, &job);
-        let of = |job: &Job| Some((key_of(job.target.url.path(), &job.body)?, job.key.message, job.scheduled.attempt));
+        {
+            let mut ledger = world.ledger.lock();
+            ledger.assigned(&world.plan, &job);
+            ledger.follow_begun(&job);
+        }
+        let of =
+            |job: &Job| Some((key_of(job.target.url.path(), &job.body)?, job.key.message, Begun::of(&job.scheduled)));
         let members = std::iter::once(&job).chain(job.others.iter().flatten()).map(of).collect::<Option<Vec<_>>>();
         let Some(members) = members else { continue };
         let again = (world.plant == Some(Plant::TwiceSent)).then(|| job.clone());
@@ -27,6 +34,7 @@ pub(crate) async fn run(
         let reply = Box::new(move |outcome: Outcome| {
             theirs.ledger.lock().ended(&members, &outcome);
             if let Some(outcome) = spoil(&theirs, outcome) {
+                theirs.ledger.lock().follow_ended(&theirs.plan, &members, &outcome);
                 reply(outcome);
             } else {
                 // Else it would answer for itself.
