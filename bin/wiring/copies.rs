@@ -155,7 +155,8 @@ fn failure(error: BackupError) -> Failure {
             "name a directory that is not there yet, or that is empty".to_owned()
         }
         BackupError::Restored { .. } => {
-            "a restored store gets a backup of its own: name a new directory, and keep this one".to_owned()
+            "a backup is that of one store, and one restored from it is another: name a new directory, and keep this one"
+                .to_owned()
         }
         BackupError::OtherRestore { dir } => {
             format!("repeat the restore that was begun, or delete {} and begin anew", dir.display())

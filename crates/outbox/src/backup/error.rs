@@ -48,7 +48,8 @@ pub enum BackupError {
     },
     /// The backup holds what the store does not have: it is that of another course of events.
     #[error(
-        "the store in {} was restored since the backup in {}, or has lost a part: segment {segment} has more frames there",
+        "the store in {} lacks frames of segment {segment} that the backup in {} has: it was restored since, or has \
+         lost a part, or another store that was restored from that backup goes on there",
         dir.display(),
         target.display()
     )]

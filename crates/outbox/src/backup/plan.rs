@@ -1,5 +1,7 @@
 //! What of a backup makes the store as it was at some point.
 
+use std::io;
+
 use postrider_model::position::Position;
 use postrider_model::time::UnixMs;
 
@@ -112,7 +114,7 @@ pub(super) fn plan(
     let mut with_frames = all.clone().rev().filter(|segment| segment.frames > 0);
     let cut = with_frames.find(|segment| is_within(segment)).ok_or_else(too_early)?;
     let (last, mut behind) = cut_within(layout, manifest, cut, newest, point)?;
-    let last = last.ok_or_else(too_early)?;
+    let last = end_as_copied(cut, newest, point, last).ok_or_else(too_early)?;
     let is_whole = behind.frames == 0;
     let after = all.filter(|segment| segment.number > cut.number);
     let unread = after.clone().take_while(|segment| segment.frames == 0).filter(|segment| !segment.damage.is_empty());
@@ -144,6 +146,17 @@ pub(super) fn plan(
     })
 }
 
+/// The last frame, where all is restored: if the copy has lost it, as the manifest has it. The file is damaged then,
+/// which is told by what copies it, and is no reason to look for a point further back.
+fn end_as_copied(cut: &SegmentCopy, newest: &Snapshot, point: Point, found: Option<FrameInfo>) -> Option<FrameInfo> {
+    let end = cut.end().min(newest.end);
+    let is_last = |frame: &FrameInfo| frame.number == cut.last_frame || frame.end == end;
+    if point != Point::End || found.as_ref().is_some_and(is_last) {
+        return found;
+    }
+    Some(FrameInfo { position: end, end, number: cut.last_frame, time: cut.last_time_ms, records: 0 })
+}
+
 /// The last frame of a segment that is restored, and what lies behind it there.
 fn cut_within(
     layout: &Layout<'_>,
@@ -153,7 +166,11 @@ fn cut_within(
     point: Point,
 ) -> Result<(Option<FrameInfo>, Behind), BackupError> {
     let path = layout.segment(segment);
-    let file = layout.disk.open_to_read(&path).map_err(not_opened(&path))?;
+    let file = match layout.disk.open_to_read(&path) {
+        // As one of which nothing is left.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && point == Point::End => return Ok(Default::default()),
+        file => file.map_err(not_opened(&path))?,
+    };
     let subject =
         Subject { file: &file, path: &path, number: segment.number, store_id: manifest.store_id, is_last: false };
     let (mut last, mut behind) = (None, Behind::default());

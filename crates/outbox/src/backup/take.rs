@@ -200,6 +200,9 @@ impl Taking<'_, '_> {
         sealed: bool,
     ) -> Result<Position, BackupError> {
         let read = failed("read", path);
+        if let Some(behind) = lineage::is_set_back(&self.manifest, number).filter(|_| !sealed) {
+            return Err(lineage::restored(&self.layout, self.dir, behind));
+        }
         // Before anything is read, so that what changes meanwhile is another version.
         let version = file.version().map_err(&read)?;
         let known = self.manifest.segment(number).cloned();
@@ -220,9 +223,11 @@ impl Taking<'_, '_> {
             }
         }
         self.damage.extend(survey.damage.iter().map(ToString::to_string));
-        if !sealed && known.as_ref().is_some_and(|known| lineage::has_more(known, &survey)) {
-            // The store wrote behind it, and does not any more.
-            return Err(lineage::restored(&self.layout, self.dir, number));
+        // The store wrote behind it, and does not any more.
+        let is_torn_off = known.as_ref().is_some_and(|known| !sealed && lineage::has_more(known, &survey));
+        let other = is_torn_off.then_some(number).or_else(|| lineage::another(&self.manifest, number, &survey));
+        if let Some(other) = other {
+            return Err(lineage::restored(&self.layout, self.dir, other));
         }
         if let Some(known) = there.filter(|known| lineage::has_more(known, &survey)) {
             // Its version stays as it was, so that it is told again the next time.

@@ -130,3 +130,129 @@ fn a_store_that_was_restored_goes_on_with_its_backup_only_if_nothing_was_lost() 
         assert_eq!(world.disk.list(&target().join("journal")).expect("it is there"), files, "{index}");
     }
 }
+
+/// A run with the store that was restored.
+fn run_with_the_restored(world: &World) -> Result<BackedUp, BackupError> {
+    let request = BackupRequest { dir: new_dir(), target: target(), keep: None };
+    backup(&request, &world.arc(), &*world.clock, &mut |_, _| {})
+}
+
+/// The run was refused for what the backup has of this segment, and left the backup as it was.
+fn assert_refused_for(world: &World, run: &dyn Fn(&World) -> Result<BackedUp, BackupError>, segment: u32, case: &str) {
+    let held = |world: &World| {
+        let names = world.disk.list(&target().join("journal")).expect("it is there");
+        (names, world.disk.content(&target().join("manifest.json")).expect("it is there"))
+    };
+    let before = held(world);
+    let refused = run(world).expect_err(case);
+    let is_named = matches!(&refused, BackupError::Restored { segment: found, .. } if *found == segment);
+    assert!(is_named, "{case}: {refused}");
+    assert!(held(world) == before, "{case}: nothing is replaced");
+}
+
+/// Three segments, of which the first two are sealed, in a backup that a restored store then goes on in.
+fn gone_on_by_the_restored() -> (Bare, u32) {
+    let mut store = Bare::new();
+    store.segment(2);
+    store.segment(2);
+    store.frame(1);
+    store.backup();
+    let next = store.world.restore(Point::End).expect("it is whole").next_segment;
+    let told = run_with_the_restored(&store.world).expect("nothing was lost");
+    assert_eq!(told.end.segment(), next);
+    (store, next)
+}
+
+#[test]
+fn of_two_stores_that_go_on_from_one_backup_one_goes_into_it() {
+    let (mut store, next) = gone_on_by_the_restored();
+    assert_refused_for(&store.world, &World::backup, next, "the lost store comes back");
+    store.frame(1);
+    assert_refused_for(&store.world, &World::backup, next, "and accepts something");
+    store.roll();
+    store.frame(1);
+    assert_refused_for(&store.world, &World::backup, next, "in another segment");
+    let told = run_with_the_restored(&store.world).expect("the backup is its own now");
+    assert_eq!((told.copied_files, told.end.segment()), (0, next));
+    store.world.assert_sound("it has one course of events");
+}
+
+#[test]
+fn a_backup_in_which_two_courses_were_mixed_is_not_gone_on_with() {
+    let (store, _) = gone_on_by_the_restored();
+    let mut manifest = manifest_of(&store.world);
+    // The store that was lost has come back and was let in.
+    let last = manifest["segments"][2]["lastFrame"].as_u64().expect("it is a number");
+    manifest["segments"][2]["lastFrame"] = (last + 1).into();
+    put_manifest(&store.world, &manifest);
+    assert_refused_for(&store.world, &run_with_the_restored, 3, "it would lose a frame");
+}
+
+#[test]
+fn a_restored_store_that_has_given_up_what_it_came_with_is_told_by_its_first_frame() {
+    let mut store = Bare::new();
+    store.segment(2);
+    store.frame(1);
+    store.backup();
+    let next = store.world.restore(Point::End).expect("it is whole").next_segment;
+    for number in [1, 2] {
+        store.world.disk.remove_file(&segment_in(&new_dir(), number)).expect("it is there");
+    }
+    let alone = store.world.fork();
+    assert_eq!(run_with_the_restored(&alone).expect("nothing was lost").end.segment(), next);
+    store.frame(1);
+    store.backup();
+    assert_refused_for(&store.world, &run_with_the_restored, 2, "the lost store has gone on there");
+}
+
+#[test]
+fn a_store_that_has_given_up_all_that_was_backed_up_goes_on() {
+    let mut store = Bare::new();
+    store.segment(2);
+    store.frame(1);
+    store.backup();
+    store.roll();
+    store.segment(1);
+    store.frame(1);
+    for number in 1..=3 {
+        store.retire(number);
+    }
+    assert_eq!(store.backup().segments, 3);
+}
+
+/// As where a snapshot of its file system was brought back.
+#[test]
+fn a_store_that_was_set_back_does_not_go_on_with_its_backup() {
+    let mut store = Bare::new();
+    store.segment(2);
+    store.segment(1);
+    store.segment(1);
+    store.frame(1);
+    store.backup();
+    let set_back = |number: u32, content: &[u8]| {
+        replace_file(&store.world.disk, &segment_in(&sim_dir(), number), content).expect("it can be written");
+    };
+    let whole = store.world.disk.content(&segment_in(&sim_dir(), 2)).expect("it is there");
+    for number in 2..=4 {
+        set_back(number, &[]);
+    }
+    assert_refused_for(&store.world, &World::backup, 2, "nothing is written to the segments that stand ready");
+    set_back(2, &whole);
+    // Frames of the same numbers, at another time.
+    for number in [3, 4] {
+        let frame =
+            journal::segment_of_one_frame((number, STORE_ID), number.into(), UnixMs(7), &[&[b'x'; RECORD_BYTES]]);
+        set_back(number, &frame.expect("there is room"));
+    }
+    assert_refused_for(&store.world, &World::backup, 3, "it has gone on otherwise");
+}
+
+/// Two that were restored within a day may go on in segments of one number.
+#[test]
+fn two_restored_stores_with_segments_of_one_number_are_told_apart() {
+    let (store, next) = gone_on_by_the_restored();
+    let path = segment_in(&new_dir(), next);
+    let frame = journal::segment_of_one_frame((next, STORE_ID), 5, UnixMs(7), &[&[b'x'; RECORD_BYTES]]);
+    replace_file(&store.world.disk, &path, &frame.expect("there is room")).expect("it can be written");
+    assert_refused_for(&store.world, &run_with_the_restored, next, "its first frame is another");
+}

@@ -138,6 +138,39 @@ fn each_copy_that_is_not_what_was_copied_is_named_and_is_restored_only_if_that_i
     assert!(is_out_of_files(&source), "{source}");
 }
 
+/// The checkpoint lies behind what is left of it.
+#[test]
+fn a_newest_segment_that_is_cut_is_damage_and_is_restored_as_it_is_if_that_is_accepted() {
+    let mut store = made();
+    let end = store.frame(1).end;
+    leave_checkpoint(&store.world, end);
+    // The backup does not reach back to the beginning, so the checkpoint is needed.
+    store.retire(1);
+    store.backup();
+    let path = copy_of(&store.world, 3);
+    let (name, whole) = (path.display().to_string(), store.world.disk.content(&path).expect("it is there"));
+    let other = store.world.disk.content(&copy_of(&store.world, 2)).expect("it is there");
+    let without_last = &whole[..whole.len() - 8];
+    for content in [Some(&whole[..30]), Some(&whole[..100]), Some(without_last), Some(&other[..]), Some(&[]), None] {
+        let case = format!("{:?} bytes", content.map(<[u8]>::len));
+        let world = store.world.fork();
+        match content {
+            Some(content) => replace_file(&world.disk, &path, content).expect("it can be written"),
+            None => world.disk.remove_file(&path).expect("it is there"),
+        }
+        let request =
+            |accept_damage| RestoreRequest { backup: target(), dir: new_dir(), point: Point::End, accept_damage };
+        let run = |accept_damage| restore(&request(accept_damage), &world.arc(), &*world.clock, &mut |_, _| {});
+        let refused = run(false).expect_err("it is damaged");
+        assert!(refused.is_damage() && refused.to_string().contains(&name), "{case}: {refused}");
+        let told = run(true).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert!(told.damage.iter().any(|damage| damage.contains(&name)), "{case}: {told:?}");
+        assert_eq!((told.end, restored_checkpoint(&world)), (end, Some(end)), "{case}");
+        let restored = read_file(&world.disk, &segment_in(&new_dir(), 3)).expect("it can be read");
+        assert!(restored.as_deref() == content.map(|content| &content[..content.len().min(whole.len())]), "{case}");
+    }
+}
+
 #[test]
 fn a_manifest_that_says_something_else_is_refused() {
     let store = backed_up();
