@@ -168,6 +168,9 @@ fn line(line: &Value) -> String {
             get("what").replace('_', " "),
             match line.get("coveredByCheckpoint").and_then(Value::as_bool) {
                 Some(true) => "payloads and history only",
+                _ if line.get("before").is_some_and(Value::is_null) && get("what") == "segment_missing" => {
+                    "what it held is not known, perhaps configuration and deliveries"
+                }
                 _ => "perhaps configuration and outcomes, too",
             },
             between(line)

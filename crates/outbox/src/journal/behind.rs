@@ -9,7 +9,7 @@ use super::layout::SEGMENT_HEADER_BYTES;
 use super::recover::{Context, failed};
 
 /// Segments that are missing in a row and are named, in number.
-pub(super) const MISSING_NAMED: usize = 1_024;
+pub(crate) const MISSING_NAMED: usize = 1_024;
 
 /// The segments that are missing between others, up to the one in which the scan begins.
 /// The oldest ones go when they are not needed any more, so none is missed before the

@@ -23,6 +23,8 @@ pub(super) struct Found {
     pub(super) len: u64,
     /// `None` if it is damaged.
     pub(super) header: Option<SegmentHeader>,
+    /// Nothing is where its header was, or the file ends before that does.
+    pub(super) is_emptied: bool,
     /// The number of its first frame, if that can be read.
     pub(super) first_frame: Option<u64>,
     pub(super) first_frame_time: Option<UnixMs>,
@@ -71,6 +73,7 @@ fn look_at(file: &dyn DiskFile, number: u32, store_id: u64) -> io::Result<(Found
     let frame = FrameHeader::decode(frame, position, store_id);
     let found = Found {
         len,
+        is_emptied: decoded.is_err() && (len <= SEGMENT_HEADER_BYTES.into() || header.iter().all(|byte| *byte == 0)),
         header: decoded.ok().filter(|header| header.number == number),
         first_frame: frame.map(|frame| frame.number),
         first_frame_time: frame.map(|frame| frame.time),

@@ -26,6 +26,7 @@
 
 mod behind;
 mod catalogue;
+mod cut;
 mod error;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -48,6 +49,7 @@ mod tests;
 mod walk;
 mod writer;
 
+pub(crate) use behind::MISSING_NAMED;
 pub use error::{AppendError, Damage, DamageKind, OpenError, ReadError, RemoveError};
 pub use frame::{FrameBuilder, FrameFull, FrameKind, record_bytes};
 pub use layout::FIRST_SEGMENT;

@@ -16,6 +16,7 @@ use postrider_model::time::UnixMs;
 
 use super::behind;
 use super::catalogue::{Found, catalogue};
+use super::cut::note_cut;
 use super::error::{AppendError, Damage, OpenError};
 use super::layout::FIRST_SEGMENT;
 use super::options::Options;
@@ -136,6 +137,7 @@ impl Journal {
                 ControlFlow::Continue(())
             });
         })?;
+        note_cut(&context, &found, &mut scanned)?;
         scanned.damage.extend(missing);
         let repaired = Repair { context: &context, found: &mut found, scanned: &scanned }.run()?;
         let (mut journal, report) = assemble(&context, &found, scanned, repaired)?;

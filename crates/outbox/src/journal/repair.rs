@@ -213,7 +213,9 @@ impl Repair<'_> {
             .map_err(failed("sync journal segment", &path))?;
         // Only after the sync, so that a length on disk says what was synced; and
         // synced itself, before a later segment makes a torn tail look like damage.
-        file.set_len(end.offset_bytes().into())
+        // One that something else has cut says so by its length, and to make it longer takes room.
+        let is_longer = self.found.get(&number).is_none_or(|found| found.len > end.offset_bytes().into());
+        if is_longer { file.set_len(end.offset_bytes().into()) } else { Ok(()) }
             .and_then(|()| file.sync_data())
             .map_err(failed("cut journal segment", &path))?;
         if let Some(found) = self.found.get_mut(&number) {
@@ -231,7 +233,8 @@ impl Repair<'_> {
         let Some(found) = self.found.get(&end.segment()) else {
             return Ok(());
         };
-        if found.header.is_none() {
+        // One that was emptied says so by having no header.
+        if found.header.is_none() && !found.is_emptied {
             // Not longer than the file, or the file would look like one that was cut after a sync.
             let len = u32::try_from(found.len).unwrap_or(u32::MAX);
             let allocated_bytes = if len > end.offset_bytes() { len } else { end.offset_bytes() + FRAME_HEADER_BYTES };

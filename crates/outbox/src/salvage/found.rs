@@ -20,7 +20,8 @@ pub struct Salvaged {
     pub missing: Vec<Missing>,
     /// What the disk did not give back.
     pub unread: Vec<Unread>,
-    /// Messages that are known to be lost, by what refers to them.
+    /// Messages that are known to be lost, by what refers to them; and those that were not delivered
+    /// everywhere and of whose application nothing is known.
     pub messages: Vec<LostMessage>,
     /// Endpoints that records name, and of which the configuration says nothing: it
     /// stood in what is missing, or they were deleted before.
@@ -82,14 +83,14 @@ pub struct Unread {
     pub to: u64,
 }
 
-/// A message whose record is lost.
+/// A message whose record is lost, or its application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostMessage {
     /// Its id.
     pub id: MessageId,
     /// Its application.
     pub app: AppId,
-    /// Where it was accepted: it lies in something that is missing.
+    /// Where it was accepted. It lies in something that is missing, or is of no use without its application.
     pub sequence: Position,
     /// Its event type, if what is left of its record tells.
     pub event_type: Option<String>,

@@ -15,6 +15,7 @@
 
 mod copy;
 mod found;
+mod homeless;
 mod mend;
 mod survey;
 
@@ -31,7 +32,7 @@ use postrider_model::time::Clock;
 use crate::checkpoint::{self, CheckpointError};
 use crate::disk::Disk;
 use crate::ids::SequenceMask;
-use crate::journal::{self, JournalReader, ReadError};
+use crate::journal::{self, Damage, DamageKind, JournalReader, ReadError};
 use crate::open::{JOURNAL, OpenError, Recovered, missing_checkpoint, recover, store_id};
 use crate::options::Options;
 use crate::record::decode;
@@ -56,9 +57,18 @@ pub fn salvage(
     let old = look_at_checkpoint(options, disk)?;
     let unread = copy::copy(options, to, &**disk, old.is_whole, progress)?;
     let new = Options { dir: to.to_owned(), ..options.clone() };
-    let recovered = recover(&new, disk, clock)?;
+    let mut recovered = recover(&new, disk, clock)?;
+    let may_lack_config = !recovered.lost.is_empty() || !old.is_whole;
+    if old.is_missing {
+        recovered.damage.extend(before_first(&recovered.reader));
+    }
     let mask = SequenceMask::new(&options.master_key.mask());
     let mut survey = Survey::new(&recovered, mask, Sealer::new(&options.master_key));
+    if may_lack_config {
+        let mut known = recovered.config.clone();
+        old.base.iter().for_each(|change| known.apply(change));
+        survey.homeless.look_for(&known);
+    }
     survey.read(&recovered.reader, progress)?;
     let Recovered { state, config, journal, reader, report, lost, checkpoint, .. } = recovered;
     let mut salvaged = Salvaged { records: survey.records(), torn_bytes: report.torn_bytes, unread, ..old.told() };
@@ -71,9 +81,8 @@ pub fn salvage(
     buried.extend(mend.bury_behind(survey.broken()));
     salvaged.deliveries_lost = mend.step_over_damage(&survey.ends())?;
     salvaged.payloads_lost = buried.len() as u64;
-    let may_lack_config = !lost.is_empty() || !old.is_whole;
     salvaged.endpoints = if may_lack_config { survey.unknown_endpoints(&mend.config) } else { vec![] };
-    survey.finish(&mut salvaged, &buried, &reader, checkpoint.position)?;
+    survey.finish(&mut salvaged, &buried, &mend.config, &reader, checkpoint.position)?;
     let bytes = checkpoint::encode(&mend.state, &mend.config, &Sealer::new(&options.master_key), mend.end);
     checkpoint::write(&**disk, to, &bytes)?;
     Ok(salvaged)
@@ -88,10 +97,25 @@ fn is_readable(reader: &JournalReader, at: Position) -> Result<bool, OpenError> 
     }
 }
 
+/// The segments before the first that is there. Without a checkpoint nobody knows what they held: retention
+/// may have removed them, or something else.
+fn before_first(reader: &JournalReader) -> impl Iterator<Item = Damage> + use<> {
+    let first = reader.segments().first().map_or(journal::FIRST_SEGMENT, |segment| segment.number);
+    (journal::FIRST_SEGMENT..first).rev().take(journal::MISSING_NAMED).map(|segment| Damage {
+        segment,
+        from: journal::SEGMENT_HEADER_BYTES,
+        to: u32::MAX,
+        path: journal::segment_name(segment).into(),
+        what: DamageKind::MissingSegment,
+    })
+}
+
 /// What the damaged store's checkpoint is worth.
 struct OldCheckpoint {
     /// It can be used, or there never was one.
     is_whole: bool,
+    /// There must have been one, and it is not there.
+    is_missing: bool,
     damage: Option<String>,
     /// The configuration that could be taken out of a damaged one.
     base: Vec<ConfigChange>,
@@ -119,19 +143,21 @@ fn look_at_checkpoint(options: &Options, disk: &Arc<dyn Disk>) -> Result<OldChec
     let known = journal::store_id(&**disk, &dir).map_err(|source| OpenError::Io { what: "read", path: dir, source });
     let read = checkpoint::read(&**disk, options);
     let old = match read {
-        Ok(Some(_)) => OldCheckpoint { is_whole: true, damage: None, base: vec![] },
+        Ok(Some(_)) => OldCheckpoint { is_whole: true, is_missing: false, damage: None, base: vec![] },
         Ok(None) => {
             let damage = missing_checkpoint(options, &**disk)?;
-            OldCheckpoint { is_whole: damage.is_none(), damage, base: vec![] }
+            OldCheckpoint { is_whole: damage.is_none(), is_missing: damage.is_some(), damage, base: vec![] }
         }
         Err(error @ CheckpointError::Damaged { .. }) => OldCheckpoint {
             is_whole: false,
+            is_missing: false,
             damage: Some(error.to_string()),
             base: checkpoint::config_of_damaged(&**disk, options).unwrap_or_default(),
         },
         // A disk that does not give it back has damaged it.
         Err(CheckpointError::Io { what, path, source }) if copy::is_unreadable(&source) => OldCheckpoint {
             is_whole: false,
+            is_missing: false,
             damage: Some(CheckpointError::Io { what, path, source }.to_string()),
             base: vec![],
         },

@@ -12,6 +12,7 @@ use postrider_model::id::{AppId, EndpointId, MessageId};
 use postrider_model::position::Position;
 
 use super::found::{LostDelivery, LostMessage, LostRecord, Missing, Salvaged, UnknownEndpoint, WhatIsKnown};
+use super::homeless::Homeless;
 use super::is_readable;
 use crate::ids::SequenceMask;
 use crate::journal::{Damage, DamageKind, FrameSeen, JournalReader, RecordAt, Seen, between};
@@ -74,6 +75,7 @@ pub(super) struct Survey {
     named: BTreeMap<EndpointId, AppId>,
     gone_endpoints: BTreeSet<EndpointId>,
     gone_apps: BTreeSet<AppId>,
+    pub(super) homeless: Homeless,
 }
 
 impl Survey {
@@ -93,6 +95,7 @@ impl Survey {
             named: BTreeMap::new(),
             gone_endpoints: BTreeSet::new(),
             gone_apps: BTreeSet::new(),
+            homeless: Homeless::default(),
         }
     }
 
@@ -141,6 +144,7 @@ impl Survey {
                 let decoded = decode(&Bytes::copy_from_slice(record.bytes));
                 if let Some(decoded) = decoded.ok().and_then(|decoded| self.sealer.unsealed(decoded).ok()) {
                     self.see_record(&decoded);
+                    self.homeless.see(record.position, &decoded);
                 }
             }
             Seen::Broken(record) => self.see_broken(&record),
@@ -302,6 +306,7 @@ impl Survey {
         mut self,
         salvaged: &mut Salvaged,
         buried: &[DeliveryRef],
+        config: &Config,
         reader: &JournalReader,
         checkpoint: Position,
     ) -> Result<(), OpenError> {
@@ -316,6 +321,8 @@ impl Survey {
                 salvaged.messages.push(lost);
             }
         }
+        salvaged.messages.extend(self.homeless.into_lost(config, &self.gone_apps));
+        salvaged.messages.sort_by_key(|lost| lost.sequence);
         salvaged.missing = self.parts.into_iter().map(|part| part.missing).collect();
         salvaged.missing.sort_by_key(|missing| (missing.segment, missing.from));
         for missing in &mut salvaged.missing {

@@ -38,7 +38,7 @@ fn look(
 }
 
 /// The same of a store that stays as it is.
-fn found(options: &Options, clock: &Arc<ManualClock>, live: bool) -> Examined {
+pub(super) fn found(options: &Options, clock: &Arc<ManualClock>, live: bool) -> Examined {
     let before = files(&options.dir);
     let examined = look(options, clock, live, &mut |_| {}, &mut |_, _| {}).expect("its files are read");
     assert!(files(&options.dir) == before, "nothing is changed");

@@ -7,10 +7,12 @@ use postrider_model::delivery::Next;
 use tempfile::TempDir;
 
 use super::damage::{PAID, salvage_into_new};
+use super::examine::found;
 use super::support::{ManualClock, Running, options};
-use crate::Options;
 use crate::disk::RealDisk;
-use crate::journal::{read_up_to, store_id};
+use crate::journal::{DamageKind, RecordAt, read_up_to, store_id};
+use crate::record::{Record, decode};
+use crate::{Options, WhatIsKnown};
 
 const MESSAGES: usize = 60;
 
@@ -170,12 +172,25 @@ fn so_it_is_where_a_lane_has_not_read_it_yet() {
     }
 }
 
+fn messages_in_first(dir: &Path) -> usize {
+    let store = options(dir).master_key.store_id();
+    let mut messages = 0;
+    let mut visit = |record: RecordAt<'_>| {
+        let record = decode(&bytes::Bytes::copy_from_slice(record.bytes)).expect("it is whole");
+        messages += usize::from(matches!(record, Record::Accepted(..)));
+    };
+    read_up_to(u64::MAX, &RealDisk, &dir.join("journal"), 1, store, &mut visit).expect("it can be read");
+    assert!((1..MESSAGES).contains(&messages));
+    messages
+}
+
 /// A checkpoint covers what the first segments held before they go; then it is all that is known of it.
 #[test]
 fn a_checkpoint_that_is_gone_stops_the_start_where_segments_went_by_it() {
     for first_too in [false, true] {
         let (dir, clock) = store(false);
         let _ = std::fs::remove_file(dir.path().join("checkpoint"));
+        let held = MESSAGES - messages_in_first(dir.path());
         if first_too {
             std::fs::remove_file(&segments(dir.path())[0]).expect("it is there");
         }
@@ -189,6 +204,14 @@ fn a_checkpoint_that_is_gone_stops_the_start_where_segments_went_by_it() {
                 assert!(error.to_string().contains("checkpoint: it is missing"), "{error}");
                 let (salvaged_dir, salvaged) = salvage_into_new(dir.path(), &clock);
                 assert!(salvaged.checkpoint.is_some() && !salvaged.endpoints.is_empty(), "{salvaged:?}");
+                let [missing] = salvaged.missing.as_slice() else { panic!("one is: {salvaged:?}") };
+                assert_eq!((missing.segment, missing.what), (1, DamageKind::MissingSegment));
+                assert!(missing.before.is_none() && missing.after.is_some() && !missing.is_covered, "{missing:?}");
+                // Nobody gets what the other segments hold without the configuration that was in the first.
+                assert_eq!(salvaged.messages.len(), held, "{salvaged:?}");
+                let deliveries = salvaged.messages.iter().flat_map(|message| message.deliveries.values());
+                assert!(deliveries.clone().all(|delivery| delivery.known == WhatIsKnown::Named));
+                assert_eq!(deliveries.count(), held);
                 Running::start(small(salvaged_dir.path()), &clock).expect("it was salvaged").stop();
             }
         }
@@ -220,4 +243,41 @@ fn a_damaged_header_behind_the_checkpoint_costs_no_delivery() {
     }
     assert_eq!((delivered, running.outbox.stats().pending), (MESSAGES, 0));
     running.stop();
+}
+
+/// What was accepted last stands there, and no checkpoint covers it.
+#[test]
+fn the_newest_segment_that_was_emptied_or_cut_stops_the_start() {
+    for len in [0, 63, 65, 200] {
+        let (dir, clock) = (tempfile::tempdir().expect("a temporary directory"), ManualClock::new());
+        let running = Running::start(small(dir.path()), &clock).expect("an empty directory opens");
+        running.app("shop");
+        running.endpoint("shop", &[PAID]);
+        for n in 0..MESSAGES {
+            running.send("shop", PAID, &format!("{n} {}", "x".repeat(5_000)));
+        }
+        running.kill();
+        // Two stand ready behind it.
+        let path = segments(dir.path()).into_iter().rev().nth(2).expect("there are more");
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it is there");
+        file.set_len(len).expect("it is ours");
+        let examined = found(&small(dir.path()), &clock, false);
+        let refused = examined.start.expect_err("messages are gone");
+        assert!(refused.is_damage() && refused.to_string().contains(&path.display().to_string()), "{len}: {refused}");
+        let (salvaged_dir, salvaged) = salvage_into_new(dir.path(), &clock);
+        let [missing] = salvaged.missing.as_slice() else { panic!("{len}: one is: {salvaged:?}") };
+        assert!(path.ends_with(crate::journal::segment_name(missing.segment)), "{len}: {missing:?}");
+        for _ in 0..2 {
+            let Err(refused) = Running::start(small(dir.path()), &clock) else { panic!("{len}: messages are gone") };
+            assert!(refused.is_damage() && refused.to_string().contains(&path.display().to_string()), "{refused}");
+        }
+        let running = Running::start(small(salvaged_dir.path()), &clock).expect("it was salvaged");
+        let pending = running.outbox.stats().pending;
+        assert!((1..MESSAGES as u64).contains(&pending), "{len}: {pending}");
+        running.send("shop", PAID, "more");
+        running.stop();
+        let running = Running::start(small(salvaged_dir.path()), &clock).expect("it goes on");
+        assert_eq!(running.outbox.stats().pending, pending + 1);
+        running.stop();
+    }
 }

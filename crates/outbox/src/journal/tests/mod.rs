@@ -4,6 +4,7 @@ mod appending;
 mod around;
 mod behind;
 mod crash;
+mod cut;
 mod damage;
 mod evidence;
 mod format;

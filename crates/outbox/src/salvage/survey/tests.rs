@@ -39,6 +39,7 @@ fn survey() -> Survey {
         named: BTreeMap::new(),
         gone_endpoints: BTreeSet::new(),
         gone_apps: BTreeSet::new(),
+        homeless: Homeless::default(),
     }
 }
 
