@@ -108,7 +108,9 @@ impl<T: DeserializeOwned> FromRequest<Context> for Json<T> {
 
     async fn from_request(request: Request, context: &Context) -> Result<Self, ApiError> {
         let body = RawBody::from_request(request, context).await?;
-        parse(&body.bytes).map(Self)
+        refuse_all_but_objects(&body.bytes)?;
+        // Bodies of management are few: one way to read them, not a fast one beside it, keeps the program small.
+        parse_noting_the_path(&body.bytes).map(Self)
     }
 }
 
