@@ -316,13 +316,16 @@ impl Survey {
             let lost = self.messages.entry(delivery.sequence).or_insert_with(|| LostMessage::of(delivery));
             lost.deliveries.insert(delivery.endpoint, LostDelivery { known, is_dead_letter: true });
         }
-        for lost in self.messages.into_values() {
-            if !is_readable(reader, lost.sequence)? {
-                salvaged.messages.push(lost);
+        let mut lost = BTreeMap::new();
+        for (sequence, message) in self.messages {
+            if !is_readable(reader, sequence)? {
+                lost.insert(sequence, message);
             }
         }
-        salvaged.messages.extend(self.homeless.into_lost(config, &self.gone_apps));
-        salvaged.messages.sort_by_key(|lost| lost.sequence);
+        for message in self.homeless.into_lost(config, &self.gone_apps) {
+            lost.insert(message.sequence, message);
+        }
+        salvaged.messages = lost.into_values().collect();
         salvaged.missing = self.parts.into_iter().map(|part| part.missing).collect();
         salvaged.missing.sort_by_key(|missing| (missing.segment, missing.from));
         for missing in &mut salvaged.missing {
