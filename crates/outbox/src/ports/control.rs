@@ -182,10 +182,8 @@ impl Shared {
         // outcome must not count for the replay (W6).
         let in_flight = self.in_flight.lock().get(&delivery.key()).map(|flight| flight.scheduled.attempt);
         let mut last = in_flight.unwrap_or(0);
-        self.outcomes_of(delivery.app, delivery.sequence, place, &mut |row, outcome| {
-            if row.endpoint == delivery.endpoint {
-                last = last.max(outcome.ended.attempt);
-            }
+        self.outcomes_of(delivery.app, delivery.sequence, Some(delivery.endpoint), place, &mut |_, outcome| {
+            last = last.max(outcome.ended.attempt);
         })?;
         Ok(last)
     }

@@ -234,17 +234,22 @@ impl Shared {
         matches!(self.message_at(sequence, position), Ok(Some(found)) if types.contains(&found.meta.event_type))
     }
 
-    /// The attempts of a message on record, behind `after` if it is given, oldest first. Those that retention has removed and those
-    /// that cannot be read any more are passed over; that reading fails for now is no reason to say that there was none.
+    /// The attempts of a message on record, with one endpoint or with all, behind `after` if it is given, oldest first. Those that
+    /// retention has removed and those that cannot be read any more are passed over; that reading fails for now is no reason to
+    /// say that there was none.
     pub(crate) fn outcomes_of(
         &self,
         app: AppId,
         message: Position,
+        only: Option<EndpointId>,
         after: Option<Position>,
         take: &mut dyn FnMut(&AttemptRow, &Outcome),
     ) -> Result<(), QueryError> {
         let mut failed = None;
         let scanned = self.index.attempts_of_message(app, message, after, false, usize::MAX, &mut |row| {
+            if only.is_some_and(|only| row.endpoint != only) {
+                return true;
+            }
             match self.read_record(row.position) {
                 Ok(Record::Outcome(outcome, _)) => take(row, &outcome),
                 Err(ReadRecordError::Read(error)) if error.may_pass() => failed = Some(error),
@@ -262,7 +267,7 @@ impl Shared {
         let app = found.meta.app;
         let mut newest: BTreeMap<EndpointId, (Position, DeliveryState)> = BTreeMap::new();
         let mut attempts: BTreeMap<EndpointId, u16> = BTreeMap::new();
-        self.outcomes_of(app, found.sequence, None, &mut |row, outcome| {
+        self.outcomes_of(app, found.sequence, None, None, &mut |row, outcome| {
             if !outcome.stale {
                 attempts.insert(row.endpoint, outcome.ended.attempt);
                 newest.extend(ended(row, outcome).map(|state| (row.endpoint, (row.position, state))));
