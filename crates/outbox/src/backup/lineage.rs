@@ -6,6 +6,7 @@ use postrider_model::position::Position;
 
 use super::error::{BackupError, failed};
 use super::manifest::{Layout, Manifest, SegmentCopy};
+use super::restore::PASSED_OVER;
 use crate::journal::{SEGMENT_HEADER_BYTES, Subject, Survey, segment_path};
 use crate::open::JOURNAL;
 
@@ -69,8 +70,8 @@ pub(super) fn another(manifest: &Manifest, number: u32, survey: &Survey) -> Opti
     let Some(known) = manifest.segment(number) else {
         return last_before(manifest, number).filter(|before| first.number <= before.last_frame).map(|it| it.number);
     };
-    let is_restored = || number.checked_sub(1).is_some_and(|before| manifest.segment(before).is_none());
-    let stays = known.sealed || (is_restored() && last_before(manifest, number).is_some());
+    let is_restored = || last_before(manifest, number).is_some_and(|before| number - before.number >= PASSED_OVER);
+    let stays = known.sealed || is_restored();
     let is_whole = known.frames > 0 && known.damage.is_empty() && survey.damage.is_empty();
     let is_same = (first.number, first.time) == (known.first_frame, known.first_time_ms);
     (stays && is_whole && !is_same).then_some(number)

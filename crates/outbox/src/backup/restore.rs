@@ -29,7 +29,7 @@ const MAY_BE_THERE: [&str; 4] = ["lock", "store.key", "jwt-secret", "restoring.n
 
 /// Numbers of segments that are passed over at least. The lost store may have gone on after
 /// the backup, and positions that it gave out must not be given out again.
-const PASSED_OVER: u32 = 1 << 16;
+pub(super) const PASSED_OVER: u32 = 1 << 16;
 /// 2025-01-01. Nor are numbers below the seconds since then used, so that of two stores that are
 /// restored from one backup the second does not give out the positions of the first.
 const EPOCH_SECONDS: u64 = 1_735_689_600;
