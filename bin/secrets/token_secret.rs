@@ -142,16 +142,15 @@ fn read_plain(path: &Path) -> Result<Option<TokenSecret>, Failure> {
 }
 
 fn checked(path: &Path, secret: &[u8]) -> Result<TokenSecret, Failure> {
-    if secret.len() < MIN_JWT_SECRET_BYTES {
-        let error = format!("{} holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes", path.display());
-        return Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"));
-    }
     // After a power cut a file may have its length and zeros in it, which anybody can guess.
-    if secret.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) {
-        let error = format!("{} is damaged: it has control characters in it", path.display());
-        return Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"));
-    }
-    Ok(TokenSecret::new(secret.to_vec()))
+    let is_damaged = secret.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace());
+    let error = match secret.len() {
+        0..MIN_JWT_SECRET_BYTES => format!("holds no secret of at least {MIN_JWT_SECRET_BYTES} bytes"),
+        _ if is_damaged => "is damaged: it has control characters in it".to_owned(),
+        _ => return Ok(TokenSecret::new(secret.to_vec())),
+    };
+    let error = format!("{} {error}", path.display());
+    Err(Failure::new(Exit::Damaged, error).hint("bring back a copy of this file; backups do not hold it"))
 }
 
 /// A sealed one of which a byte has changed must not be taken for a secret in the clear, and sealed as such.
